@@ -1,0 +1,95 @@
+"""Split-conformal calibration of the error bar, and how well it covers.
+
+The network gives each voxel a Laplace scale b of its error. On calibration subjects, apart from
+training and test, the 90 % quantile of |error| / b is the factor with which ±(factor · b) holds
+90 % of the voxels. Neighbouring voxels are not exchangeable, subjects are: each subject weighs
+the same, whatever the size of its brain.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from hagan_clinic.errors import InputError
+
+LEVEL = 0.9
+QUANTILES = 10_000  # a subject: coverage to 1e-4
+
+Array = NDArray[Any]
+
+
+def interval_factor(subjects: Iterable[tuple[Array, Array]], level: float = LEVEL) -> float:
+    """The half-width of the interval in Laplace scales.
+
+    Each subject stands by `QUANTILES` quantiles of its |error| / scale, so all weigh the same and
+    memory does not grow with the size of a brain.
+
+    Args:
+        subjects: For each calibration subject the error (or its magnitude) and the scale of its
+            in-brain voxels, both of shape (n,) and in the same units; the scale is positive.
+        level: The share of voxels the interval is to hold, between 0 and 1.
+
+    Returns:
+        The smallest factor whose intervals hold `level` of the voxels of the average subject.
+
+    Raises:
+        InputError: There is no subject, one has no voxel, or a scale is not positive.
+    """
+    points = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    ratios = []
+    for error, scale in subjects:
+        _check(error, scale)
+        ratio = np.abs(error) / scale
+        ratios.append(np.quantile(ratio, points, method="inverted_cdf"))
+    if not ratios:
+        raise InputError("No calibration subject was given; expected at least one.")
+    return float(np.quantile(np.concatenate(ratios), level, method="inverted_cdf"))
+
+
+def coverage(error: Array, half_width: Array) -> float:
+    """The share of voxels whose error the interval holds: mean of |error| ≤ half-width.
+
+    Args:
+        error: Prediction minus reference, shape (n,).
+        half_width: Of the interval, in the same units, shape (n,).
+
+    Raises:
+        InputError: There is no voxel, or a half-width is not positive.
+    """
+    _check(error, half_width)
+    return float(np.mean(np.abs(error) <= half_width))
+
+
+def error_rank_correlation(error: Array, half_width: Array) -> float:
+    """Spearman's correlation of |error| with the stated uncertainty: does it know where it fails?
+
+    Args:
+        error: Prediction minus reference, shape (n,).
+        half_width: Of the interval, shape (n,).
+
+    Returns:
+        Between −1 and 1; NaN when either is constant.
+
+    Raises:
+        InputError: There is no voxel, or a half-width is not positive.
+    """
+    _check(error, half_width)
+    middle = (error.size + 1) / 2
+    errors, widths = rankdata(np.abs(error)) - middle, rankdata(half_width) - middle
+    norm = float(np.linalg.norm(errors) * np.linalg.norm(widths))
+    return float(errors @ widths) / norm if norm else float("nan")
+
+
+def _check(error: Array, scale: Array) -> None:
+    if error.shape != scale.shape or error.ndim != 1:
+        raise InputError(
+            f"Errors have shape {error.shape} and scales {scale.shape}; "
+            "expected the same, one dimension."
+        )
+    if error.size == 0:
+        raise InputError("A subject has no voxel in the region; expected some.")
+    if not float(scale.min()) > 0:
+        raise InputError(f"The smallest scale is {scale.min():g}; expected it positive.")

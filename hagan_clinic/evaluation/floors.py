@@ -1,0 +1,85 @@
+"""Predictions that know nothing of anatomy: the rows every model's figures are read against.
+
+All values are on [0, 1]: the source as the recipe scales it, the target by its own in-brain
+percentiles. What is fitted is fitted on training patients, subjects weighted equally, and inside
+the brain mask. The oracle is the exception, and is named so: it looks at the reference.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import InputError
+
+BINS = 64
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedCurve:
+    """The target's mean for each source value: the best voxelwise translation there is.
+
+    Attributes:
+        centres: Source values, ascending, shape (n,).
+        means: The target's mean there, shape (n,).
+        constant: The target's mean over every source value.
+    """
+
+    centres: NDArray[np.float64]
+    means: NDArray[np.float64]
+    constant: float
+
+    def __call__(self, source: Array) -> NDArray[np.float32]:
+        """Look each source value up, linearly between the centres and flat beyond them."""
+        return np.interp(source, self.centres, self.means).astype(np.float32)
+
+
+def fit_curve(subjects: Iterable[tuple[Array, Array]], bins: int = BINS) -> FittedCurve:
+    """Fit the target's conditional mean given the source over equal bins of [0, 1].
+
+    Args:
+        subjects: For each training patient the in-brain source and target values, both of
+            shape (n,) and on [0, 1].
+        bins: The number of bins; those that no patient fills are left out.
+
+    Raises:
+        InputError: There is no patient, or one has no voxel.
+    """
+    weights, sums = np.zeros(bins), np.zeros(bins)
+    for source, target in subjects:
+        if source.size == 0:
+            raise InputError("A training patient has no voxel in the brain mask; expected some.")
+        index = np.clip((source * bins).astype(np.intp), 0, bins - 1)
+        weights += np.bincount(index, minlength=bins) / source.size
+        sums += np.bincount(index, weights=target, minlength=bins) / source.size
+    filled = weights > 0
+    if not filled.any():
+        raise InputError("No training patient was given; expected at least one to fit the curve.")
+    centres = (np.flatnonzero(filled) + 0.5) / bins
+    return FittedCurve(
+        centres, sums[filled] / weights[filled], constant=float(sums.sum() / weights.sum())
+    )
+
+
+def oracle_linear_fit(prediction: Array, reference: Array, mask: Array) -> NDArray[np.float32]:
+    """The prediction after the straight line that brings it closest to the reference.
+
+    An oracle: it uses the reference it is measured against. Beside the honest figure it shows how
+    much of the error is one subject's scanner contrast.
+
+    Args:
+        prediction: Shape (D, H, W).
+        reference: The same shape.
+        mask: The region the least squares are over; the line is applied everywhere in it, and
+            the prediction stays as it is outside.
+    """
+    region = mask.astype(bool)
+    values = prediction[region].astype(np.float64)
+    slope, intercept = np.polyfit(values, reference[region].astype(np.float64), 1)
+    fitted = prediction.astype(np.float32)
+    fitted[region] = np.clip(slope * values + intercept, 0, 1)
+    return fitted

@@ -1,0 +1,181 @@
+"""PSNR, SSIM and NMSE of a prediction, over a region of the volume.
+
+Prediction and reference are on [0, 1] (the reference by its own in-brain percentiles, the
+prediction by nothing of the reference), and the prediction is clipped to that range.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from hagan_clinic.errors import InputError
+
+DATA_RANGE = 1.0
+SIGMA = 1.5  # voxels
+TRUNCATE = 3.5  # sigmas
+K1, K2 = 0.01, 0.03
+WINDOW_RADIUS = int(TRUNCATE * SIGMA + 0.5)  # voxels, as gaussian_filter rounds it
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+def psnr(prediction: Array, reference: Array, mask: Array | None = None) -> float:
+    """Peak signal-to-noise ratio in dB: -10 log10 of the mean squared error over the region.
+
+    Args:
+        prediction: Values of any shape; clipped to [0, 1].
+        reference: The same shape, on [0, 1].
+        mask: The region, nonzero inside, the same shape; everything when left out.
+
+    Returns:
+        Decibels; infinity for a perfect prediction.
+
+    Raises:
+        InputError: Shapes differ, a value is not finite, the reference leaves [0, 1], or the
+            region is empty.
+    """
+    error, _ = _region_values(prediction, reference, mask)
+    mean_squared_error = float(np.mean(np.square(error)))
+    if mean_squared_error == 0:
+        return float("inf")
+    return float(10 * np.log10(DATA_RANGE**2 / mean_squared_error))
+
+
+def nmse(prediction: Array, reference: Array, mask: Array | None = None) -> float:
+    """Normalised mean squared error: Σ(p − y)² / Σy² over the region.
+
+    Takes and raises what `psnr` does; a reference that is zero all over the region is an
+    `InputError` too.
+    """
+    error, reference_values = _region_values(prediction, reference, mask)
+    energy = float(np.sum(np.square(reference_values)))
+    if energy == 0:
+        raise InputError(
+            "The reference is zero all over the region, so NMSE is undefined; "
+            "expected a region with signal in the reference."
+        )
+    return float(np.sum(np.square(error))) / energy
+
+
+def ssim(
+    prediction: Array,
+    reference: Array,
+    mask: Array | None = None,
+    region: Array | None = None,
+) -> float:
+    """Structural similarity in 3D, averaged over the SSIM map inside a region.
+
+    Args:
+        prediction: Shape (D, H, W); clipped to [0, 1].
+        reference: The same shape, on [0, 1].
+        mask: Both images are zeroed outside it (the brain); nothing is when left out.
+        region: Where the map is averaged; the mask when left out, else everything.
+
+    Returns:
+        The mean of `ssim_map` over the region, at most 1.
+
+    Raises:
+        InputError: As `psnr`.
+    """
+    prediction, reference, mask = _checked(prediction, reference, mask)
+    region = mask if region is None else _checked_mask(region, reference.shape)
+    if region is None:
+        return float(np.mean(ssim_map(prediction, reference), dtype=np.float64))
+    box = _box(region, margin=WINDOW_RADIUS)
+    inside = None if mask is None else mask[box]
+    similarity = ssim_map(prediction[box], reference[box], inside)
+    return float(np.mean(similarity[region[box]], dtype=np.float64))
+
+
+def ssim_map(prediction: Array, reference: Array, mask: Array | None = None) -> Array:
+    """Structural similarity at each voxel (Wang et al. 2004, eq. 13), with a Gaussian window.
+
+    The window has sigma 1.5 voxels and is truncated at 3.5 sigma; K 0.01 and 0.03; data range 1;
+    population covariance; the volume is mirrored at its borders.
+
+    Args:
+        prediction: Shape (D, H, W); clipped to [0, 1].
+        reference: The same shape, on [0, 1].
+        mask: Both images are zeroed outside it; nothing is when left out.
+
+    Returns:
+        The map, shape (D, H, W), float64 if an image is, else float32.
+
+    Raises:
+        InputError: As `psnr`.
+    """
+    prediction, reference, mask = _checked(prediction, reference, mask)
+    if mask is not None:
+        prediction, reference = prediction * mask, reference * mask
+    mean_p, mean_r = _window_mean(prediction), _window_mean(reference)
+    product, energy = mean_p * mean_r, np.square(mean_p) + np.square(mean_r)
+    covariance = _window_mean(prediction * reference) - product
+    variances = _window_mean(np.square(prediction) + np.square(reference)) - energy
+    c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
+    numerator = (2 * product + c1) * (2 * covariance + c2)
+    return np.asarray(numerator / ((energy + c1) * (variances + c2)))
+
+
+def _window_mean(array: Array) -> Array:
+    mean: Array = gaussian_filter(array, SIGMA, truncate=TRUNCATE, mode="reflect")
+    return mean
+
+
+def _region_values(
+    prediction: Array, reference: Array, mask: Array | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Error and reference inside the region, in float64."""
+    prediction, reference, region = _checked(prediction, reference, mask)
+    if region is not None:
+        prediction, reference = prediction[region], reference[region]
+    truth = reference.astype(np.float64)
+    return prediction - truth, truth
+
+
+def _checked(
+    prediction: Array, reference: Array, mask: Array | None
+) -> tuple[Array, Array, Mask | None]:
+    if prediction.shape != reference.shape:
+        raise InputError(
+            f"The prediction has shape {prediction.shape} and the reference {reference.shape}; "
+            "expected the same. Bring both to one grid first."
+        )
+    if not (np.isfinite(prediction).all() and np.isfinite(reference).all()):
+        raise InputError("The prediction or the reference holds NaN or infinity; expected numbers.")
+    if reference.size and (reference.min() < 0 or reference.max() > DATA_RANGE):
+        raise InputError(
+            f"The reference lies on [{reference.min():g}, {reference.max():g}]; expected [0, 1]. "
+            "Scale it by its own percentiles in the brain and clip it."
+        )
+    double = np.float64 in (prediction.dtype, reference.dtype)
+    dtype = np.float64 if double else np.float32
+    clipped = np.clip(prediction.astype(dtype, copy=False), 0, DATA_RANGE)
+    region = None if mask is None else _checked_mask(mask, reference.shape)
+    return clipped, reference.astype(dtype, copy=False), region
+
+
+def _checked_mask(mask: Array, shape: tuple[int, ...]) -> Mask:
+    if mask.shape != shape:
+        raise InputError(
+            f"A mask has shape {mask.shape} and the images {shape}; expected the same."
+        )
+    region = mask.astype(bool, copy=False)
+    if not region.any():
+        raise InputError("A region is empty; expected at least one voxel in it.")
+    return region
+
+
+def _box(region: Mask, margin: int) -> tuple[slice, ...]:
+    """The region's bounding box, widened by the margin inside the array.
+
+    Windows of voxels in the region never reach beyond it, except at the array's own borders.
+    """
+    box = []
+    for axis in range(region.ndim):
+        others = tuple(other for other in range(region.ndim) if other != axis)
+        where = np.flatnonzero(region.any(axis=others))
+        box.append(slice(max(int(where[0]) - margin, 0), int(where[-1]) + 1 + margin))
+    return tuple(box)
