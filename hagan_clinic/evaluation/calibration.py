@@ -45,7 +45,7 @@ def interval_factor(subjects: Iterable[tuple[Array, Array]], level: float = LEVE
         ratio = np.abs(error) / scale
         ratios.append(np.quantile(ratio, points, method="inverted_cdf"))
     if not ratios:
-        raise InputError("No calibration subject was given; expected at least one.")
+        raise InputError("no calibration subject was given, expected at least one")
     return float(np.quantile(np.concatenate(ratios), level, method="inverted_cdf"))
 
 
@@ -86,10 +86,10 @@ def error_rank_correlation(error: Array, half_width: Array) -> float:
 def _check(error: Array, scale: Array) -> None:
     if error.shape != scale.shape or error.ndim != 1:
         raise InputError(
-            f"Errors have shape {error.shape} and scales {scale.shape}; "
-            "expected the same, one dimension."
+            f"errors have shape {error.shape} and scales {scale.shape}, "
+            "expected the same single axis"
         )
     if error.size == 0:
-        raise InputError("A subject has no voxel in the region; expected some.")
+        raise InputError("a subject has no voxel in the region, expected some")
     if not float(scale.min()) > 0:
-        raise InputError(f"The smallest scale is {scale.min():g}; expected it positive.")
+        raise InputError(f"the smallest scale is {scale.min():g}, expected a positive one")

@@ -52,13 +52,13 @@ def fit_curve(subjects: Iterable[tuple[Array, Array]], bins: int = BINS) -> Fitt
     weights, sums = np.zeros(bins), np.zeros(bins)
     for source, target in subjects:
         if source.size == 0:
-            raise InputError("A training patient has no voxel in the brain mask; expected some.")
+            raise InputError("a training patient has no voxel in the brain mask, expected some")
         index = np.clip((source * bins).astype(np.intp), 0, bins - 1)
         weights += np.bincount(index, minlength=bins) / source.size
         sums += np.bincount(index, weights=target, minlength=bins) / source.size
     filled = weights > 0
     if not filled.any():
-        raise InputError("No training patient was given; expected at least one to fit the curve.")
+        raise InputError("no training patient was given, expected at least one to fit the curve")
     centres = (np.flatnonzero(filled) + 0.5) / bins
     return FittedCurve(
         centres, sums[filled] / weights[filled], constant=float(sums.sum() / weights.sum())
