@@ -1,0 +1,36 @@
+"""The named errors of the toolkit and the exit codes that the command line gives them.
+
+A message says what was found, what was expected and what to do, in one line.
+"""
+
+from typing import ClassVar
+
+
+class HaganClinicError(Exception):
+    """Base of every error that the toolkit raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(HaganClinicError):
+    """An input volume, cohort or option cannot be used."""
+
+    exit_code = 3
+
+
+class ModelError(HaganClinicError):
+    """A model file is missing, damaged or does not fit the request."""
+
+    exit_code = 4
+
+
+class DeviceError(HaganClinicError):
+    """The requested device cannot be used, or its memory does not suffice."""
+
+    exit_code = 5
+
+
+class OutputError(HaganClinicError):
+    """An output cannot be written."""
+
+    exit_code = 6

@@ -1,0 +1,89 @@
+"""Atomic writing: a file appears at its path whole or not at all."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hagan_clinic.errors import OutputError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free space or choose another folder",
+    errno.EDQUOT: "the disk quota is used up; free space or choose another folder",
+    errno.EACCES: "the folder cannot be written; choose another or change its permissions",
+    errno.EPERM: "the folder cannot be written; choose another or change its permissions",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOENT: "the folder does not exist; create it first",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it there when the block ends well.
+
+    The temporary name keeps the suffix of `path`. On any exception, an interrupt included, the
+    temporary file is removed and what stood at `path` before stays.
+
+    Args:
+        path: Where the file shall appear; a file there is replaced.
+
+    Raises:
+        OutputError: If the file cannot be written, or `path` is a folder or a device.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device"
+            raise OutputError(f"{path} is {kind}; expected the path of a file to write")
+        # A symbolic link stays one; its target is what is replaced.
+        path = path.resolve()
+        temporary = path.with_name(f".{secrets.token_hex(6)}.{path.name[-100:]}")
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"cannot write {path}: {reason}") from error
+
+
+def write_bytes(data: bytes, path: str | Path) -> None:
+    """Write `data` atomically.
+
+    Raises:
+        OutputError: As `atomic_path`.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write `text` atomically, as UTF-8.
+
+    Raises:
+        OutputError: As `atomic_path`.
+    """
+    write_bytes(text.encode(), path)
+
+
+def _flush(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    # Only POSIX lets a program open a folder and flush its entries.
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

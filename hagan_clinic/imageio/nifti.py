@@ -1,0 +1,168 @@
+"""NIfTI-1 and NIfTI-2, single file: .nii and .nii.gz.
+
+Only nibabel's headers are used to read: the voxels are read here, so that what the header claims
+is checked before memory is taken for it.
+"""
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.bounded import check_length, check_shape, open_data, read_exactly
+from hagan_clinic.volume import Grid, Shape, Volume
+
+# Between the header and the voxels stand extensions, which are skipped.
+_MAX_OFFSET = 2**26
+
+_GEOMETRY = (
+    *("qform_code", "sform_code", "xyzt_units"),
+    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z"),
+)
+
+
+def read(path: Path) -> Volume:
+    """Read a NIfTI file; the values are scaled by the header's slope and intercept.
+
+    The affine is the sform if its code is not 0, else the qform, as in nibabel.
+
+    Raises:
+        InputError: If the file is not one scalar 3D image of known orientation.
+    """
+    compressed = _compressed(path)
+    with open_data(path, compressed) as stream:
+        header = _read_header(stream)
+        grid = _grid(header)
+        dtype = _dtype(header)
+        slope, intercept = _scaling(header)
+        offset = _offset(header)
+        size = int(np.prod(grid.shape)) * dtype.itemsize
+        check_length(path, offset + size, compressed)
+        read_exactly(stream, offset - header.structarr.itemsize)
+        raw = read_exactly(stream, size).view(dtype)
+        if compressed:
+            # The checksum is compared when the end is reached.
+            stream.read(1)
+    # What overflows becomes infinite, and the reader's caller refuses that.
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = raw.reshape(grid.shape, order="F").astype(np.float32)
+        if (slope, intercept) != (1.0, 0.0):
+            array *= np.float32(slope)
+            array += np.float32(intercept)
+    return Volume(array, grid.affine)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid from the header alone.
+
+    Raises:
+        InputError: As `read`.
+    """
+    return _grid(_header_of(path))
+
+
+def write(volume: Volume, path: Path, like: Path | None, description: str) -> None:
+    """Write float32 NIfTI; with a NIfTI `like`, its geometry fields are copied as they stand."""
+    import nibabel as nib
+
+    affine: Any = None
+    if like is not None and like.name.lower().endswith((".nii", ".nii.gz")):
+        source = _header_of(like)
+        header = type(source)()
+        for field in _GEOMETRY:
+            header[field] = source[field]
+        header["pixdim"][:4] = source["pixdim"][:4]
+    else:
+        affine = volume.affine
+        header = nib.Nifti1Header()
+        header.set_xyzt_units("mm")
+    header.set_data_dtype(np.float32)
+    header["descrip"] = description.encode("ascii", "replace")[:79]
+    # The second version keeps affines in float64, which the first could not hold exactly.
+    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    image = kind(np.asarray(volume.array, dtype=np.float32), affine, header)
+    if affine is not None:
+        image.set_sform(affine, code="scanner")
+        image.set_qform(affine, code="scanner")
+        if not np.allclose(image.get_qform(), affine, atol=1e-3):
+            # A quaternion holds no shear; then only the sform tells the place.
+            image.header["qform_code"] = 0
+    image.to_filename(path)
+
+
+def _compressed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _header_of(path: Path) -> Any:
+    with open_data(path, _compressed(path)) as stream:
+        return _read_header(stream)
+
+
+def _read_header(stream: BinaryIO) -> Any:
+    """A nibabel header of either version and byte order, structurally sound."""
+    from nibabel import Nifti1Header, Nifti2Header
+
+    block = stream.read(Nifti2Header.sizeof_hdr)
+    kind: Any
+    for kind in (Nifti1Header, Nifti2Header):
+        if len(block) >= kind.sizeof_hdr and kind.may_contain_header(block):
+            break
+    else:
+        raise InputError("is not a NIfTI file (no NIfTI header at its start); check what it is")
+    stream.seek(kind.sizeof_hdr)
+    header = kind(block[: kind.sizeof_hdr], check=False)
+    if bytes(header["magic"])[:2] != b"n+":
+        raise InputError("is the header of a NIfTI pair, expected a single file; convert it first")
+    return header
+
+
+def _grid(header: Any) -> Grid:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        shape: Shape = check_shape(header.get_data_shape())
+        if header["sform_code"] > 0:
+            return Grid(shape, header.get_sform())
+        if header["qform_code"] > 0:
+            return Grid(shape, header.get_qform())
+    except (HeaderDataError, ValueError) as error:
+        raise InputError(f"has a damaged header ({error}); convert the image again") from error
+    raise InputError(
+        "has neither an sform nor a qform (both codes are 0), so its orientation is unknown; "
+        "set one of them, for example with FSL's fslorient -setsformcode 1"
+    )
+
+
+def _dtype(header: Any) -> np.dtype[Any]:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except HeaderDataError as error:
+        raise InputError(f"has an unknown data type ({error}); convert the image again") from error
+    if dtype.kind not in "iuf":
+        name = "RGB" if dtype.names else "complex" if dtype.kind == "c" else str(dtype)
+        raise InputError(f"holds {name} values, expected one real number a voxel; convert it first")
+    return dtype
+
+
+def _scaling(header: Any) -> tuple[float, float]:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise InputError(f"has a damaged value scaling ({error}); convert it again") from error
+    return (1.0, 0.0) if slope is None else (float(slope), float(intercept))
+
+
+def _offset(header: Any) -> int:
+    offset = float(header["vox_offset"])
+    if not header.structarr.itemsize <= offset <= _MAX_OFFSET:
+        raise InputError(
+            f"has a damaged header (its voxels begin at byte {offset:g}); convert the image again"
+        )
+    return int(offset)

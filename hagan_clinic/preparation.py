@@ -1,0 +1,178 @@
+"""From scanner volumes to network input and back: the one path of training and deployment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.intensity import foreground, source_window, to_unit
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.volume import (
+    Grid,
+    Shape,
+    Spacing,
+    Volume,
+    canonical_grid,
+    crop_or_pad,
+    resample,
+    resampled_grid,
+    to_axes_of,
+    to_canonical,
+)
+
+BACKGROUND = -1.0
+
+# A slice of noise specks does not belong to the head: it must hold this part of the largest
+# slice's foreground voxels. A slice through the vertex reaches it in the first millimetre.
+SLICE_PART = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Network input and where it came from.
+
+    Attributes:
+        array: (C, D, H, W) float32 in [-1, 1], background -1.
+        grid: The grid of (D, H, W).
+        source_grid: The grid of the scanner volumes.
+    """
+
+    array: NDArray[np.float32]
+    grid: Grid
+    source_grid: Grid
+
+
+def prepare(
+    volumes: Sequence[Volume],
+    recipe: Recipe,
+    *,
+    masks: Volume | None = None,
+    shape: Shape | None = None,
+) -> Prepared:
+    """Orient, resample, scale and crop source volumes as the recipe says.
+
+    Args:
+        volumes: One volume for each of `recipe.sources`, on one grid.
+        recipe: The model's recipe.
+        masks: Brain mask on the same grid, if there is one; only the intensity window uses it.
+        shape: (D, H, W) of the result; by default the head with `recipe.margin_mm` around it,
+            rounded up to multiples of `recipe.multiple`.
+
+    Raises:
+        InputError: If the number of volumes is wrong, their grids differ, or one has no contrast.
+    """
+    if len(volumes) != len(recipe.sources):
+        raise InputError(
+            f"found {len(volumes)} source volumes, the model expects {len(recipe.sources)}: "
+            f"{', '.join(recipe.sources)}"
+        )
+    source_grid = volumes[0].grid
+    names = [*recipe.sources, "brain mask"]
+    for name, volume in zip(names, [*volumes, *([masks] if masks else [])], strict=False):
+        _check_same_grid(volume, source_grid, name, recipe.sources[0])
+
+    grid = network_grid(source_grid, recipe.spacing)
+    mask = None if masks is None else _on_grid(masks, grid) > 0.5
+    arrays = [_on_grid(volume, grid) for volume in volumes]
+    occupied = np.logical_or.reduce([foreground(array) for array in arrays])
+    start, size = _crop_box(occupied, grid.spacing, recipe, shape)
+    result = np.empty((len(arrays), *size), dtype=np.float32)
+    for channel, array in zip(result, arrays, strict=True):
+        window = source_window(
+            array,
+            grid.spacing,
+            mask,
+            percentiles=recipe.percentiles,
+            radius_mm=recipe.radius_mm,
+        )
+        unit = Volume(to_unit(array, window), grid.affine)
+        cropped = crop_or_pad(unit, start, size, fill=BACKGROUND)
+        channel[...] = cropped.array
+    return Prepared(result, cropped.grid, source_grid)
+
+
+def restore(array: NDArray[np.float32], prepared: Prepared, fill: float) -> Volume:
+    """Bring a network output back to the scanner volume's grid.
+
+    Args:
+        array: (D, H, W) on `prepared.grid`, in any units.
+        prepared: What `prepare` returned.
+        fill: Value of the voxels that the network did not see.
+
+    Returns:
+        A volume whose grid equals `prepared.source_grid` bit for bit.
+    """
+    canonical = canonical_grid(prepared.source_grid)
+    full = network_grid(prepared.source_grid, prepared.grid.spacing)
+    start = _voxel_of(full, prepared.grid.affine[:3, 3])
+    back = [-first for first in start]
+    padded = crop_or_pad(Volume(array, prepared.grid.affine), back, full.shape, fill=fill)
+    return to_axes_of(resample(padded, canonical, fill=fill), prepared.source_grid)
+
+
+def network_grid(source_grid: Grid, spacing: Spacing) -> Grid:
+    """The canonical grid of the whole field of view at the model's spacing.
+
+    A source whose spacing is the model's to 1e-3 mm keeps its own voxels.
+    """
+    grid = canonical_grid(source_grid)
+    if np.allclose(grid.spacing, spacing, rtol=0, atol=1e-3):
+        return grid
+    return resampled_grid(grid, spacing)
+
+
+def _on_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
+    resampled = resample(to_canonical(volume), grid).array
+    return np.asarray(resampled, dtype=np.float32)
+
+
+def _crop_box(
+    occupied: NDArray[np.bool_], spacing: Spacing, recipe: Recipe, shape: Shape | None
+) -> tuple[list[int], Shape]:
+    """First voxel and size of the network's field: around the head, or of a fixed shape."""
+    start, size = [], []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        counts = occupied.sum(axis=others)
+        slices = np.flatnonzero(counts >= max(SLICE_PART * counts.max(), 1))
+        low, high = int(slices[0]), int(slices[-1]) + 1
+        if shape is None:
+            wanted = high - low + 2 * int(np.ceil(recipe.margin_mm / spacing[axis]))
+            # Beyond the field of view there is nothing to see.
+            wanted = min(wanted, occupied.shape[axis])
+            length = -(-wanted // recipe.multiple) * recipe.multiple
+        else:
+            length = shape[axis]
+        start.append(_centred_start(low, high, length, occupied.shape[axis]))
+        size.append(length)
+    d, h, w = size
+    return start, (d, h, w)
+
+
+def _centred_start(low: int, high: int, length: int, available: int) -> int:
+    """Start of a span centred on [low, high), moved to lie within the field of view if it fits."""
+    start = (low + high - length) // 2
+    if length <= available:
+        return min(max(start, 0), available - length)
+    return min(max(start, available - length), 0)
+
+
+def _voxel_of(grid: Grid, position: NDArray[np.float64]) -> list[int]:
+    index = np.linalg.solve(grid.affine[:3, :3], position - grid.affine[:3, 3])
+    return [int(i) for i in np.rint(index)]
+
+
+def _check_same_grid(volume: Volume, grid: Grid, name: str, reference: str) -> None:
+    if not volume.grid.same_as(grid, tolerance_mm=1e-2):
+        raise InputError(
+            f"{name} ({_told(volume.grid)}) and {reference} ({_told(grid)}) lie on different "
+            "grids; resample one to the other first"
+        )
+
+
+def _told(grid: Grid) -> str:
+    size = "x".join(str(n) for n in grid.shape)
+    spacing = "x".join(f"{s:.3g}" for s in grid.spacing)
+    return f"{size} voxels of {spacing} mm"
