@@ -1,0 +1,311 @@
+"""Prepared volumes on disk: each subject is read, oriented, scaled and cropped once.
+
+Preparation is `hagan_clinic.preparation.prepare`, as at deployment. A head that comes with a
+brain mask is kept in two forms, whole and skull-stripped, each scaled by its own voxels, because
+a deployed model meets both. All arrays of a subject share one box, centred on its brain.
+
+A subject is one ``.npy`` file of bytes, read by memory map: 0 is -1 (background) and 255 is 1.
+The rounding error, at most 1/255 of the range [-1, 1], is that of a PSNR of 59 dB.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.imageio import atomic_path, read
+from hagan_clinic.intensity import foreground, target_window, to_unit
+from hagan_clinic.preparation import BACKGROUND, network_grid, prepare
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.training.cohort import Subject
+from hagan_clinic.volume import Grid, Shape, Spacing, Volume, crop_or_pad, resample, to_canonical
+
+CACHE_VERSION = 1
+BOX_MARGIN_MM = 6.0
+LARGEST_BOX_MM = (208.0, 240.0, 208.0)
+"""Without a brain mask the box holds the head, and may be cut at this size: (D, H, W)."""
+
+SKULL_PART = 0.05
+"""A source with more foreground outside the brain mask, relative to the mask, has its skull."""
+
+SMALLEST_OVERLAP = 0.5
+
+Bytes = NDArray[np.uint8]
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PreparedSubject:
+    """A subject in the cache.
+
+    Attributes:
+        name: As in the cohort.
+        patient: As in the cohort.
+        file: Bytes (F * C + T + 1, D, H, W): the C source channels in each of F forms (whole
+            head, then skull-stripped), the target if there is one (T = 1, else 0), the brain.
+        channels: C.
+        forms: F, 1 or 2.
+        has_target: Whether T is 1.
+        shape: (D, H, W).
+        spacing: mm along D, H, W.
+    """
+
+    name: str
+    patient: str
+    file: Path
+    channels: int
+    forms: int
+    has_target: bool
+    shape: Shape
+    spacing: Spacing
+
+    def load(self, stripped: bool = False) -> tuple[Array, Array | None, Bytes]:
+        """Source (C, D, H, W), target (1, D, H, W) or None, both float32 in [-1, 1], and brain.
+
+        Args:
+            stripped: The skull-stripped form: source and target are -1 outside the brain. A
+                subject that has one form alone gives that.
+
+        Returns:
+            The brain is uint8, 0 or 1, of shape (1, D, H, W).
+        """
+        stored = np.load(self.file, mmap_mode="r")
+        first = self.channels if stripped and self.forms == 2 else 0
+        source = _from_bytes(stored[first : first + self.channels])
+        brain = np.array(stored[-1:])
+        if not self.has_target:
+            return source, None, brain
+        target = _from_bytes(stored[-2:-1])
+        if stripped and self.forms == 2:
+            target[brain == 0] = BACKGROUND
+        return source, target, brain
+
+
+def prepare_cohort(
+    subjects: Sequence[Subject],
+    recipe: Recipe,
+    cache: Path | str,
+    *,
+    shape: Shape | None = None,
+    workers: int = 2,
+    progress: Callable[[str], None] | None = None,
+) -> list[PreparedSubject]:
+    """Prepare every subject that the cache does not hold yet.
+
+    Args:
+        subjects: The cohort; each has the recipe's sources and its target.
+        recipe: Spacing, sequences and intensity; an empty target means that there is none.
+        cache: Folder of the prepared files. A file is named by the content of the subject's
+            files and by the recipe, so several runs share one folder.
+        shape: (D, H, W) for all; found by `box_shape` when None.
+        workers: Threads.
+        progress: Called with each subject's name as it is ready.
+
+    Raises:
+        InputError: A subject cannot be read or scaled; the message names it.
+        OutputError: The cache cannot be written.
+    """
+    if shape is None:
+        shape = box_shape(subjects, recipe)
+    elif any(side <= 0 or side % recipe.multiple for side in shape):
+        raise InputError(f"The training shape is {shape}; expected multiples of {recipe.multiple}.")
+    folder = Path(cache)
+    digest = lru_cache(maxsize=None)(_sha256)
+
+    def ready(subject: Subject) -> PreparedSubject:
+        try:
+            prepared = _prepare_once(subject, recipe, folder, shape, digest)
+        except InputError as error:
+            raise InputError(f"{subject.name}: {error}") from error
+        if progress is not None:
+            progress(subject.name)
+        return prepared
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        return list(pool.map(ready, subjects))
+
+
+def box_shape(subjects: Sequence[Subject], recipe: Recipe) -> Shape:
+    """The smallest box in multiples of the recipe that holds every brain with a margin.
+
+    The brain is the mask, or the foreground of the first source where there is none.
+
+    Raises:
+        InputError: A subject cannot be read, or has no foreground.
+    """
+    extent = lru_cache(maxsize=None)(_brain_extent)
+    largest = np.zeros(3)
+    for subject in subjects:
+        file = subject.mask or subject.images[recipe.sources[0]]
+        try:
+            largest = np.maximum(largest, extent(file, subject.mask is not None, recipe.spacing))
+        except InputError as error:
+            raise InputError(f"{subject.name}: {error}") from error
+    spacing = np.array(recipe.spacing)
+    wanted = np.minimum(largest + 2 * np.ceil(BOX_MARGIN_MM / spacing), LARGEST_BOX_MM / spacing)
+    d, h, w = (int(-(-side // recipe.multiple)) * recipe.multiple for side in wanted)
+    return d, h, w
+
+
+def check_overlap(subjects: Sequence[PreparedSubject]) -> list[str]:
+    """Warnings that name the subjects whose source and target show different places."""
+    warnings = []
+    for subject in subjects:
+        if not subject.has_target:
+            continue
+        stored = np.load(subject.file, mmap_mode="r")
+        source, target = stored[0] > 0, stored[-2] > 0
+        dice = 2 * float((source & target).sum()) / max(1.0, float(source.sum() + target.sum()))
+        if dice < SMALLEST_OVERLAP:
+            warnings.append(
+                f"{subject.name}: source and target overlap by {dice:.0%} (Dice of their "
+                "foregrounds); check that they are registered"
+            )
+    return warnings
+
+
+def _prepare_once(
+    subject: Subject,
+    recipe: Recipe,
+    folder: Path,
+    shape: Shape,
+    digest: Callable[[Path], str],
+) -> PreparedSubject:
+    files = [*(subject.images[name] for name in _sequences(recipe)), subject.mask]
+    facts = {
+        "version": CACHE_VERSION,
+        "files": [None if file is None else digest(file) for file in files],
+        "sequences": _sequences(recipe),
+        "spacing": recipe.spacing,
+        "window": (recipe.percentiles, recipe.radius_mm),
+        "crop": (recipe.multiple, recipe.margin_mm, shape),
+    }
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    file = folder / f"{subject.name}-{key}.npy"
+    channels, has_target = len(recipe.sources), bool(recipe.target)
+    stored = _open(file, shape)
+    if stored is None:
+        stored = _prepare_subject(subject, recipe, shape)
+        _make_folder(folder)
+        with atomic_path(file) as temporary:
+            np.save(temporary, stored)
+    forms = (len(stored) - has_target - 1) // channels
+    return PreparedSubject(
+        subject.name, subject.patient, file, channels, forms, has_target, shape, recipe.spacing
+    )
+
+
+def _prepare_subject(subject: Subject, recipe: Recipe, shape: Shape) -> Bytes:
+    sources = [read(subject.images[name]) for name in recipe.sources]
+    grid = network_grid(sources[0].grid, recipe.spacing)
+    mask = None if subject.mask is None else read(subject.mask).array > 0.5
+    region = _filled_foreground(sources[0].array) if mask is None else mask
+    brain = resample(to_canonical(sources[0].with_array(region.astype(np.float32))), grid)
+    low, high = _bounds(brain.array > 0.5)
+    start = (low + high - np.array(shape)) // 2
+    box = Grid(shape, _shifted(grid, start))
+
+    forms = [sources]
+    if mask is not None and _has_skull(sources, mask):
+        forms.append([source.with_array(np.where(mask, source.array, 0)) for source in sources])
+    arrays: list[Array] = []
+    for form in forms:
+        prepared = prepare(form, recipe)
+        arrays += [_cut(Volume(channel, prepared.grid.affine), box) for channel in prepared.array]
+    if recipe.target:
+        target = read(subject.images[recipe.target])
+        window = target_window(target.array, region, percentiles=recipe.percentiles)
+        resampled = resample(to_canonical(target), grid)
+        arrays.append(_cut(resampled.with_array(to_unit(resampled.array, window)), box))
+    codes = [np.rint((array + 1) * 127.5).astype(np.uint8) for array in arrays]
+    codes.append((_cut(brain, box, fill=0.0) > 0.5).astype(np.uint8))
+    return np.stack(codes)
+
+
+def _sequences(recipe: Recipe) -> list[str]:
+    return [*recipe.sources, *([recipe.target] if recipe.target else [])]
+
+
+def _has_skull(sources: Sequence[Volume], mask: NDArray[np.bool_]) -> bool:
+    outside = [int((foreground(source.array) & ~mask).sum()) for source in sources]
+    return max(outside) > SKULL_PART * int(mask.sum())
+
+
+def _filled_foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """The foreground of an image with dark ventricles, as the brain of one that has no mask."""
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(foreground(array))
+    return filled
+
+
+def _brain_extent(file: Path, is_mask: bool, spacing: Spacing) -> NDArray[np.float64]:
+    """Size of the brain's bounding box in voxels of the recipe."""
+    volume = to_canonical(read(file))
+    low, high = _bounds(volume.array > 0.5 if is_mask else foreground(volume.array))
+    extent: NDArray[np.float64] = (high - low) * np.array(volume.spacing) / np.array(spacing)
+    return extent
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First voxel and voxel after the last, along each axis."""
+    low, high = [], []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        slices = np.flatnonzero(mask.any(axis=others))
+        if slices.size == 0:
+            raise InputError("the brain mask is empty; expected a mask that marks the brain")
+        low.append(int(slices[0]))
+        high.append(int(slices[-1]) + 1)
+    return np.array(low), np.array(high)
+
+
+def _shifted(grid: Grid, start: NDArray[np.int64]) -> NDArray[np.float64]:
+    affine = grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ start
+    return affine
+
+
+def _cut(volume: Volume, box: Grid, fill: float = BACKGROUND) -> Array:
+    """The part of a volume in a box on the same lattice."""
+    offset = np.linalg.solve(volume.affine[:3, :3], box.affine[:3, 3] - volume.affine[:3, 3])
+    start = [int(step) for step in np.rint(offset)]
+    return np.asarray(crop_or_pad(volume, start, box.shape, fill=fill).array, dtype=np.float32)
+
+
+def _from_bytes(codes: Bytes) -> Array:
+    values = codes.astype(np.float32)
+    values /= 127.5
+    values -= 1
+    return values
+
+
+def _open(file: Path, shape: Shape) -> Bytes | None:
+    """The stored array, or None when there is none or it is damaged."""
+    try:
+        stored = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return stored if stored.dtype == np.uint8 and stored.shape[1:] == shape else None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} of the prepared volumes cannot be made: {error.strerror}. "
+            "Choose another."
+        ) from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,294 @@
+"""The queue of training samples: slabs of many augmented volumes, each a function of its number.
+
+``tio.Queue`` loads and augments volumes in worker processes and hands out slabs. Left to itself
+its order depends on the workers' timing and on a global random state that is not saved. Here:
+
+* a **lane** is one place in the global batch, B = batch_size * world_size lanes in all. Volume
+  number n (0, 1, 2, ...) belongs to lane n mod B, is subject ``permutation(seed, n // N)[n % N]``
+  and is augmented with random numbers of (seed, n) alone;
+* its slab number i is drawn with random numbers of (seed, n, i) alone;
+* the queue is filled to a fixed length and emptied before it is filled again. One **fill** gives
+  every lane ``volumes`` volumes of ``slabs_per_volume`` slabs, in an order of (seed, fill, lane).
+
+So batch j is a function of (seed, j) for any number of workers; a run that starts at batch j
+fills the queue that j belongs to, drops what comes before it, and goes on exactly. A process of
+rank q works only for the lanes q * batch_size to (q + 1) * batch_size, so that two processes with
+batch b see, sample for sample, what one process with batch 2b sees.
+"""
+
+import random
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count, islice
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torchio as tio
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset, Sampler
+
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.augment import AugmentConfig, augmentation
+from hagan_clinic.training.prepared import PreparedSubject
+
+Batch = dict[str, Tensor]
+
+
+class VolumeStream(Dataset[tio.Subject]):
+    """Augmented volumes by number: the endless dataset behind the queue.
+
+    ``stream[n]`` is a subject with the images ``source`` (C, D, H, W), ``target`` and ``brain``
+    (1, D, H, W), their area averages ``source_low``, ``target_low``, ``brain_low`` at a quarter
+    of the resolution, and ``number`` = n.
+    """
+
+    def __init__(
+        self, subjects: Sequence[PreparedSubject], augment: AugmentConfig, seed: int
+    ) -> None:
+        self.subjects = subjects
+        self.augment = augment
+        self.transform = augmentation(augment)
+        self.seed = seed
+
+    def __getitem__(self, number: int) -> tio.Subject:
+        epoch, position = divmod(number, len(self.subjects))
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.subjects))
+        prepared = self.subjects[int(order[position])]
+        with _seeded(self.seed, number):
+            stripped = random.random() < self.augment.stripped
+            subject = self.transform(_subject(prepared, stripped))
+        for name, image in subject.get_images_dict(intensity_only=False).items():
+            subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
+        subject["number"] = number
+        return subject
+
+
+class SlabSampler(tio.data.sampler.PatchSampler):
+    """Slabs of a volume with their halo, and the low-resolution whole.
+
+    The start r of slab i of volume n is uniform over the multiples of 4, drawn from (seed, n, i).
+
+    Args:
+        shape: (D, H, W) of the volumes.
+        thickness: Slices of a slab, a multiple of 4, at most D.
+        halo: Real slices on each side that the network sees and the loss does not.
+        seed: Of the run.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], thickness: int, halo: int, seed: int) -> None:
+        window = Slab(0, thickness).window(shape[0], halo)
+        super().__init__((window.thickness, *shape[1:]))
+        self.depth = shape[0]
+        self.thickness = thickness
+        self.halo = halo
+        self.seed = seed
+
+    def _generate_patches(
+        self, subject: tio.Subject, num_patches: int | None = None
+    ) -> Generator[tio.Subject]:
+        numbers = count() if num_patches is None else range(num_patches)
+        # To the queue a patch is whatever the loader can stack: here tensors without geometry.
+        return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
+
+    def sample(self, subject: tio.Subject, number: int) -> Batch:
+        """Slab ``number`` of a subject of the stream, with its window and the whole volume."""
+        rng = np.random.default_rng((self.seed, int(subject.number), number, 1))
+        steps = (self.depth - self.thickness) // LOW_RES_FACTOR
+        slab = Slab(LOW_RES_FACTOR * int(rng.integers(steps + 1)), self.thickness)
+        window = slab.window(self.depth, self.halo)
+        # The slices are copied: a view would keep the whole volume in the queue.
+        sample: Batch = {
+            "source_window": window.high(subject.source.data).clone(),
+            "brain_slab": slab.high(subject.brain.data).float(),
+            "slab_start": torch.tensor(slab.start),
+            "window_start": torch.tensor(window.start),
+            "volume": torch.tensor(int(subject.number)),
+        }
+        if "target" in subject:
+            sample["target_slab"] = slab.high(subject.target.data).clone()
+        low = {key: value for key, value in subject.items() if key.endswith("_low")}
+        return sample | cast(Batch, low)
+
+
+class LaneOrder(Sampler[int]):
+    """The numbers of the volumes that a process loads, fill by fill and lane by lane, for ever."""
+
+    def __init__(self, lanes: range, all_lanes: int, volumes: int, first_fill: int) -> None:
+        self.lanes = lanes
+        self.all_lanes = all_lanes
+        self.volumes = volumes
+        self.first_fill = first_fill
+
+    def __iter__(self) -> Iterator[int]:
+        for fill in count(self.first_fill):
+            for lane in self.lanes:
+                for volume in range(fill * self.volumes, (fill + 1) * self.volumes):
+                    yield volume * self.all_lanes + lane
+
+    def __len__(self) -> int:
+        return sys.maxsize  # tio.Queue asks after how many subjects to start over: never
+
+
+class LaneQueue(tio.Queue):
+    """``tio.Queue`` whose shuffling is a function of (seed, fill) and keeps slabs in their lane."""
+
+    def __init__(
+        self,
+        stream: VolumeStream,
+        sampler: SlabSampler,
+        order: LaneOrder,
+        slabs_per_volume: int,
+        workers: int,
+    ) -> None:
+        self.order = order
+        self.seed = sampler.seed
+        self.lane_length = order.volumes * slabs_per_volume
+        self.fill = order.first_fill
+        super().__init__(
+            cast(tio.SubjectsDataset, stream),  # the queue does no more than index it
+            max_length=len(order.lanes) * self.lane_length,
+            samples_per_volume=slabs_per_volume,
+            sampler=sampler,
+            subject_sampler=order,
+            num_workers=workers,
+            shuffle_subjects=False,
+        )
+
+    def _shuffle_patches_list(self) -> None:
+        columns = [
+            index * self.lane_length
+            + np.random.default_rng((self.seed, self.fill, lane, 2)).permutation(self.lane_length)
+            for index, lane in enumerate(self.order.lanes)
+        ]
+        self.patches_list = [self.patches_list[i] for i in np.stack(columns, axis=1).ravel()]
+        self.fill += 1
+
+
+def slab_loader(
+    subjects: Sequence[PreparedSubject],
+    *,
+    thickness: int = 32,
+    halo: int = 8,
+    batch_size: int = 1,
+    slabs_per_volume: int = 4,
+    queue_length: int = 32,
+    workers: int = 0,
+    seed: int = 0,
+    start_index: int = 0,
+    augment: AugmentConfig | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Batch]:
+    """Batches for ever, from batch number ``start_index`` on.
+
+    Args:
+        subjects: Prepared subjects, all of one shape (D, H, W).
+        thickness: Slices of a slab, a multiple of 4; D trains on whole volumes.
+        halo: Real slices on each side of the slab, a multiple of 4.
+        batch_size: Samples for this process.
+        slabs_per_volume: Slabs drawn from a volume once it is augmented.
+        queue_length: Slabs that all processes together hold; rounded up so that every sample
+            of the global batch gets whole volumes. More of them mix the patients better.
+        workers: Processes that load and augment; 0 does it here.
+        seed: Everything follows from it.
+        start_index: Number of the first batch, for resuming.
+        augment: None for no augmentation.
+        rank: Of this process.
+        world_size: Number of processes.
+
+    Returns:
+        An iterator of dictionaries of tensors, with w = min(thickness + 2 * halo, D):
+        ``source_window`` (B, C, w, H, W), ``target_slab`` and ``brain_slab``
+        (B, 1, thickness, H, W), ``source_low`` (B, C, D/4, H/4, W/4), ``target_low`` and
+        ``brain_low`` (B, 1, D/4, H/4, W/4), and int64 (B,): ``slab_start`` r, ``window_start``,
+        ``index`` (the sample's number in the global stream). Without a target in the recipe
+        the two target entries are absent.
+
+    Raises:
+        InputError: No subjects, unequal shapes, or sizes that do not fit them.
+    """
+    shape = _common_shape(subjects)
+    _check_sizes(shape[0], thickness, halo, batch_size, slabs_per_volume, workers)
+    lanes = batch_size * world_size
+    volumes = max(1, -(-queue_length // (lanes * slabs_per_volume)))
+    first_fill, behind = divmod(start_index, volumes * slabs_per_volume)
+    queue = LaneQueue(
+        VolumeStream(subjects, augment or AugmentConfig.none(), seed),
+        SlabSampler(shape, thickness, halo, seed),
+        LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill),
+        slabs_per_volume,
+        workers,
+    )
+    first_batch = start_index - behind
+    loader = tio.SubjectsLoader(queue, batch_size=batch_size, sampler=_Endless())
+    numbered = (
+        batch | {"index": (number * lanes + rank * batch_size) + torch.arange(batch_size)}
+        for number, batch in enumerate(loader, start=first_batch)
+    )
+    return islice(numbered, behind, None)
+
+
+class _Endless(Sampler[int]):
+    """Indices for the loader of the queue, which ignores them: slabs are taken in turn."""
+
+    def __iter__(self) -> Iterator[int]:
+        return count()
+
+
+def _subject(prepared: PreparedSubject, stripped: bool) -> tio.Subject:
+    source, target, brain = prepared.load(stripped)
+    # TorchIO needs a geometry for millimetres and axes, so the array's own axes are the world's.
+    affine = np.diag([*prepared.spacing, 1.0])
+
+    def image(kind: type[tio.Image], array: NDArray[Any]) -> tio.Image:
+        return kind(tensor=torch.from_numpy(array), affine=affine)
+
+    images = {"source": image(tio.ScalarImage, source), "brain": image(tio.LabelMap, brain)}
+    if target is not None:
+        images["target"] = image(tio.ScalarImage, target)
+    return tio.Subject(images)
+
+
+@contextmanager
+def _seeded(seed: int, number: int) -> Iterator[None]:
+    """Random numbers of (seed, number) for TorchIO, and the caller's own afterwards."""
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = np.random.SeedSequence((seed, number)).generate_state(2)
+    random.seed(int(words[0]))
+    np.random.seed(words[0])
+    torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+    try:
+        yield
+    finally:
+        random.setstate(state[0])
+        np.random.set_state(state[1])
+        torch.set_rng_state(state[2])
+
+
+def _common_shape(subjects: Sequence[PreparedSubject]) -> tuple[int, int, int]:
+    shapes = {subject.shape for subject in subjects}
+    if len(shapes) != 1:
+        raise InputError(f"The prepared volumes have the shapes {sorted(shapes)}; expected one.")
+    return shapes.pop()
+
+
+def _check_sizes(
+    depth: int, thickness: int, halo: int, batch_size: int, slabs_per_volume: int, workers: int
+) -> None:
+    if not 0 < thickness <= depth or thickness % LOW_RES_FACTOR:
+        raise InputError(
+            f"The slab thickness is {thickness}; expected a multiple of {LOW_RES_FACTOR} up to "
+            f"the {depth} slices of the prepared volumes."
+        )
+    if halo < 0 or halo % LOW_RES_FACTOR:
+        raise InputError(f"The halo is {halo}; expected a multiple of {LOW_RES_FACTOR}, or 0.")
+    if min(batch_size, slabs_per_volume) < 1 or workers < 0:
+        raise InputError(
+            f"Batch size {batch_size}, slabs per volume {slabs_per_volume}, workers {workers}; "
+            "expected at least 1, 1 and 0."
+        )
