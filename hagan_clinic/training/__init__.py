@@ -1,0 +1,1 @@
+"""Training: cohort, split, prepared cache, queue, loop, checkpoints."""
