@@ -1,0 +1,25 @@
+"""Where everything that tests need is present, a skipped test is a test that failed to run."""
+
+import os
+
+import pytest
+
+REQUIRE_ALL = os.environ.get("HAGAN_REQUIRE_ALL") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return _required((yield), item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _required((yield), collector.nodeid)
+
+
+def _required(report, name):
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        *_, reason = report.longrepr if isinstance(report.longrepr, tuple) else (report.longrepr,)
+        report.outcome = "failed"
+        report.longrepr = f"{name}: HAGAN_REQUIRE_ALL=1 allows no skip, and this was one: {reason}"
+    return report
