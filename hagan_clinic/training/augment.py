@@ -87,7 +87,7 @@ class BiasField(RandomTransform, IntensityTransform):
                 tio.BiasField.generate_bias_field(coarse, BIAS_FIELD_ORDER, coefficients)
             )
             field = functional.interpolate(
-                field[None, None], image.spatial_shape, mode="trilinear", align_corners=False
+                field[None, None], image.spatial_shape, mode="trilinear", align_corners=True
             )[0]
             head = image.data[:1] > 0
             image.set_data(image.data * (field * (head.sum() / (field * head).sum().clamp_min(1))))

@@ -33,6 +33,7 @@ from torch.utils.data import Dataset, Sampler
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
 from hagan_clinic.errors import InputError
+from hagan_clinic.preparation import BACKGROUND
 from hagan_clinic.training.augment import AugmentConfig, augmentation
 from hagan_clinic.training.prepared import PreparedSubject
 
@@ -60,8 +61,10 @@ class VolumeStream(Dataset[tio.Subject]):
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.subjects))
         prepared = self.subjects[int(order[position])]
         with _seeded(self.seed, number):
-            stripped = random.random() < self.augment.stripped
+            stripped = prepared.forms == 2 and random.random() < self.augment.stripped
             subject = self.transform(_subject(prepared, stripped))
+        if stripped:
+            _strip(subject)  # again: interpolation has smeared the edge of the brain
         for name, image in subject.get_images_dict(intensity_only=False).items():
             subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
         subject["number"] = number
@@ -217,15 +220,20 @@ def slab_loader(
     lanes = batch_size * world_size
     volumes = max(1, -(-queue_length // (lanes * slabs_per_volume)))
     first_fill, behind = divmod(start_index, volumes * slabs_per_volume)
-    queue = LaneQueue(
-        VolumeStream(subjects, augment or AugmentConfig.none(), seed),
-        SlabSampler(shape, thickness, halo, seed),
-        LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill),
-        slabs_per_volume,
-        workers,
-    )
+    order = LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill)
+    # Each loader draws a seed for its workers as it starts; training's own stream is left alone.
+    with torch.random.fork_rng(devices=[]):
+        queue = LaneQueue(
+            VolumeStream(subjects, augment or AugmentConfig.none(), seed),
+            SlabSampler(shape, thickness, halo, seed),
+            order,
+            slabs_per_volume,
+            workers,
+        )
     first_batch = start_index - behind
-    loader = tio.SubjectsLoader(queue, batch_size=batch_size, sampler=_Endless())
+    loader = tio.SubjectsLoader(
+        queue, batch_size=batch_size, sampler=_Endless(), generator=torch.Generator()
+    )
     numbered = (
         batch | {"index": (number * lanes + rank * batch_size) + torch.arange(batch_size)}
         for number, batch in enumerate(loader, start=first_batch)
@@ -254,6 +262,11 @@ def _subject(prepared: PreparedSubject, stripped: bool) -> tio.Subject:
     return tio.Subject(images)
 
 
+def _strip(subject: tio.Subject) -> None:
+    for image in subject.get_images(intensity_only=True):
+        image.set_data(image.data.masked_fill(subject.brain.data == 0, BACKGROUND))
+
+
 @contextmanager
 def _seeded(seed: int, number: int) -> Iterator[None]:
     """Random numbers of (seed, number) for TorchIO, and the caller's own afterwards."""
@@ -271,6 +284,8 @@ def _seeded(seed: int, number: int) -> Iterator[None]:
 
 
 def _common_shape(subjects: Sequence[PreparedSubject]) -> tuple[int, int, int]:
+    if not subjects:
+        raise InputError("There are no prepared subjects to train on.")
     shapes = {subject.shape for subject in subjects}
     if len(shapes) != 1:
         raise InputError(f"The prepared volumes have the shapes {sorted(shapes)}; expected one.")
