@@ -1,0 +1,33 @@
+"""How long the command line and the runtime take to start, in CPU seconds.
+
+    python benchmarks/startup.py
+
+The best of several fresh processes: what the machine can do when nothing disturbs it.
+"""
+
+import argparse
+import sys
+
+from fresh_process import program, run
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    repeats = parser.parse_args().repeats
+    commands = {
+        "python, nothing imported": [sys.executable, "-c", ""],
+        "hagan-clinic --help": program("--help"),
+        "import hagan_clinic.runtime": [sys.executable, "-c", "import hagan_clinic.runtime"],
+    }
+    print("| what | CPU seconds | peak MiB |\n|---|---|---|")
+    for name, command in commands.items():
+        run(command)  # fills the file cache
+        costs = [run(command) for _ in range(repeats)]
+        best = min(costs, key=lambda cost: cost.cpu_seconds)
+        print(f"| {name} | {best.cpu_seconds:.2f} | {best.peak_bytes / 2**20:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
