@@ -1,8 +1,9 @@
 """Scanner units to the network's [-1, 1] and back: the definition training and deployment share.
 
 The window of a source is the 0.5 to 99.5 percentile range of its non-background voxels within
-40 mm of their centre of mass, which lies deep in the brain: there a head with its skull and the
-same head without it show the same voxels.
+40 mm of the centre of mass of the head's top 150 mm. That sphere lies deep in the brain, where a
+head with its skull and the same head without it show the same voxels; the neck, of which scans
+hold more or less, is left out.
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,14 @@ from hagan_clinic.errors import InputError
 
 PERCENTILES = (0.5, 99.5)
 RADIUS_MM = 40.0
+HEAD_MM = 150.0
 
-# A voxel is background if it differs from the background level by less than this part of the
-# 98th percentile of the differences. Air noise stays below, cerebrospinal fluid above.
-BACKGROUND_PART = 0.1
+# Air noise lies below this part of the bright tissues' mean, grey and white matter above.
+_BACKGROUND_PART = 0.15
+
+# A slice is one of the head, not of noise specks, if it holds this part of the foreground voxels
+# of the fullest slice. A slice through the vertex does in the first millimetre.
+_SLICE_PART = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,10 @@ class Window:
 def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
     """The voxels that are not background, for whole heads and for skull-stripped brains.
 
-    The background level is the most frequent value on the faces of the array (0 around a
-    stripped brain, a low value in air).
+    These differ from the background level by more than 15 % of the mean difference of the bright
+    tissues, which are the brighter of Otsu's (1979) two classes. Where the dark class is air, the
+    threshold lies above its noise; where the air is gone, Otsu parts tissues from each other,
+    and the threshold still lies below both.
 
     Args:
         array: Scanner values, three axes.
@@ -42,19 +49,26 @@ def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
     Raises:
         InputError: If a value is not finite or all are equal.
     """
-    faces = [array[0], array[-1], array[:, 0], array[:, -1], array[:, :, 0], array[:, :, -1]]
-    values, counts = np.unique(np.concatenate([f.ravel() for f in faces]), return_counts=True)
-    level = values[counts.argmax()]
-    distance = np.abs(array - level.astype(np.float32))
+    distance = np.abs(array - np.float32(_background_level(array)))
     if not np.isfinite(distance.max()):
         raise InputError("the image holds NaN or infinite values; replace them before translating")
     different = distance[distance > 0]
     if different.size == 0:
         raise InputError(
-            f"all voxels have the value {float(level):g}: the image is empty; expected a brain"
+            f"all voxels have the value {float(array.flat[0]):g}: the image is empty; "
+            "expected a brain"
         )
-    result: NDArray[np.bool_] = distance > BACKGROUND_PART * np.percentile(different, 98)
+    # A few spikes must not stretch the histogram.
+    counts, edges = np.histogram(different, 256, (0.0, np.percentile(different, 99.99)))
+    result: NDArray[np.bool_] = distance > _BACKGROUND_PART * _bright_mean(counts, edges)
     return result
+
+
+def occupied_span(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
+    """First slice of the head along an axis and the one after its last, noise specks left out."""
+    counts = _profile(mask, axis)
+    slices = np.flatnonzero(counts >= max(_SLICE_PART * counts.max(), 1))
+    return int(slices[0]), int(slices[-1]) + 1
 
 
 def source_window(
@@ -64,35 +78,39 @@ def source_window(
     *,
     percentiles: tuple[float, float] = PERCENTILES,
     radius_mm: float = RADIUS_MM,
+    head_mm: float = HEAD_MM,
 ) -> Window:
     """The window of a source image.
 
     Args:
-        array: Scanner values, three axes.
+        array: Scanner values, canonical axes (D, H, W).
         spacing: Voxel size in mm along each axis.
         mask: Brain mask of the same shape; its voxels stand in for the non-background ones.
         percentiles: The lower and upper percentile.
         radius_mm: Radius of the sphere around the centre of mass.
+        head_mm: Length of the head, from its top, whose centre of mass is taken.
 
     Raises:
         InputError: If the image is constant or not finite there, or the mask is empty.
     """
     if mask is None:
-        mask = foreground(array)
-    elif not mask.any():
+        head = foreground(array)
+        top = occupied_span(head, 0)[1]
+        head[: max(top - round(head_mm / spacing[0]), 0)] = False
+        voxels = array != _background_level(array)
+    elif mask.any():
+        head = voxels = mask
+    else:
         raise InputError("the brain mask is empty; expected a mask that marks the brain")
-    step = np.array(spacing, dtype=np.float64)
-    centre = _centre_of_mass(mask)
-    reach = radius_mm / step
-    first = np.maximum(np.floor(centre - reach), 0).astype(int)
-    last = np.minimum(np.ceil(centre + reach), np.array(mask.shape) - 1).astype(int)
-    box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
-    d, h, w = (
-        ((np.arange(a, b + 1) - c) * s) ** 2
-        for a, b, c, s in zip(first, last, centre, step, strict=True)
-    )
+    centre = [_centre_of_mass(head, axis) for axis in range(3)]
+    squares = [
+        ((np.arange(size) - middle) * step) ** 2
+        for size, middle, step in zip(array.shape, centre, spacing, strict=True)
+    ]
+    box = tuple(_span(square <= radius_mm**2) for square in squares)
+    d, h, w = (square[part] for square, part in zip(squares, box, strict=True))
     near = d[:, None, None] + h[:, None] + w <= radius_mm**2
-    return _window(array[box][mask[box] & near], percentiles)
+    return _window(array[box][voxels[box] & near], percentiles)
 
 
 def target_window(
@@ -140,10 +158,43 @@ def _window(values: NDArray[Any], percentiles: tuple[float, float]) -> Window:
     return Window(float(low), float(high))
 
 
-def _centre_of_mass(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    centre = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        profile = mask.sum(axis=others, dtype=np.float64)
-        centre.append(float(profile @ np.arange(profile.size)) / profile.sum())
-    return np.array(centre)
+def _background_level(array: NDArray[Any]) -> float:
+    """The value that fills the faces of the array, or a low one where none does."""
+    faces = [array[0], array[-1], array[:, 0], array[:, -1], array[:, :, 0], array[:, :, -1]]
+    border = np.concatenate([face.ravel() for face in faces])
+    values, counts = np.unique(border, return_counts=True)
+    if counts.max() >= border.size / 10:
+        return float(values[counts.argmax()])
+    return float(np.percentile(border, 1))
+
+
+def _bright_mean(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> float:
+    """Mean of the brighter class of Otsu's threshold on a histogram."""
+    centres = (edges[:-1] + edges[1:]) / 2
+    sums = np.cumsum((counts * centres)[::-1])[::-1]
+    sizes = np.cumsum(counts[::-1])[::-1]
+    # Class means of a cut before each bin but the first, which holds the smallest difference.
+    above, below = sizes[1:], sizes[0] - sizes[1:]
+    cuts = (above > 0) & (below > 0)
+    if not cuts.any():
+        return float(sums[0] / sizes[0])
+    bright = sums[1:][cuts] / above[cuts]
+    dark = (sums[0] - sums[1:][cuts]) / below[cuts]
+    between = above[cuts] * below[cuts] * (bright - dark) ** 2.0
+    return float(bright[between.argmax()])
+
+
+def _centre_of_mass(mask: NDArray[np.bool_], axis: int) -> float:
+    counts = _profile(mask, axis)
+    return float(counts @ np.arange(counts.size) / counts.sum())
+
+
+def _profile(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
+    """Number of voxels of the mask in each slice across an axis."""
+    others = tuple(other for other in range(3) if other != axis)
+    return np.asarray(np.count_nonzero(mask, axis=others))
+
+
+def _span(inside: NDArray[np.bool_]) -> slice:
+    indices = np.flatnonzero(inside)
+    return slice(int(indices[0]), int(indices[-1]) + 1)

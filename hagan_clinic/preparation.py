@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.intensity import foreground, source_window, to_unit
+from hagan_clinic.intensity import foreground, occupied_span, source_window, to_unit
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import (
     Grid,
@@ -23,10 +23,6 @@ from hagan_clinic.volume import (
 )
 
 BACKGROUND = -1.0
-
-# A slice of noise specks does not belong to the head: it must hold this part of the largest
-# slice's foreground voxels. A slice through the vertex reaches it in the first millimetre.
-SLICE_PART = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +82,7 @@ def prepare(
             mask,
             percentiles=recipe.percentiles,
             radius_mm=recipe.radius_mm,
+            head_mm=recipe.head_mm,
         )
         unit = Volume(to_unit(array, window), grid.affine)
         cropped = crop_or_pad(unit, start, size, fill=BACKGROUND)
@@ -134,10 +131,7 @@ def _crop_box(
     """First voxel and size of the network's field: around the head, or of a fixed shape."""
     start, size = [], []
     for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        counts = occupied.sum(axis=others)
-        slices = np.flatnonzero(counts >= max(SLICE_PART * counts.max(), 1))
-        low, high = int(slices[0]), int(slices[-1]) + 1
+        low, high = occupied_span(occupied, axis)
         if shape is None:
             wanted = high - low + 2 * int(np.ceil(recipe.margin_mm / spacing[axis]))
             # Beyond the field of view there is nothing to see.

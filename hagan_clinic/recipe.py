@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from hagan_clinic.errors import ModelError
-from hagan_clinic.intensity import PERCENTILES, RADIUS_MM
+from hagan_clinic.intensity import HEAD_MM, PERCENTILES, RADIUS_MM
 from hagan_clinic.volume import Spacing
 
 SCHEMA = 1
@@ -23,6 +23,7 @@ class Recipe:
         interval_factor: Half-width of the 90 % interval, in units of the predicted scale.
         percentiles: Percentiles of the source's intensity window.
         radius_mm: Radius around the centre of mass that the window looks at.
+        head_mm: Length of the head, from its top, whose centre of mass is taken.
         margin_mm: Background kept around the head.
         schema: Version of this list.
 
@@ -38,6 +39,7 @@ class Recipe:
     interval_factor: float
     percentiles: tuple[float, float] = PERCENTILES
     radius_mm: float = RADIUS_MM
+    head_mm: float = HEAD_MM
     margin_mm: float = 12.0
     schema: int = SCHEMA
 
@@ -57,6 +59,7 @@ class Recipe:
             and self.interval_factor >= 0
             and 0 <= low < high <= 100
             and self.radius_mm > 0
+            and self.head_mm > 0
             and self.margin_mm >= 0
         )
         if not sound:
