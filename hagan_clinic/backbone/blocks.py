@@ -1,0 +1,82 @@
+"""Building blocks that act alike on a slab and on the whole volume.
+
+Everything here normalises per position (over channels), never over space, so a slab with
+enough halo and the whole volume give the same values (slab-exact inference).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class PositionNorm(nn.Module):
+    """Layer normalisation over the channels of each position, (B, C, D, H, W) -> same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise each position's channel vector to zero mean and unit variance."""
+        channels_last = features.movedim(1, -1)
+        normal = functional.layer_norm(channels_last, self.weight.shape, self.weight, self.bias)
+        return normal.movedim(-1, 1)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(LeakyReLU(conv(norm(x)))) with 3x3x3 convolutions; starts as the identity."""
+
+    radius = 2
+    """Receptive field on each side, in voxels of the block's own resolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = PositionNorm(channels)
+        self.first = nn.Conv3d(channels, channels, 3, padding=1)
+        self.second = nn.Conv3d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        assert self.second.bias is not None
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> the same shape."""
+        inner = functional.leaky_relu(self.first(self.norm(features)), 0.1)
+        return features + self.second(inner)
+
+
+def residual_blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` residual blocks in a row."""
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+def space_to_depth(volume: Tensor) -> Tensor:
+    """(B, C, D, H, W) -> (B, 8C, D/2, H/2, W/2): each 2x2x2 cube becomes channels."""
+    b, c, d, h, w = volume.shape
+    cubes = volume.reshape(b, c, d // 2, 2, h // 2, 2, w // 2, 2)
+    return cubes.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, d // 2, h // 2, w // 2)
+
+
+def depth_to_space(features: Tensor) -> Tensor:
+    """(B, 8C, D, H, W) -> (B, C, 2D, 2H, 2W): the inverse of :func:`space_to_depth`."""
+    b, c, d, h, w = features.shape
+    cubes = features.reshape(b, c // 8, 2, 2, 2, d, h, w)
+    return cubes.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * d, 2 * h, 2 * w)
+
+
+def downsample(in_channels: int, out_channels: int) -> nn.Conv3d:
+    """Halve each side with a 2x2x2 convolution of stride 2."""
+    return nn.Conv3d(in_channels, out_channels, 2, stride=2)
+
+
+class Upsample(nn.Module):
+    """Double each side: a 1x1x1 convolution, then nearest neighbour."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.project = nn.Conv3d(in_channels, out_channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, out, 2D, 2H, 2W)."""
+        projected: Tensor = self.project(features)
+        return functional.interpolate(projected, scale_factor=2.0, mode="nearest")

@@ -1,0 +1,98 @@
+"""D^H judges a slab and where it lies, D^L the low-resolution whole volume.
+
+Layers of the paper for 128 and 256 cubes: LeakyReLU(0.2), no normalisation, spectral
+normalisation on every layer. Both average whatever positions remain before their head, so any
+slab thickness and in-plane size works.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+def _convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel: tuple[int, int, int] = (4, 4, 4),
+    stride: tuple[int, int, int] = (2, 2, 2),
+    padding: tuple[int, int, int] = (1, 1, 1),
+) -> nn.Module:
+    return spectral_norm(
+        nn.Conv3d(in_channels, out_channels, kernel, stride=stride, padding=padding), eps=1e-4
+    )
+
+
+def _pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
+    """Zero-pad at the far end so that no side is shorter than the next kernel."""
+    missing = [max(0, least - size) for least, size in zip(smallest, features.shape[2:])]
+    if not any(missing):
+        return features
+    return functional.pad(features, (0, missing[2], 0, missing[1], 0, missing[0]))
+
+
+class SlabDiscriminator(nn.Module):
+    """D^H: (B, channels, thickness, H, W) and position (B,) -> logits (B,).
+
+    Args:
+        channels: image channels; source and target together for pairs.
+        levels: how many of the strided 4x4x4 convolutions (16, 32, 64 channels) to use:
+            3 for 256-voxel sides, 2 for 128, 1 for 64, 0 for 32 (the paper's layers).
+    """
+
+    def __init__(self, channels: int = 1, levels: int = 2) -> None:
+        super().__init__()
+        widths = (channels, *(16, 32, 64)[3 - levels :])
+        cubes = [_convolution(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        last = widths[-1]
+        flat, halve = (2, 4, 4), (2, 2, 2)
+        self.layers = nn.ModuleList(
+            [
+                *cubes,
+                _convolution(last, 128, flat, halve, (0, 1, 1)),
+                _convolution(128, 256, flat, halve, (0, 1, 1)),
+                _convolution(256, 512, (1, 4, 4), (1, 2, 2), (0, 1, 1)),
+                _convolution(512, 128, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
+            ]
+        )
+        self.hidden = spectral_norm(nn.Linear(128 + 1, 64), eps=1e-4)
+        self.head = spectral_norm(nn.Linear(64, 1), eps=1e-4)
+
+    def forward(self, slab: Tensor, position: Tensor) -> Tensor:
+        """Judge a slab whose relative position r / (D - thickness) is in [0, 1]."""
+        features = slab
+        for layer in self.layers:
+            kernel = tuple(layer.kernel_size)
+            padding = tuple(layer.padding)
+            least = tuple(k - 2 * p for k, p in zip(kernel, padding, strict=True))
+            features = functional.leaky_relu(layer(_pad_to(features, least)), 0.2)
+        pooled = features.mean(dim=(2, 3, 4))
+        joined = torch.cat([pooled, position.to(pooled).unsqueeze(1)], dim=1)
+        logits: Tensor = self.head(functional.leaky_relu(self.hidden(joined), 0.2))
+        return logits.squeeze(1)
+
+
+class LowResolutionDiscriminator(nn.Module):
+    """D^L: (B, channels, D/4, H/4, W/4) -> logits (B,).
+
+    Args:
+        channels: image channels; source and target together for pairs.
+        levels: how many strided convolutions of (32, 64, 128, 256) channels to use: 4 for
+            256-voxel sides, 3 for 128, 2 for 64, 1 for 32 (the paper's layers).
+    """
+
+    def __init__(self, channels: int = 1, levels: int = 3) -> None:
+        super().__init__()
+        widths = (channels, *(32, 64, 128, 256)[4 - levels :])
+        self.layers = nn.ModuleList(
+            [_convolution(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        )
+        self.head = _convolution(widths[-1], 1, (4, 4, 4), (1, 1, 1), (0, 0, 0))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Judge a whole low-resolution volume."""
+        features = image
+        for layer in self.layers:
+            features = functional.leaky_relu(layer(_pad_to(features, (2, 2, 2))), 0.2)
+        logits: Tensor = self.head(_pad_to(features, (4, 4, 4)))
+        return logits.mean(dim=(1, 2, 3, 4))

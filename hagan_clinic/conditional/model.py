@@ -1,0 +1,165 @@
+"""Conditional HA-GAN for training: the generator, its two judges, and one training step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
+from hagan_clinic.backbone.losses import (
+    judged_fake,
+    judged_real,
+    laplace_nll,
+    reconstruction_loss,
+    structure_loss,
+)
+from hagan_clinic.backbone.optimisation import ParameterGroup, Update
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
+from hagan_clinic.conditional.generator import ConditionalGenerator, GeneratorConfig
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term weighs in the generator's loss.
+
+    Attributes:
+        high: reconstruction of the slab X_r^H.
+        low: reconstruction of the low-resolution volume X^L.
+        structure: 1 - SSIM of the slab.
+        likelihood: Laplace likelihood of the slab's error (fits the error bar only).
+        adversarial: each of the two adversarial terms (D^H, D^L); 0 trains without them.
+        background: weight of voxels outside the brain, relative to those inside.
+    """
+
+    high: float = 1.0
+    low: float = 0.5
+    structure: float = 0.1
+    likelihood: float = 0.1
+    adversarial: float = 0.01
+    background: float = 0.05
+
+
+class ConditionalHAGAN(nn.Module):
+    """Generator (G^A, G^L, G^H, E^H) and discriminators (D^H, D^L) on (source, target) pairs.
+
+    Args:
+        config: the generator's.
+        weights: the loss terms'.
+        adversarial_start: step from which the discriminators train and judge.
+        generator_lr: highest rate of the generator, which decays.
+        discriminator_lr: constant rate of the discriminators.
+    """
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        weights: LossWeights | None = None,
+        *,
+        adversarial_start: int = 0,
+        generator_lr: float = 1e-3,
+        discriminator_lr: float = 4e-4,
+    ) -> None:
+        super().__init__()
+        self.weights = weights or LossWeights()
+        self.adversarial_start = adversarial_start
+        self.generator_lr = generator_lr
+        self.discriminator_lr = discriminator_lr
+        self.generator = ConditionalGenerator(config)
+        pair = config.source_channels + 1
+        self.slab_judge = SlabDiscriminator(pair)
+        self.low_judge = LowResolutionDiscriminator(pair) if config.low_res_branch else None
+
+    @property
+    def module(self) -> nn.Module:
+        """All that trains."""
+        return self
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The generator: its moving average is validated and exported."""
+        return self.generator
+
+    def groups(self) -> dict[str, ParameterGroup]:
+        """Parameters by the optimiser that moves them."""
+        judges = list(self.slab_judge.parameters())
+        if self.low_judge is not None:
+            judges += self.low_judge.parameters()
+        return {
+            "generator": ParameterGroup(
+                list(self.generator.parameters()),
+                self.generator_lr,
+                betas=(0.9, 0.99),
+                weight_decay=1e-4,
+                decays=True,
+            ),
+            "discriminator": ParameterGroup(judges, self.discriminator_lr, betas=(0.0, 0.999)),
+        }
+
+    def training_step(
+        self, batch: Mapping[str, Tensor], step: int, update: Update
+    ) -> dict[str, Tensor]:
+        """One step on a batch of ``training.queue`` (shapes there); returns the loss terms."""
+        weights = self.weights
+        window, target = batch["source_window"], batch["target_slab"]
+        thickness = target.shape[2]
+        offsets = batch["slab_start"] - batch["window_start"]
+
+        context = self.generator.context(batch["source_low"])
+        context_window = None
+        if context is not None:
+            context_window = take_slabs(
+                context,
+                batch["window_start"] // LOW_RES_FACTOR,
+                window.shape[2] // LOW_RES_FACTOR,
+            )
+        image, scale = self.generator.translate(window, context_window)
+        image, scale = take_slabs(image, offsets, thickness), take_slabs(scale, offsets, thickness)
+
+        region = weights.background + (1 - weights.background) * batch["brain_slab"]
+        terms = {
+            "high": reconstruction_loss(image, target, region),
+            "structure": structure_loss(image, target, batch["brain_slab"]),
+            "likelihood": laplace_nll(scale, image - target, region),
+        }
+        low = None
+        if context is not None:
+            low = self.generator.low(context)
+            low_region = weights.background + (1 - weights.background) * batch["brain_low"]
+            terms["low"] = reconstruction_loss(low, batch["target_low"], low_region)
+        loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+
+        if weights.adversarial > 0 and step >= self.adversarial_start:
+            source = take_slabs(window, offsets, thickness)
+            depth = batch["source_low"].shape[2] * LOW_RES_FACTOR
+            position = batch["slab_start"] / max(depth - thickness, 1)
+            judged = self._judge(source, target, position, batch, batch["target_low"])
+            faked = self._judge(
+                source, image.detach(), position, batch, None if low is None else low.detach()
+            )
+            judge_loss = torch.stack(
+                [judged_real(r) + judged_fake(f) for r, f in zip(judged, faked, strict=True)]
+            ).sum()
+            update("discriminator", judge_loss)
+            terms["discriminator"] = judge_loss
+            adversarial = torch.stack(
+                [judged_real(logits) for logits in self._judge(source, image, position, batch, low)]
+            ).sum()
+            terms["adversarial"] = adversarial
+            loss = loss + weights.adversarial * adversarial
+        update("generator", loss)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _judge(
+        self,
+        source: Tensor,
+        target: Tensor,
+        position: Tensor,
+        batch: Mapping[str, Tensor],
+        low: Tensor | None,
+    ) -> list[Tensor]:
+        """Logits of D^H and, with the low-resolution branch, of D^L."""
+        logits = [self.slab_judge(torch.cat([source, target], dim=1), position)]
+        if self.low_judge is not None and low is not None:
+            logits.append(self.low_judge(torch.cat([batch["source_low"], low], dim=1)))
+        return logits

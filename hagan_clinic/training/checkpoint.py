@@ -1,0 +1,148 @@
+"""Run folders: tensors as safetensors, everything else as JSON; nothing pickled.
+
+A checkpoint is a folder, written beside and renamed, so that it is whole or absent:
+``weights.safetensors`` (the model), ``average.safetensors`` (the averaged generator),
+``optimizer.<group>.safetensors`` and ``state.json``.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hagan_clinic.errors import ModelError, OutputError
+
+CONFIG = "config.json"
+LAST = "last"
+BEST = "best"
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors, contiguous and on the CPU, as safetensors."""
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        ModelError: missing or corrupt.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist: expected a checkpoint of hagan-clinic") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): train or copy it again") from error
+
+
+def load_into(module: nn.Module, path: Path) -> None:
+    """Load a module's weights, which must fit by name and shape.
+
+    Raises:
+        ModelError: when they do not.
+    """
+    try:
+        module.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ModelError(f"{path} does not fit this model: {first}") from error
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """An optimiser's per-parameter state as named tensors (``<parameter>.<name>``)."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of :func:`optimizer_tensors`; hyperparameters stay the optimiser's own."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    full = optimizer.state_dict()
+    full["state"] = state
+    optimizer.load_state_dict(full)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizers: dict[str, Optimizer],
+    state: dict[str, Any],
+) -> None:
+    """Write a whole checkpoint at ``folder``, replacing what is there.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    beside = folder.with_name(folder.name + ".part")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        save_tensors(model.state_dict(), beside / "weights.safetensors")
+        save_tensors(average.state_dict(), beside / "average.safetensors")
+        for name, optimizer in optimizers.items():
+            save_tensors(optimizer_tensors(optimizer), beside / f"optimizer.{name}.safetensors")
+        (beside / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+        previous = folder.with_name(folder.name + ".old")
+        shutil.rmtree(previous, ignore_errors=True)
+        if folder.exists():
+            folder.rename(previous)
+        beside.rename(folder)
+        shutil.rmtree(previous, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise OutputError(
+            f"cannot write the checkpoint {folder}: {error}; free some space"
+        ) from error
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, average: nn.Module, optimizers: dict[str, Optimizer]
+) -> dict[str, Any]:
+    """Restore everything that :func:`save_checkpoint` wrote; returns its state.
+
+    Raises:
+        ModelError: missing, corrupt, or of another architecture.
+    """
+    folder = existing(folder)
+    load_into(model, folder / "weights.safetensors")
+    load_into(average, folder / "average.safetensors")
+    for name, optimizer in optimizers.items():
+        restore_optimizer(optimizer, load_tensors(folder / f"optimizer.{name}.safetensors"))
+    return read_state(folder)
+
+
+def existing(folder: Path) -> Path:
+    """The checkpoint, or the one before it if a crash fell between two renames."""
+    previous = folder.with_name(folder.name + ".old")
+    return previous if not folder.exists() and previous.exists() else folder
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """A checkpoint's ``state.json``.
+
+    Raises:
+        ModelError: missing or unreadable.
+    """
+    path = existing(folder) / "state.json"
+    try:
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist: expected a checkpoint of hagan-clinic") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error})") from error
+    return state

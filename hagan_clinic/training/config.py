@@ -1,0 +1,191 @@
+"""Everything a training run can be told, with its defaults, presets and TOML file."""
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hagan_clinic.errors import InputError
+
+DEFAULTS_FILE = Path("hagan-clinic.toml")
+"""Read from the working folder when it is there."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run.
+
+    Attributes:
+        mode: what to train.
+        data: cohort: a folder (BraTS or BIDS layout) or a CSV file.
+        source: sequences the generator sees.
+        target: sequence it makes.
+        split: CSV of subject and split; without it the seed decides, by patient.
+        seed: of the split, the initial weights and every sample.
+        spacing: voxel size in mm that volumes are resampled to.
+        size: (D, H, W) of the training box; found from the cohort when None.
+        steps: optimiser steps.
+        batch_size: slabs a step, on each device.
+        slab: slices of a slab, a multiple of 4; the depth of the box trains on whole volumes.
+        halo: real slices on each side of a slab, outside the loss, a multiple of 4.
+        generator_lr: Adam's rate at its highest; warms up, then falls along a cosine to 1/100.
+        discriminator_lr: Adam's constant rate of the discriminators.
+        clip: highest gradient norm of a step.
+        ema: decay of the averaged generator.
+        adversarial_start: fraction of the steps after which the discriminators join.
+        low_res_branch: False is the slab-only ablation.
+        workers: processes that load and augment.
+        slabs_per_volume: slabs taken of a volume once it is loaded and augmented.
+        queue_length: slabs in the queue; more mix the patients better.
+        weight_high, weight_low, weight_structure, weight_likelihood, weight_adversarial,
+            weight_background: see ``conditional.LossWeights``.
+        half_width, quarter_width, high_blocks: see ``conditional.GeneratorConfig``.
+        augment: probabilities and strengths, see ``training.augment.AugmentConfig``.
+        mask: one brain mask for all subjects, over those found beside them.
+        precision: Fabric's: ``32-true`` or ``bf16-mixed``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        devices: processes (CPU) or GPUs to train on.
+        validate_every: steps between validations on the calibration patients.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    mode: str = "conditional"
+    data: str = ""
+    source: tuple[str, ...] = ("t1",)
+    target: str = "flair"
+    mask: str = ""
+    split: str = ""
+    seed: int = 0
+    spacing: float = 1.5
+    size: tuple[int, int, int] | None = None
+    steps: int = 20000
+    batch_size: int = 2
+    slab: int = 32
+    halo: int = 8
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 4e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    adversarial_start: float = 0.5
+    low_res_branch: bool = True
+    half_width: int = 32
+    quarter_width: int = 64
+    high_blocks: int = 1
+    weight_high: float = 1.0
+    weight_low: float = 0.5
+    weight_structure: float = 0.1
+    weight_likelihood: float = 0.1
+    weight_adversarial: float = 0.01
+    weight_background: float = 0.05
+    workers: int = 1
+    slabs_per_volume: int = 1
+    queue_length: int = 8
+    precision: str = "32-true"
+    device: str = "auto"
+    devices: int = 1
+    validate_every: int = 500
+    checkpoint_every: int = 250
+    augment: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("slab", "halo"):
+            value = getattr(self, name)
+            if value % 4 or value < 0 or (name == "slab" and value == 0):
+                raise InputError(f"--{name} is {value}: expected a positive multiple of 4")
+        for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "devices"):
+            if getattr(self, name) < 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {getattr(self, name)}: expected 1 or more")
+        if not self.source:
+            raise InputError("--source is empty: name at least one sequence, e.g. --source t1")
+
+    def to_json(self) -> str:
+        """The run's ``config.json``."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str) -> "TrainingConfig":
+        """Build from plain values, checked by name and type; ``where`` is named in errors.
+
+        Raises:
+            InputError: unknown name, or a value of another type.
+        """
+        hints = typing.get_type_hints(cls)
+        checked: dict[str, Any] = {}
+        for raw_name, value in values.items():
+            name = raw_name.replace("-", "_")
+            if name not in hints:
+                known = ", ".join(sorted(hints))
+                raise InputError(f"{where}: unknown setting {raw_name!r}; known are {known}")
+            checked[name] = _checked(value, hints[name], f"{where}: {raw_name}")
+        return cls(**checked)
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the field's type, or an InputError."""
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        hint = typing.get_args(hint)[0]
+        origin = typing.get_origin(hint)
+    if origin is tuple:
+        items = [value] if isinstance(value, str | int) else value
+        arguments = typing.get_args(hint)
+        kind = arguments[0]
+        fixed = Ellipsis not in arguments
+        ok = isinstance(items, list | tuple) and all(isinstance(item, kind) for item in items)
+        if not ok or (fixed and len(items) != len(arguments)):
+            raise InputError(f"{where} is {value!r}: expected {_words(hint)}")
+        return tuple(items)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise InputError(f"{where} is {value!r}: expected a table")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise InputError(f"{where} is {value!r}: expected {_words(hint)}")
+    return value
+
+
+def _words(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "cpu": {"steps": 3000, "batch_size": 1, "validate_every": 250, "checkpoint_every": 100},
+    "gpu": {"steps": 40000, "batch_size": 4, "precision": "bf16-mixed", "workers": 8},
+    "tiny": {
+        "steps": 8,
+        "batch_size": 1,
+        "spacing": 6.0,
+        "slab": 16,
+        "halo": 4,
+        "validate_every": 4,
+        "checkpoint_every": 4,
+        "workers": 0,
+        "half_width": 8,
+        "quarter_width": 16,
+    },
+}
+"""Named starting points for ``--preset``; ``tiny`` is for trying the pipeline out."""
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Settings of a TOML file, dashes or underscores alike.
+
+    Raises:
+        InputError: missing file or invalid TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error

@@ -1,0 +1,246 @@
+"""The training loop, the same for every variant: read top to bottom.
+
+Several processes (``--devices``, or ``torchrun``) average their gradients before each update,
+so N processes of batch b take the step that one process of batch N x b would take.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from hagan_clinic.errors import DeviceError, HaganClinicError
+from hagan_clinic.imageio import atomic_path
+from hagan_clinic.training.checkpoint import (
+    BEST,
+    LAST,
+    existing,
+    load_checkpoint,
+    read_state,
+    save_checkpoint,
+)
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.log import RunLog, peak_memory_gib
+from hagan_clinic.training.variant import Validate, Validation, Variant
+
+LOG_EVERY = 10
+
+
+def learning_rate(step: int, steps: int, highest: float) -> float:
+    """Linear warm-up over the first 2 %, then a cosine down to 1/100 of the highest rate."""
+    warm = max(1, round(0.02 * steps))
+    if step < warm:
+        return highest * (step + 1) / warm
+    along = (step - warm) / max(1, steps - warm)
+    return highest * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(along, 1.0))))
+
+
+def train(
+    variant: Variant,
+    batches: Iterator[Mapping[str, Tensor]],
+    validate: Validate,
+    config: TrainingConfig,
+    folder: Path,
+    fabric: Fabric,
+) -> dict[str, Any]:
+    """Train to ``config.steps``, from the folder's last checkpoint if it has one.
+
+    Args:
+        variant: the model, on the CPU.
+        batches: endless; already at the checkpoint's step.
+        validate: called with the averaged part on every ``validate_every``-th step.
+        config: the run's settings.
+        folder: the run folder.
+        fabric: launched; carries device, precision and processes.
+
+    Returns:
+        The state of the last checkpoint.
+
+    Raises:
+        DeviceError: out of memory; says which settings to turn.
+        OutputError: a checkpoint cannot be written.
+    """
+    module = variant.module.to(device=fabric.device, memory_format=torch.channels_last_3d)
+    average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
+    groups = variant.groups()
+    optimizers: dict[str, Optimizer] = {
+        name: torch.optim.AdamW(
+            group.parameters, lr=group.lr, betas=group.betas, weight_decay=group.weight_decay
+        )
+        for name, group in groups.items()
+    }
+    state: dict[str, Any] = {"step": 0, "best_score": -math.inf, "figures": {}, "seconds": 0.0}
+    if existing(folder / LAST).exists():
+        state = load_checkpoint(folder / LAST, module, average, optimizers)
+    start = int(state["step"])
+
+    def update(name: str, loss: Tensor) -> None:
+        optimizer = optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        parameters = [p for p in groups[name].parameters if p.grad is not None]
+        _average_gradients(parameters, fabric)
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+        optimizer.step()
+
+    def checkpoint(name: str, step: int) -> None:
+        state.update(step=step, seconds=seconds_before + time.monotonic() - began)
+        if fabric.is_global_zero:
+            save_checkpoint(folder / name, module, average, optimizers, state)
+        fabric.barrier()
+
+    stop = _StopRequest()
+    began, seconds_before = time.monotonic(), float(state["seconds"])
+    waited = 0.0
+    last_log = began
+    sums: dict[str, Tensor] = {}
+    with stop, RunLog(folder, config.steps, start, active=fabric.is_global_zero) as log:
+        for step in range(start, config.steps):
+            for name, group in groups.items():
+                if group.decays:
+                    rate = learning_rate(step, config.steps, group.lr)
+                    optimizers[name].param_groups[0]["lr"] = rate
+            asked = time.monotonic()
+            batch = {k: v.to(fabric.device) for k, v in next(batches).items()}
+            waited += time.monotonic() - asked
+            # Anything random inside a step depends on the seed and the step alone.
+            torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)
+            try:
+                with fabric.autocast():
+                    terms = variant.training_step(batch, step, update)
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(_out_of_memory(config)) from error
+            except RuntimeError as error:
+                if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+                    raise DeviceError(_out_of_memory(config)) from error
+                raise
+            average.update_parameters(variant.averaged)
+            for name, term in terms.items():
+                sums[name] = sums.get(name, torch.zeros((), device=term.device)) + term.float()
+
+            done = step + 1
+            log.step(done)
+            if done % LOG_EVERY == 0 or done == config.steps:
+                now = time.monotonic()
+                count = done - max(start, (done - 1) // LOG_EVERY * LOG_EVERY)
+                figures = {f"train/{name}": float(s) / count for name, s in sums.items()}
+                _stop_if_not_finite(figures, done)
+                figures["speed/steps_per_s"] = count / (now - last_log)
+                figures["speed/share_waiting_for_data"] = waited / (now - last_log)
+                figures["speed/peak_memory_gib"] = peak_memory_gib(fabric.device)
+                log.figures(done, figures)
+                last_log, waited = now, 0.0
+                sums.clear()
+            if done % config.validate_every == 0 or done == config.steps:
+                validation = _validate(validate, average.module, fabric)
+                state["figures"] = validation.figures
+                log.figures(done, {f"calibration/{k}": v for k, v in validation.figures.items()})
+                log.picture(done, "calibration", validation.montage)
+                if fabric.is_global_zero:
+                    _save_montage(folder, done, validation)
+                if validation.score > state["best_score"]:
+                    state["best_score"] = validation.score
+                    state["best_step"] = done
+                    checkpoint(BEST, done)
+                last_log = time.monotonic()
+            finished = done == config.steps
+            if done % config.checkpoint_every == 0 or finished or stop.asked_anywhere(fabric):
+                checkpoint(LAST, done)
+                if stop.asked_anywhere(fabric) and not finished:
+                    raise KeyboardInterrupt
+    return read_state(folder / LAST)
+
+
+def _average_gradients(parameters: list[nn.Parameter], fabric: Fabric) -> None:
+    """Mean of every process's gradients, in one message."""
+    if fabric.world_size == 1 or not parameters:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    flat = fabric.all_reduce(flat, reduce_op="mean")
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()
+
+
+def _ema_with_warm_up(decay: float) -> Any:
+    """An exponential moving average whose memory grows with the run, up to ``decay``."""
+
+    @torch.no_grad()
+    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        weight = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - weight)
+
+    return average
+
+
+def _validate(validate: Validate, part: nn.Module, fabric: Fabric) -> Validation:
+    part.eval()
+    with torch.inference_mode(), fabric.autocast():
+        validation = validate(part)
+    part.train()
+    return validation
+
+
+def _save_montage(folder: Path, step: int, validation: Validation) -> None:
+    path = folder / "montages" / f"step_{step:07d}.png"
+    path.parent.mkdir(exist_ok=True)
+    with atomic_path(path) as beside:
+        Image.fromarray(validation.montage).save(beside)
+
+
+def _stop_if_not_finite(figures: Mapping[str, float], step: int) -> None:
+    bad = [name for name, value in figures.items() if not math.isfinite(value)]
+    if bad:
+        raise HaganClinicError(
+            f"training diverged at step {step} ({', '.join(bad)} is not finite): resume from the "
+            "last checkpoint with a lower --generator-lr"
+        )
+
+
+def _out_of_memory(config: TrainingConfig) -> str:
+    return (
+        f"out of memory with --batch-size {config.batch_size} --slab {config.slab} "
+        f"--halo {config.halo} --precision {config.precision}: lower --batch-size, then --slab, "
+        "or use --precision bf16-mixed"
+    )
+
+
+class _StopRequest:
+    """Turns the first Ctrl-C (or SIGTERM) into a save after the step; the second one stops."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "_StopRequest":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def asked_anywhere(self, fabric: Fabric) -> bool:
+        """Whether any process was asked, so that all save the same step."""
+        if fabric.world_size == 1:
+            return self.asked
+        flag = torch.tensor(float(self.asked), device=fabric.device)
+        return bool(fabric.all_reduce(flag, reduce_op="sum") > 0)

@@ -1,0 +1,66 @@
+"""Validation of a translating generator on the calibration patients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hagan_clinic.evaluation.calibration import interval_factor
+from hagan_clinic.evaluation.metrics import psnr, ssim
+from hagan_clinic.intensity import from_unit
+from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.variant import Validation
+
+MONTAGE_SUBJECTS = 4
+
+
+def validate_translation(
+    generator: nn.Module, subjects: Sequence[PreparedSubject], device: torch.device
+) -> Validation:
+    """In-brain PSNR and SSIM of both forms of every head, and the conformal factor.
+
+    Args:
+        generator: source (1, C, D, H, W) -> target, scale, ...
+        subjects: the calibration patients, with targets.
+        device: where the generator is.
+
+    Returns:
+        Figures ``psnr``, ``ssim`` (means over subjects and forms), ``interval_factor`` and, for
+        cohorts with both forms, ``psnr_head`` and ``psnr_stripped``; the score is the PSNR. The
+        montage has a row a subject: source, synthetic, real, error bar; middle axial slices.
+    """
+    psnrs: dict[str, list[float]] = {"head": [], "stripped": []}
+    ssims: list[float] = []
+    ratios: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    rows = []
+    for subject in subjects:
+        for form in ["head", "stripped"][-subject.forms :]:
+            source, target, brain = subject.load(stripped=form == "stripped")
+            assert target is not None
+            inputs = torch.from_numpy(source)[None].to(device)
+            outputs = generator(inputs)
+            image, scale = (t[0, 0].float().cpu().numpy() for t in outputs[:2])
+            inside = brain[0] > 0
+            prediction, reference = from_unit(image), from_unit(target[0])
+            psnrs[form].append(psnr(prediction, reference, inside))
+            ssims.append(ssim(prediction, reference, inside))
+            ratios.append(((image - target[0])[inside], scale[inside]))
+        if len(rows) < MONTAGE_SUBJECTS:
+            rows.append(_row(source[0], image, target[0], scale))
+    figures = {
+        "psnr": float(np.mean(psnrs["head"] + psnrs["stripped"])),
+        "ssim": float(np.mean(ssims)),
+        "interval_factor": interval_factor(ratios),
+    }
+    if psnrs["head"]:
+        figures |= {f"psnr_{form}": float(np.mean(values)) for form, values in psnrs.items()}
+    return Validation(figures["psnr"], figures, np.concatenate(rows))
+
+
+def _row(*volumes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Middle axial slices side by side, anterior up; the last volume is a scale in [0, 1]."""
+    *images, scale = (volume[volume.shape[0] // 2, ::-1] for volume in volumes)
+    grey = [from_unit(image) for image in images] + [np.clip(scale, 0, 1)]
+    return np.concatenate([(255 * image).astype(np.uint8) for image in grey], axis=1)
