@@ -31,7 +31,6 @@ SMALLEST_COHORT = 8
 SHOWN = 5
 
 _FILE = re.compile(r"(?:(?P<prefix>.+)[_-])?(?P<ending>[A-Za-z0-9]+)\.nii(?:\.gz)?", re.IGNORECASE)
-_CSV_EXTRA = frozenset({"subject", "patient", "split", "mask", "seg"})
 _PATIENT_RULES = (
     re.compile(r"(BraTS-[A-Za-z]+-\d+)-\d+"),  # the last number is a time point
     re.compile(r"(TCGA[-_]\w{2}[-_]\w{4})(?:[-_].*)?"),  # the rest is a date or a scan
@@ -187,7 +186,7 @@ def _folders(root: Path, files: Sequence[Path], wanted: tuple[str, ...]) -> list
     found: dict[str, tuple[dict[str, list[Path]], Path]] = {}
     for (folder, prefix), by_ending in groups.items():
         name = prefix or folder.name
-        if not any(ending in by_ending for want in wanted for ending in _endings(want)):
+        if not _has_any(by_ending, wanted):
             continue
         if name in found:
             raise InputError(
@@ -242,7 +241,7 @@ def _bids(root: Path, files: Sequence[Path], wanted: tuple[str, ...]) -> list[Su
     )
     subjects, missing = [], {}
     for name, by_ending in groups.items():
-        if set(by_ending) <= {"seg"}:
+        if not _has_any(by_ending, wanted):
             continue
         images, absent = _select(name, by_ending, wanted)
         if absent:
@@ -261,33 +260,44 @@ def _bids(root: Path, files: Sequence[Path], wanted: tuple[str, ...]) -> list[Su
     return _complete(root, subjects, missing, wanted)
 
 
-def _from_csv(file: Path, wanted: tuple[str, ...]) -> list[Subject]:
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream))
-    columns = set(rows[0]) if rows else set()
-    if absent := [name for name in wanted if name not in columns]:
+def read_table(file: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV with a header, values without surrounding space, "" where there is none.
+
+    Raises:
+        InputError: The file is no CSV in UTF-8, or lacks a required column.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or ())
+            rows = [{name: (row[name] or "").strip() for name in columns} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} is not a CSV in UTF-8 that can be read: {error}.") from error
+    if not set(required) <= set(columns):
         raise InputError(
-            f"{file} has no column {absent}; expected one for each of {list(wanted)}, and "
-            f"optionally {sorted(_CSV_EXTRA)}."
+            f"{file} has the columns {columns}; expected {list(required)}, separated by commas."
         )
+    return rows
+
+
+def _from_csv(file: Path, wanted: tuple[str, ...]) -> list[Subject]:
+    rows = read_table(file, wanted)
+    if not rows:
+        raise InputError(f"{file} lists no subject; expected one on each line after the header.")
     subjects: dict[str, Subject] = {}
     for line, row in enumerate(rows, start=2):
-
-        def existing(column: str, row: dict[str, str] = row, line: int = line) -> Path | None:
-            value = (row.get(column) or "").strip()
-            if not value:
-                return None
-            resolved = file.parent / value
-            if not resolved.is_file():
-                raise InputError(f"{file} line {line}: {column} file {resolved} does not exist.")
-            return resolved
-
-        images = {name: existing(name) for name in wanted}
-        present = {name: image for name, image in images.items() if image is not None}
-        if len(present) < len(wanted):
-            raise InputError(f"{file} line {line} lacks {sorted(set(wanted) - set(present))}.")
-        first = present[wanted[0]]
-        name = (row.get("subject") or "").strip() or _name_parts(first)[0] or first.parent.name
+        files = {
+            column: file.parent / row[column]
+            for column in (*wanted, "mask", "seg")
+            if row.get(column)
+        }
+        for column, found in files.items():
+            if not found.is_file():
+                raise InputError(f"{file} line {line}: {column} file {found} does not exist.")
+        if absent := [column for column in wanted if column not in files]:
+            raise InputError(f"{file} line {line} lacks {absent}.")
+        first = files[wanted[0]]
+        name = row.get("subject") or _name_parts(first)[0] or first.parent.name
         if name in subjects:
             raise InputError(
                 f"{file} line {line}: the subject {name} comes twice; name each in a column "
@@ -295,11 +305,11 @@ def _from_csv(file: Path, wanted: tuple[str, ...]) -> list[Subject]:
             )
         subjects[name] = Subject(
             name=name,
-            patient=(row.get("patient") or "").strip() or patient_of(name),
-            images=present,
-            mask=existing("mask"),
-            lesion=existing("seg"),
-            split=(row.get("split") or "").strip() or None,
+            patient=row.get("patient") or patient_of(name),
+            images={column: files[column] for column in wanted},
+            mask=files.get("mask"),
+            lesion=files.get("seg"),
+            split=row.get("split") or None,
         )
     return list(subjects.values())
 
@@ -317,6 +327,10 @@ def _select(
         else:
             images[modality] = file
     return images, absent
+
+
+def _has_any(by_ending: Mapping[str, Sequence[Path]], wanted: tuple[str, ...]) -> bool:
+    return any(ending in by_ending for modality in wanted for ending in _endings(modality))
 
 
 def _complete(

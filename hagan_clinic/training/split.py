@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.training.cohort import Subject
+from hagan_clinic.training.cohort import Subject, read_table
 
 SIDES = ("train", "calibration", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -97,14 +97,7 @@ def read_split(file: Path | str, subjects: Sequence[Subject]) -> Split:
     file = Path(file)
     if not file.is_file():
         raise InputError(f"The split file {file} does not exist.")
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if not {"subject", "split"} <= set(reader.fieldnames or ()):
-            raise InputError(
-                f"{file} has the columns {list(reader.fieldnames or ())}; expected subject and "
-                "split."
-            )
-        rows = [((row["subject"] or "").strip(), (row["split"] or "").strip()) for row in reader]
+    rows = [(row["subject"], row["split"]) for row in read_table(file, ("subject", "split"))]
     by_name = {subject.name: subject for subject in subjects}
     sides: dict[str, list[Subject]] = {side: [] for side in SIDES}
     seen: set[str] = set()
