@@ -26,7 +26,7 @@ from hagan_clinic.imageio import atomic_path, read
 from hagan_clinic.intensity import foreground, target_window, to_unit
 from hagan_clinic.preparation import BACKGROUND, network_grid, prepare
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.cohort import Subject
+from hagan_clinic.training.subject import Subject
 from hagan_clinic.volume import Grid, Shape, Spacing, Volume, crop_or_pad, resample, to_canonical
 
 CACHE_VERSION = 1

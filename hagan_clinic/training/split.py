@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.training.cohort import Subject, read_table
+from hagan_clinic.training.layouts import read_table
+from hagan_clinic.training.subject import Subject
 
 SIDES = ("train", "calibration", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
