@@ -1,0 +1,54 @@
+"""Where models are found: bundled ones by name, any other by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hagan_clinic.errors import ModelError
+
+DEFAULT_MODEL = "t1_to_flair"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+INSTALLED = _PACKAGE / "models"
+"""Where the wheel puts the bundled models."""
+CHECKOUT = _PACKAGE.parent / "export"
+"""Where they lie in a checkout."""
+
+
+def bundled_models() -> dict[str, Path]:
+    """Path of every bundled model by its name; an installed one goes before a checkout's."""
+    return {path.stem: path for path in (*_models_in(CHECKOUT), *_models_in(INSTALLED))}
+
+
+def find_model(model: str | Path) -> Path:
+    """The file of a model.
+
+    Args:
+        model: The name of a bundled model (`t1_to_flair`), or the path of a `.onnx` file.
+
+    Returns:
+        Its path; whether a given path exists is not checked here.
+
+    Raises:
+        ModelError: No bundled model has this name.
+    """
+    if isinstance(model, Path) or Path(model).suffix == ".onnx" or len(Path(model).parts) > 1:
+        return Path(model)
+    bundled = bundled_models()
+    if model not in bundled:
+        raise ModelError(
+            f"No bundled model is called {model!r}; there {_listed(list(bundled))}. "
+            "Give one of these names, or the path of a .onnx file."
+        )
+    return bundled[model]
+
+
+def _models_in(folder: Path) -> Iterator[Path]:
+    yield from (path for path in sorted(folder.glob("*/*.onnx")) if path.stem == path.parent.name)
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return "are none in this installation"
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}"

@@ -1,0 +1,116 @@
+"""Memory: sizes as people write them, what is available, what this process holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from hagan_clinic.errors import InputError
+
+MIB = 2**20
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+_FALLBACK = 4 * 2**30  # where the system does not tell what is available
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from `1GiB`, `800 MB`, `1.5gib` or a plain number of bytes.
+
+    Raises:
+        InputError: It is not a positive size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(text))
+    unit = match and _UNITS.get(match[2].upper())
+    if not match or not unit or float(match[1]) == 0:
+        raise InputError(
+            f"{text!r} is not an amount of memory; expected a number with KiB, MiB, GiB, MB or GB, "
+            "such as 1GiB"
+        )
+    return int(float(match[1]) * unit)
+
+
+def told(size: float) -> str:
+    """A size as people read it: `512 MiB`, `1.4 GiB`."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / MIB:.0f} MiB"
+
+
+def available() -> int:
+    """Bytes that this process may still take: free memory of the machine or of its container."""
+    return max(min([_available_on_machine(), *_cgroup_headrooms()]), 0)
+
+
+def resident() -> int:
+    """Bytes that this process holds now; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak() -> int | None:
+    """Largest number of bytes that this process ever held; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _available_on_machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+        return int(kibibytes) * 1024
+    except (OSError, StopIteration):
+        pass
+    try:
+        # Elsewhere only the total is known; half of it is a guess at what is free.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        return _FALLBACK
+
+
+def _cgroup_headrooms(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """What each control group above this process still allows (versions 1 and 2)."""
+    folders = {root, root / "memory"}
+    try:
+        lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            group = root / controllers / path.lstrip("/")
+            folders.update(folder for folder in (group, *group.parents) if root in folder.parents)
+    headrooms = (_cgroup_headroom(folder) for folder in folders)
+    return [headroom for headroom in headrooms if headroom is not None]
+
+
+def _cgroup_headroom(folder: Path) -> int | None:
+    """Limit less usage of one group; None without a limit. Cached files do not count as used."""
+    for limit, usage, cached in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most, used = (int((folder / name).read_text("ascii")) for name in (limit, usage))
+            lines = (folder / "memory.stat").read_text("ascii").splitlines()
+        except (OSError, ValueError):  # no such file, or the limit is "max"
+            continue
+        reclaimable = (line.split()[1] for line in lines if line.split()[0] == cached)
+        return most - used + int(next(reclaimable, "0"))
+    return None

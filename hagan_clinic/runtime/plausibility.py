@@ -1,0 +1,108 @@
+"""Signs that a source is not what the model was trained on: warned of, not refused."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.intensity import foreground
+from hagan_clinic.volume import Grid, Spacing
+
+THICK_MM = 3.0
+SMALL_FIELD_MM = 100.0
+HEAD_LITRES = (0.3, 8.0)
+"""From an infant's stripped brain to a large head with neck."""
+
+WHITE_MATTER_OFFSET = 0.2
+"""Below this a T1 is doubted. Chosen on the training patients of the bundled model."""
+
+_TOP_MM = 150.0  # height of a brain: below it a head has face and neck
+_RADIUS_MM = 60.0
+_STEP_MM = 3.0
+_SMOOTHEST = 10  # per cent
+
+
+def grid_warnings(name: str, grid: Grid) -> list[str]:
+    """Thick slices and a small field of view, each with what to do."""
+    warnings = []
+    if max(grid.spacing) > THICK_MM:
+        warnings.append(
+            f"{name} has slices {max(grid.spacing):.1f} mm apart, expected at most "
+            f"{THICK_MM:.0f} mm: detail between slices is interpolated; use a 3D or thin-slice "
+            "scan if there is one"
+        )
+    extents = [size * step for size, step in zip(grid.shape, grid.spacing, strict=True)]
+    if min(extents) < SMALL_FIELD_MM:
+        told = " x ".join(f"{extent:.0f}" for extent in extents)
+        warnings.append(
+            f"{name} has a field of view of {told} mm, expected at least {SMALL_FIELD_MM:.0f} mm "
+            "each way: the model was trained on whole brains; use a scan that covers the brain"
+        )
+    return warnings
+
+
+def image_warnings(name: str, array: NDArray[np.float32], spacing: Spacing) -> list[str]:
+    """Whether a prepared source looks like a brain T1, by its shape and its grey values.
+
+    Args:
+        name: What the model calls the sequence; only a T1 is judged by its grey values.
+        array: (D, H, W) in [-1, 1], from `prepare`.
+        spacing: Of the array, in mm.
+    """
+    coarse, step = _averaged(array, spacing)
+    head = foreground(coarse)
+    litres = float(head.sum() * np.prod(step)) * 1e-6
+    low, high = HEAD_LITRES
+    if not low <= litres <= high:
+        return [
+            f"{name} shows {litres:.1f} litres of tissue, expected {low:g} to {high:g} of a brain "
+            "or a head: check that it is a head scan"
+        ]
+    if name.lower() not in ("t1", "t1w", "t1n"):
+        return []
+    offset = white_matter_offset(coarse, head, step)
+    if offset >= WHITE_MATTER_OFFSET:
+        return []
+    return [
+        f"{name} does not look like a T1 (its white matter is not brighter than the rest of the "
+        f"brain: {offset:.2f}, expected {WHITE_MATTER_OFFSET:g} or more): check that it is a T1 "
+        "of an adult brain without contrast agent, and look at the result with the preview"
+    ]
+
+
+def white_matter_offset(
+    array: NDArray[np.float32], head: NDArray[np.bool_], spacing: Spacing
+) -> float:
+    """How much brighter white matter is than the middle of the brain, in interquartile ranges.
+
+    White matter is taken to be where the image is smoothest: the tenth of the voxels with the
+    smallest gradient, within 60 mm of the centre of mass of the head's upper 150 mm.
+
+    Args:
+        array: (D, H, W), any units, spacing near 3 mm.
+        head: Where the head is.
+        spacing: In mm.
+    """
+    occupied = np.flatnonzero(head.sum(axis=(1, 2)) > 0.01 * head.sum(axis=(1, 2)).max())
+    lowest = max(int(occupied[-1] + 1 - _TOP_MM / spacing[0]), 0)
+    centre = np.argwhere(head[lowest:]).mean(axis=0) + np.array((lowest, 0, 0))
+    places = np.indices(array.shape, dtype=np.float32).transpose(1, 2, 3, 0)
+    distance = np.linalg.norm((places - centre) * spacing, axis=-1)
+    near = head & (distance <= _RADIUS_MM)
+    slopes = [np.gradient(array, step, axis=axis) for axis, step in enumerate(spacing)]
+    gradient = np.linalg.norm(slopes, axis=0)[near]
+    values = array[near]
+    smooth = values[gradient <= np.percentile(gradient, _SMOOTHEST)]
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return float((np.median(smooth) - middle) / max(high - low, 1e-6))
+
+
+def _averaged(array: NDArray[np.float32], spacing: Spacing) -> tuple[NDArray[np.float32], Spacing]:
+    """Means of blocks of about 3 mm, and their spacing."""
+    factors = [max(round(_STEP_MM / step), 1) for step in spacing]
+    sizes = [size // factor for size, factor in zip(array.shape, factors, strict=True)]
+    cropped = array[tuple(slice(s * f) for s, f in zip(sizes, factors, strict=True))]
+    d, h, w = sizes
+    i, j, k = factors
+    means = cropped.reshape(d, i, h, j, w, k).mean(axis=(1, 3, 5), dtype=np.float32)
+    return means, (spacing[0] * i, spacing[1] * j, spacing[2] * k)

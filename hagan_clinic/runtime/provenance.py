@@ -1,0 +1,82 @@
+"""What travels with an output: what it is, what it was made from, what it is not for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hagan_clinic.runtime.model_file import ModelFile
+
+NOTICE = "SYNTHETIC, NOT FOR DIAGNOSIS"
+TOOL = "hagan-clinic"
+
+
+def tool_version() -> str:
+    """Version of the installed package; `unknown` if it runs without having been installed."""
+    try:
+        return metadata.version(TOOL)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_identity(model: ModelFile) -> dict[str, Any]:
+    """Which weights made an output, and under which licence."""
+    return {
+        "name": model.card.name,
+        "version": model.card.version,
+        "sha256": model.sha256,
+        "licence": model.card.licence,
+    }
+
+
+def target_sidecar(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON beside a synthesised volume.
+
+    Args:
+        model: The generator.
+        sources: File name and sha256 of every source by its name.
+    """
+    low, high = model.recipe.percentiles
+    return {
+        **_common(model, sources),
+        "content": f"{model.recipe.target} synthesised from {', '.join(model.recipe.sources)}",
+        "units": "none, from 0 to 1",
+        "scale": (
+            f"0 and 1 are the {low:g} and {high:g} percentiles of the brain's voxels in the scans "
+            "of the target sequence that the model was trained on; background is 0"
+        ),
+    }
+
+
+def uncertainty_sidecar(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON beside an uncertainty map."""
+    return {
+        **_common(model, sources),
+        "content": f"uncertainty of the synthesised {model.recipe.target}",
+        "units": "those of the synthesised volume, from 0 to 1",
+        "scale": (
+            "half-width of the 90 % interval: calibrated so that the scan lies within synthesised "
+            "value ± this in 90 % of the voxels of patients like those of the calibration set; "
+            "0 where nothing was synthesised"
+        ),
+    }
+
+
+def _common(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "notice": NOTICE,
+        "synthetic": True,
+        "intended_use": "research only",
+        "tool": {"name": TOOL, "version": tool_version()},
+        "model": model_identity(model),
+        "sources": dict(sources),
+    }

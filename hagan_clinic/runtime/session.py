@@ -1,0 +1,87 @@
+"""Sessions of ONNX Runtime that hold what they promise."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import DeviceError, ModelError
+from hagan_clinic.runtime.providers import Device, runtime
+
+Float32 = NDArray[np.float32]
+
+
+class Session:
+    """One network on one device.
+
+    Args:
+        content: A serialised ONNX model.
+        device: From `choose_device`.
+        threads: CPU threads; all usable cores if not given.
+
+    Raises:
+        DeviceError: The device's provider is not active in the session.
+        ModelError: ONNX Runtime refuses the model.
+    """
+
+    def __init__(self, content: bytes, device: Device, threads: int | None = None) -> None:
+        ort = runtime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads or usable_cpus()
+        # The arena keeps every block it ever had: four times the memory at peak, no faster.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        try:
+            self._session = ort.InferenceSession(
+                content, options, providers=device.providers, enable_fallback=0
+            )
+        except Exception as error:  # ONNX Runtime raises its own and RuntimeError alike
+            raise ModelError(
+                f"ONNX Runtime {ort.__version__} cannot load the model on {device.name} "
+                f"({_first_line(error)})"
+            ) from error
+        self.providers: list[str] = self._session.get_providers()
+        if device.provider not in self.providers:
+            raise DeviceError(
+                f"asked for {device.provider}, and the session runs on "
+                f"{', '.join(self.providers)}; `hagan-clinic doctor` says why"
+            )
+
+    def run(self, inputs: dict[str, Float32], outputs: list[str]) -> list[Float32]:
+        """The named outputs for the named inputs.
+
+        Raises:
+            DeviceError: Memory did not suffice.
+            ModelError: The network failed, or gave NaN or infinite values.
+        """
+        try:
+            results: list[Any] = self._session.run(outputs, inputs)
+        except Exception as error:  # as above
+            if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
+                raise DeviceError(
+                    f"memory ran out in the network ({_first_line(error)}); "
+                    "give a smaller --max-memory, so that the volume is translated in slabs"
+                ) from error
+            raise ModelError(f"the network failed ({_first_line(error)})") from error
+        for name, result in zip(outputs, results, strict=True):
+            if not np.isfinite(result).all():
+                raise ModelError(
+                    f"the network gave NaN or infinite values in {name!r}, expected finite ones: "
+                    "its weights are damaged, or it overflows in half precision"
+                )
+        return results
+
+
+def usable_cpus() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

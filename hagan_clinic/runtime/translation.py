@@ -1,0 +1,333 @@
+"""Translate: scans in, a synthetic volume on their exact grid out, with its own error bar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import DESCRIPTION, read, write
+from hagan_clinic.intensity import from_unit
+from hagan_clinic.preparation import Prepared, prepare, restore
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.runtime import memory, provenance
+from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
+from hagan_clinic.runtime.model_file import load_model
+from hagan_clinic.runtime.network import Float32, Network
+from hagan_clinic.runtime.outputs import Outputs, all_or_none
+from hagan_clinic.runtime.plausibility import grid_warnings, image_warnings
+from hagan_clinic.runtime.preview import write_preview
+from hagan_clinic.runtime.providers import choose_device, gpu_memory
+from hagan_clinic.runtime.refusals import refuse_unsuitable, sidecar_path
+from hagan_clinic.runtime.report import Stopwatch, run_report
+from hagan_clinic.runtime.slabs import plan_slabs
+from hagan_clinic.volume import Volume
+
+Source = str | Path | Volume
+Progress = Callable[[str, float], None]
+"""Told the stage that runs, and the share of the work done before it or within it."""
+
+# The system and other programs need memory too.
+_SHARE_OF_AVAILABLE = 0.7
+_GPU_FALLBACK = 4 * 2**30  # where the driver does not tell the GPU's memory
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """A synthesised volume.
+
+    Attributes:
+        volume: float32 in [0, 1], the training targets' percentile scale, on the source's grid.
+        uncertainty: Half-width of the 90 % interval in the same units, on the same grid.
+        report: What `--report` writes.
+    """
+
+    volume: Volume
+    uncertainty: Volume
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """Sources in the order of the model's channels, and where they were read from."""
+
+    volumes: tuple[Volume, ...]
+    paths: tuple[Path | None, ...]
+    facts: Mapping[str, Any]
+    mask: Volume | None
+
+
+class Translator:
+    """A model on a device, for any number of translations.
+
+    Args:
+        model: Name of a bundled model, or path of a `.onnx` file.
+        device: `auto`, `cpu`, `cuda` or `tensorrt`.
+        max_memory: Limit on what the translation adds to the process (on a GPU: takes there), in
+            bytes or as `1GiB`; by default what is available, with a reserve.
+        threads: CPU threads; all usable cores if not given.
+
+    Raises:
+        InputError: `max_memory` or `threads` is not a positive amount.
+        ModelError: The model is missing or was found wanting (see `load_model`).
+        DeviceError: The device cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        device: str = "auto",
+        *,
+        max_memory: str | int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise InputError(f"{threads} threads, expected 1 or more")
+        self._max_memory = None if max_memory is None else memory.parse_size(max_memory)
+        self._bare = memory.resident()
+        self.model = load_model(find_model(model))
+        self.device = choose_device(device)
+        self._network = Network(self.model, self.device, threads)
+
+    def translate(
+        self,
+        source: Source | Mapping[str, Source],
+        output: str | Path | None = None,
+        *,
+        mask: Source | None = None,
+        uncertainty: str | Path | None = None,
+        preview: str | Path | None = None,
+        report: str | Path | None = None,
+        allow_contrast: bool = False,
+        overwrite: bool = False,
+        progress: Progress = lambda stage, share: None,
+    ) -> Translation:
+        """Translate one subject. See the function `translate` for arguments and errors."""
+        clock = Stopwatch()
+        outputs = Outputs(*map(_as_path, (output, uncertainty, preview, report)))
+        named = _by_name(source, self.model.recipe)
+        read_files = [path for path in map(_file_of, (*named.values(), mask)) if path is not None]
+        outputs.check(read_files, overwrite=overwrite)
+
+        progress("reading", 0.0)
+        with clock.stage("read"):
+            inputs = self._read(named, mask, allow_contrast=allow_contrast)
+        progress("preparing", 0.05)
+        with clock.stage("prepare"):
+            prepared = prepare(inputs.volumes, self.model.recipe, masks=inputs.mask)
+        with clock.stage("check"):
+            warnings = self._warnings(inputs, prepared)
+        budget = self._budget()
+        shape = _shape(prepared.array)
+        plan = plan_slabs(shape, self.model.recipe.halo, self._network.memory, budget)
+        progress("translating", 0.15)
+        with clock.stage("network"):
+            target, scale = self._network.run(
+                prepared.array, plan, lambda share: progress("translating", 0.15 + 0.65 * share)
+            )
+        progress("restoring", 0.8)
+        with clock.stage("restore"):
+            volume = restore(from_unit(target), prepared, fill=0.0)
+            half_width = restore(self._half_width(scale), prepared, fill=0.0)
+        facts: dict[str, Any] = {
+            "model": self.model,
+            "device": self.device,
+            "providers": self._network.providers,
+            "sources": inputs.facts,
+            "network_shape": shape,
+            "plan": plan,
+            "budget": budget,
+            "bare": self._bare,
+            "warnings": warnings,
+        }
+        progress("writing", 0.9)
+        if outputs.paths:
+            self._write(outputs, inputs, volume, half_width, clock, facts)
+        progress("done", 1.0)
+        return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
+
+    def _read(
+        self, named: Mapping[str, Source], mask: Source | None, *, allow_contrast: bool
+    ) -> _Inputs:
+        volumes, paths, facts = [], [], {}
+        for name, source in named.items():
+            volume = _read_source(source)
+            path = _file_of(source)
+            if path is not None:
+                refuse_unsuitable(path, name, allow_contrast=allow_contrast)
+            volumes.append(volume)
+            paths.append(path)
+            facts[name] = {
+                "file": None if path is None else path.name,
+                "sha256": None if path is None else provenance.file_sha256(path),
+                "shape": list(volume.shape),
+                "spacing_mm": [round(step, 4) for step in volume.spacing],
+            }
+        return _Inputs(
+            tuple(volumes), tuple(paths), facts, None if mask is None else _read_source(mask)
+        )
+
+    def _warnings(self, inputs: _Inputs, prepared: Prepared) -> list[str]:
+        warnings = []
+        for name, volume, array in zip(
+            self.model.recipe.sources, inputs.volumes, prepared.array, strict=True
+        ):
+            warnings += grid_warnings(name, volume.grid)
+            warnings += image_warnings(name, array, prepared.grid.spacing)
+        return warnings
+
+    def _budget(self) -> int:
+        """Bytes that the network may take now."""
+        if self.device.name != "cpu":
+            budget = int(_SHARE_OF_AVAILABLE * (gpu_memory() or _GPU_FALLBACK))
+            return budget if self._max_memory is None else min(budget, self._max_memory)
+        if self._max_memory is None:
+            return int(_SHARE_OF_AVAILABLE * memory.available())
+        return self._max_memory - max(memory.resident() - self._bare, 0)
+
+    def _half_width(self, scale: Float32) -> Float32:
+        """Laplace scale in units of [-1, 1] to the interval's half-width in units of [0, 1]."""
+        factor = np.float32(self.model.recipe.interval_factor / 2)
+        half_width: Float32 = np.clip(scale * factor, 0, 1)
+        return half_width
+
+    def _write(
+        self,
+        outputs: Outputs,
+        inputs: _Inputs,
+        volume: Volume,
+        half_width: Volume,
+        clock: Stopwatch,
+        facts: Mapping[str, Any],
+    ) -> None:
+        model = self.model
+        with all_or_none(outputs.paths) as temporaries, clock.stage("write"):
+            place = dict(zip(outputs.paths, temporaries, strict=True))
+            for path, written, sidecar, words in (
+                (outputs.image, volume, provenance.target_sidecar, DESCRIPTION),
+                (outputs.uncertainty, half_width, provenance.uncertainty_sidecar, DESCRIPTION),
+            ):
+                if path is not None:
+                    write(written, place[path], like=inputs.paths[0], description=words)
+                    _write_json(sidecar(model, inputs.facts), place[sidecar_path(path)])
+            if outputs.preview is not None:
+                write_preview(
+                    place[outputs.preview],
+                    list(zip(model.recipe.sources, inputs.volumes, strict=True)),
+                    (model.recipe.target, volume),
+                    half_width,
+                    f"{model.card.name}, weights {model.sha256[:12]}, {model.card.licence}",
+                )
+            if outputs.report is not None:
+                finished = run_report(**facts, seconds=clock.seconds)
+                _write_json(finished, place[outputs.report])
+
+
+def translate(
+    source: Source | Mapping[str, Source],
+    output: str | Path | None = None,
+    *,
+    model: str | Path = DEFAULT_MODEL,
+    device: str = "auto",
+    mask: Source | None = None,
+    uncertainty: str | Path | None = None,
+    preview: str | Path | None = None,
+    report: str | Path | None = None,
+    max_memory: str | int | None = None,
+    threads: int | None = None,
+    allow_contrast: bool = False,
+    overwrite: bool = False,
+) -> Translation:
+    """Translate one subject's scan(s) into the model's target sequence.
+
+    The result lies on the grid of the (first) source: same shape, same affine. Files are written
+    all or none, and never over a source.
+
+    Args:
+        source: A file or a volume in scanner units; for models of several sequences a mapping
+            from their names.
+        output: Where to write the synthesised volume, with a JSON sidecar beside it; nothing is
+            written without it.
+        model: Name of a bundled model, or path of a `.onnx` file.
+        device: `auto` (a GPU where one runs, else the CPU), `cpu`, `cuda` or `tensorrt`.
+        mask: Brain mask on the source's grid; the intensity window is then taken in it.
+        uncertainty: Where to write the half-width of the 90 % interval.
+        preview: Where to write a picture (`.png`).
+        report: Where to write facts of the run (`.json`).
+        max_memory: Limit on the memory added to the process, in bytes or as `1GiB`; a volume that
+            does not fit is translated in slabs, with the same result to 1e-4.
+        threads: CPU threads; all usable cores if not given.
+        allow_contrast: Take a scan that looks contrast-enhanced.
+        overwrite: Replace outputs that exist.
+
+    Returns:
+        Volume, uncertainty and report.
+
+    Raises:
+        InputError: The source cannot be read, is no single 3D scan, is contrast-enhanced or
+            synthetic, has no contrast, or does not fit the model's sequences.
+        ModelError: The model is missing, damaged, or fails.
+        DeviceError: The device cannot be had, or memory does not suffice for the thinnest slab.
+        OutputError: An output exists, is the source, or cannot be written.
+
+    Example:
+        >>> import hagan_clinic
+        >>> result = hagan_clinic.translate("t1.nii.gz", "flair.nii.gz")  # doctest: +SKIP
+        >>> result.volume.shape  # doctest: +SKIP
+        (240, 240, 155)
+    """
+    translator = Translator(model, device, max_memory=max_memory, threads=threads)
+    return translator.translate(
+        source,
+        output,
+        mask=mask,
+        uncertainty=uncertainty,
+        preview=preview,
+        report=report,
+        allow_contrast=allow_contrast,
+        overwrite=overwrite,
+    )
+
+
+def _by_name(source: Source | Mapping[str, Source], recipe: Recipe) -> dict[str, Source]:
+    """Sources by the model's names, in the order of its channels."""
+    if isinstance(source, Mapping):
+        if set(source) != set(recipe.sources):
+            raise InputError(
+                f"given {', '.join(source)}, and this model translates "
+                f"{' + '.join(recipe.sources)} to {recipe.target}: give exactly these"
+            )
+        return {name: source[name] for name in recipe.sources}
+    if len(recipe.sources) != 1:
+        wanted = " ".join(f"--source {name}=FILE" for name in recipe.sources)
+        raise InputError(
+            f"given one scan, and this model needs {len(recipe.sources)} "
+            f"({', '.join(recipe.sources)}): give {wanted}"
+        )
+    return {recipe.sources[0]: source}
+
+
+def _read_source(source: Source) -> Volume:
+    return source if isinstance(source, Volume) else read(source)
+
+
+def _file_of(source: Source | None) -> Path | None:
+    return Path(source) if isinstance(source, str | Path) else None
+
+
+def _as_path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _shape(array: Float32) -> tuple[int, int, int]:
+    _, depth, height, width = array.shape
+    return depth, height, width
+
+
+def _write_json(value: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
