@@ -5,6 +5,8 @@ normalisation on every layer. Both average whatever positions remain before thei
 slab thickness and in-plane size works.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,7 +27,7 @@ def _convolution(
 
 def _pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
     """Zero-pad at the far end so that no side is shorter than the next kernel."""
-    missing = [max(0, least - size) for least, size in zip(smallest, features.shape[2:])]
+    missing = [max(0, least - size) for least, size in zip(smallest, features.shape[2:], strict=True)]
     if not any(missing):
         return features
     return functional.pad(features, (0, missing[2], 0, missing[1], 0, missing[0]))
@@ -43,7 +45,7 @@ class SlabDiscriminator(nn.Module):
     def __init__(self, channels: int = 1, levels: int = 2) -> None:
         super().__init__()
         widths = (channels, *(16, 32, 64)[3 - levels :])
-        cubes = [_convolution(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        cubes = [_convolution(a, b) for a, b in pairwise(widths)]
         last = widths[-1]
         flat, halve = (2, 4, 4), (2, 2, 2)
         self.layers = nn.ModuleList(
@@ -85,7 +87,7 @@ class LowResolutionDiscriminator(nn.Module):
         super().__init__()
         widths = (channels, *(32, 64, 128, 256)[4 - levels :])
         self.layers = nn.ModuleList(
-            [_convolution(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+            [_convolution(a, b) for a, b in pairwise(widths)]
         )
         self.head = _convolution(widths[-1], 1, (4, 4, 4), (1, 1, 1), (0, 0, 0))
 

@@ -118,7 +118,9 @@ class HighResolutionHead(nn.Module):
         self.at_half = residual_blocks(config.half_width, config.high_blocks)
         self.head = nn.Conv3d(config.half_width, 8 * 2, 3, padding=1)
 
-    def forward(self, half: Tensor, quarter: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, half: Tensor, quarter: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Target in [-1, 1] and scale > 0 (in the same units)."""
         inputs = quarter if context is None else torch.cat([context, quarter], dim=1)
         features = self.at_quarter(self.fuse(inputs))

@@ -5,6 +5,7 @@ import json
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,12 +117,11 @@ class TrainingConfig:
         """
         hints = typing.get_type_hints(cls)
         checked: dict[str, Any] = {}
-        for raw_name, value in values.items():
-            name = raw_name.replace("-", "_")
+        for name, value in values.items():
             if name not in hints:
                 known = ", ".join(sorted(hints))
-                raise InputError(f"{where}: unknown setting {raw_name!r}; known are {known}")
-            checked[name] = _checked(value, hints[name], f"{where}: {raw_name}")
+                raise InputError(f"{where}: unknown setting {name!r}; known are {known}")
+            checked[name] = _checked(value, hints[name], f"{where}: {name}")
         return cls(**checked)
 
 
@@ -177,15 +177,38 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Named starting points for ``--preset``; ``tiny`` is for trying the pipeline out."""
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Settings of a TOML file, dashes or underscores alike.
+def gather_settings(
+    preset: str | None, files: Sequence[Path], given: dict[str, Any]
+) -> TrainingConfig:
+    """Defaults, then the preset, then each file, then what was given: the later one counts.
 
     Raises:
-        InputError: missing file or invalid TOML.
+        InputError: unknown preset or setting, a value of another type, or an unreadable file.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--preset {preset}: expected one of {', '.join(PRESETS)}")
+    settings = dict(PRESETS[preset or "default"])
+    where = "settings"
+    for path in files:
+        settings |= read_settings(path)
+        where = str(path)
+    settings |= given
+    return TrainingConfig.from_dict(settings, where)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The ``[train]`` table of a TOML file, dashes made underscores.
+
+    Raises:
+        InputError: missing file, invalid TOML or no such table.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
+    table = content.get("train")
+    if not isinstance(table, dict):
+        raise InputError(f"{path} has no [train] table: put the settings under one")
+    return {name.replace("-", "_"): value for name, value in table.items()}

@@ -1,0 +1,48 @@
+"""``hagan-clinic export``: a trained run as one ONNX file."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Write a trained run as one ONNX file.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help=".onnx file.")
+@click.option("--half", is_flag=True, help="Weights in fp16: half the size, for GPUs.")
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    help="TOML file with the card: name, licence, version, description, training_data, "
+    "intended_use, [metrics].",
+)
+@click.option(
+    "--check",
+    "images",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A real source image to check the file on, once a sequence; random input always is.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def command(
+    run: Path,
+    output: Path,
+    half: bool,
+    card: Path | None,
+    images: tuple[Path, ...],
+    overwrite: bool,
+) -> None:
+    """Export the best checkpoint of the run folder RUN to ONNX, checked against torch."""
+    from hagan_clinic.errors import OutputError
+
+    if output.suffix != ".onnx":
+        raise OutputError(f"{output}: expected a name that ends in .onnx")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists: give another name, or --overwrite")
+    from hagan_clinic.onnx_export import export_run
+
+    exported = export_run(run, output, half=half, card=card, images=images)
+    click.echo(
+        f"{exported.path}: {exported.parameters:,} parameters, "
+        f"{exported.path.stat().st_size / 2**20:.1f} MiB; equal to torch within "
+        f"{exported.difference:.1g} on {' and '.join(exported.checked)} input"
+    )

@@ -1,0 +1,85 @@
+"""``hagan-clinic train``: settings from preset, file and options, then the run."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(short_help="Train a generator on a cohort.")
+@click.option("--mode", type=click.Choice(["conditional"]), help="What to train.")
+@click.option("--data", help="Cohort: a folder (BraTS or BIDS layout) or a CSV file.")
+@click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")
+@click.option("--target", help="Sequence to translate to.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Run folder; default runs/MODE."
+)
+@click.option("--preset", help="Named starting point: default, cpu, gpu, tiny.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with a [train] table.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any other setting."
+)
+@click.option("--init", type=click.Path(path_type=Path), help="Run folder to fine-tune from.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared volumes.")
+@click.option("--split", help="CSV of subject and split (train, calibration, test).")
+@click.option("--mask", help="One brain mask for all subjects.")
+@click.option("--seed", type=int, help="Of split, weights and samples.")
+@click.option("--spacing", type=float, help="Voxel size in mm.")
+@click.option("--steps", type=int, help="Optimiser steps.")
+@click.option("--batch-size", type=int, help="Slabs a step, on each device.")
+@click.option("--slab", type=int, help="Slices of a slab, a multiple of 4.")
+@click.option("--halo", type=int, help="Real slices on each side of a slab, a multiple of 4.")
+@click.option("--generator-lr", type=float, help="Highest learning rate of the generator.")
+@click.option("--no-low-res-branch", is_flag=True, help="Ablation: the slab-only network.")
+@click.option("--workers", type=int, help="Processes that load and augment.")
+@click.option("--precision", type=click.Choice(["32-true", "bf16-mixed"]), help="Arithmetic.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
+@click.option("--devices", type=int, help="GPUs, or CPU processes, to train on.")
+@click.option("--validate-every", type=int, help="Steps between validations.")
+@click.option("--checkpoint-every", type=int, help="Steps between checkpoints.")
+def command(
+    output: Path | None,
+    preset: str | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    init: Path | None,
+    cache: Path | None,
+    no_low_res_branch: bool,
+    **options: Any,
+) -> None:
+    """Train a generator, or go on training one whose run folder is given again.
+
+    Settings come, each over the one before, from the defaults, --preset, the [train] table of
+    hagan-clinic.toml in the working folder, --config, and the options. Ctrl-C saves a checkpoint
+    and stops; the same command resumes exactly.
+    """
+    from hagan_clinic.training.config import DEFAULTS_FILE, gather_settings
+
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    given |= dict(_assignment(text) for text in assignments)
+    if no_low_res_branch:
+        given["low_res_branch"] = False
+    settings = gather_settings(
+        preset,
+        [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])],
+        given,
+    )
+    from hagan_clinic.training.run import run_training
+
+    folder = output or Path("runs") / settings.mode
+    state = run_training(settings, folder, init=init, cache=cache, say=click.echo)
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in state["figures"].items())
+    click.echo(f"{folder}: step {state['step']}, best at {state['best_step']}; {figures}")
+    click.echo(f"next: hagan-clinic export {folder} -o model.onnx")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """``name=value`` with a TOML value; a bare word is a string."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise click.UsageError(f"--set {text}: expected NAME=VALUE")
+    try:
+        return name, tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return name, value

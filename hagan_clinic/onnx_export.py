@@ -1,0 +1,230 @@
+"""A trained generator as one self-contained ONNX file, checked against torch before it is written.
+
+The file holds the weights and, as metadata, the recipe by which volumes become its input, its
+card and the facts of its training: a pipeline can run it from that alone (``runtime.model_file``
+reads it).
+"""
+
+import copy
+import dataclasses
+import io
+import json
+import logging
+import tomllib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hagan_clinic.conditional import SIDE_MULTIPLE, ConditionalGenerator
+from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.imageio import read, write_bytes
+from hagan_clinic.preparation import prepare
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.runtime.model_file import CONTEXT, OPSET, SCALE, SCHEMA, SOURCE, TARGET, Card
+from hagan_clinic.training.run import ConditionalRun, load_averaged, read_config
+
+TRACED_SIDES = (4, 5, 6)
+"""Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""
+
+LARGEST_DIFFERENCE = 1e-4
+LARGEST_DIFFERENCE_HALF = 2e-2
+"""Largest difference from torch (fp32) that is let through, on values in [-1, 1]."""
+
+ACTIVATION_BYTES_PER_VOXEL = 170
+"""Peak memory of a run a voxel of input (fp32), measured by ``benchmarks/translate_cost.py``."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        parameters: weights in the graph.
+        difference: the largest difference from torch over all checks, on values in [-1, 1].
+        checked: the inputs it was checked on.
+    """
+
+    path: Path
+    parameters: int
+    difference: float
+    checked: tuple[str, ...]
+
+
+def export_run(
+    run: Path,
+    output: Path,
+    *,
+    half: bool = False,
+    card: Path | None = None,
+    images: Sequence[Path] = (),
+) -> Exported:
+    """Export the best checkpoint's averaged generator of a conditional run.
+
+    Args:
+        run: the run folder.
+        output: the ``.onnx`` file to write.
+        half: weights and inner tensors in fp16; input and output stay float32.
+        card: TOML file with the card's fields (``runtime.model_file.Card``).
+        images: real source images, one a sequence, to check on besides random input.
+
+    Raises:
+        ModelError: the run cannot be read, or the file computes something else than torch.
+        InputError: the card or an image cannot be read.
+        OutputError: the file cannot be written.
+    """
+    config = read_config(run)
+    described = ConditionalRun.of(config)
+    generator = ConditionalGenerator(described.generator)
+    state = load_averaged(generator, run)
+    generator.eval()
+    factor = state["figures"].get("interval_factor")
+    if factor is None:
+        raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
+    recipe = dataclasses.replace(described.recipe, interval_factor=float(factor))
+    training = {
+        "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in _LOCAL},
+        "step": state["step"],
+        "seconds": round(float(state["seconds"])),
+        "calibration": state["figures"],
+        **_facts(run),
+    }
+    content = _to_onnx(generator, recipe, half=half)
+    proto = onnx.load_model_from_string(content)
+    _add_metadata(
+        proto,
+        schema=SCHEMA,
+        recipe=recipe.to_json(),
+        card=json.dumps(dataclasses.asdict(_card(card, run, recipe))),
+        training=json.dumps(training),
+        runtime=json.dumps({"activation_bytes_per_voxel": ACTIVATION_BYTES_PER_VOXEL}),
+    )
+    onnx.checker.check_model(proto, full_check=True)
+    content = proto.SerializeToString()
+
+    inputs = {"random": _random_input(len(recipe.sources))}
+    if images:
+        volumes = [read(path) for path in images]
+        inputs["real"] = prepare(volumes, recipe).array[None]
+    allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
+    worst = 0.0
+    for name, source in inputs.items():
+        difference = _difference(generator, content, source)
+        if not difference <= allowed:
+            raise ModelError(
+                f"the exported file differs from torch by {difference:.2g} on {name} input, "
+                f"expected at most {allowed:g}; nothing was written"
+            )
+        worst = max(worst, difference)
+    write_bytes(content, output)
+    parameters = sum(int(np.prod(tensor.dims)) for tensor in proto.graph.initializer)
+    return Exported(output, parameters, worst, tuple(inputs))
+
+
+_LOCAL = frozenset(["data", "mask", "split", "device", "devices", "workers"])
+"""Settings that tell of the machine, not of the model: they stay out of the file."""
+
+
+class _FloatEnds(nn.Module):
+    """A half-precision generator with float32 input and output."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, source: Tensor) -> tuple[Tensor, ...]:
+        return tuple(output.float() for output in self.generator(source.half()))
+
+
+def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> bytes:
+    """The generator as a serialised ONNX model with dynamic D, H, W."""
+    # Export wants plain memory layout; the values do not depend on it.
+    traced: nn.Module = copy.deepcopy(generator).to(memory_format=torch.contiguous_format)
+    if half:
+        traced = _FloatEnds(traced.half())
+    sides = [SIDE_MULTIPLE * n for n in TRACED_SIDES]
+    example = torch.zeros(1, len(recipe.sources), *sides)
+    units = [torch.export.Dim(name, min=1, max=4096) for name in ("d16", "h16", "w16")]
+    shapes = {axis: SIDE_MULTIPLE * unit for axis, unit in enumerate(units, start=2)}
+    names = [TARGET, SCALE, *([CONTEXT] if generator.config.low_res_branch else [])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            traced.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[SOURCE],
+            output_names=names,
+            dynamic_shapes=(shapes,),
+            verbose=False,
+        )
+    assert program is not None
+    buffer = io.BytesIO()
+    program.save(buffer, external_data=False)
+    return buffer.getvalue()
+
+
+def _difference(generator: ConditionalGenerator, content: bytes, source: Array) -> float:
+    """Largest difference of target and scale between the file on the CPU and torch."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found = session.run([TARGET, SCALE], {SOURCE: source})
+    with torch.inference_mode():
+        expected = generator(torch.from_numpy(source))[:2]
+    return max(float(np.abs(f - e.numpy()).max()) for f, e in zip(found, expected, strict=True))
+
+
+def _random_input(channels: int) -> Array:
+    """Noise of sides that differ from the traced ones."""
+    sides = (SIDE_MULTIPLE * 3, SIDE_MULTIPLE * 4, SIDE_MULTIPLE * 2)
+    values = np.random.default_rng(0).uniform(-1, 1, (1, channels, *sides))
+    return values.astype(np.float32)
+
+
+def _add_metadata(proto: onnx.ModelProto, **entries: str) -> None:
+    del proto.metadata_props[:]
+    for key, value in entries.items():
+        proto.metadata_props.add(key=f"hagan_clinic.{key}", value=value)
+
+
+def _card(path: Path | None, run: Path, recipe: Recipe) -> Card:
+    """The card of a TOML file, or the least that can be said of a run."""
+    if path is None:
+        return Card(
+            name=run.resolve().name,
+            licence="NOASSERTION",
+            description=f"{', '.join(recipe.sources)} to {recipe.target}",
+            intended_use="Research, not for diagnosis.",
+        )
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the card {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"the card {path} is not valid TOML: {error}") from error
+    known = {field.name for field in dataclasses.fields(Card)}
+    if unknown := sorted(set(values) - known):
+        raise InputError(f"the card {path} has {unknown}, expected of {sorted(known)}")
+    if missing := [name for name in ("name", "licence") if not values.get(name)]:
+        raise InputError(f"the card {path} lacks {' and '.join(missing)}")
+    return Card(**values)
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((run / "facts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{run}/facts.json cannot be read: {error}") from error
+    return facts
