@@ -63,7 +63,7 @@ def main() -> None:
             print(
                 f"| {label} | {cost.seconds:.1f} | {cost.cpu_seconds:.1f} "
                 f"| {cost.peak_bytes / MIB:.0f} | {(cost.peak_bytes - bare.peak_bytes) / MIB:.0f} "
-                f"| {json.loads(report.read_text()).get('slabs', '')} |"
+                f"| {json.loads(report.read_text())['network']['slabs']} |"
             )
         free, limited = (read(folder / f"{name}.nii.gz").array for name in ("free", "limited"))
         print(f"\nLargest difference of the two results: {np.abs(free - limited).max():.1e}")

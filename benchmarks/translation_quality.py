@@ -13,7 +13,7 @@ import argparse
 import csv
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +31,17 @@ from hagan_clinic.evaluation import (
 from hagan_clinic.evaluation.metrics import DATA_RANGE
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import foreground, from_unit, source_window, target_window, to_unit
+from hagan_clinic.runtime import Translator
 from hagan_clinic.volume import Volume
 
 FORMS = ("head", "stripped")
+MODEL_ROW = "the model"
 FIGURES = ("psnr", "ssim", "nmse", "coverage", "rank_correlation")
 PROTOCOL = (
     f"data_range {DATA_RANGE:g}; reference on [0, 1] by its own 0.5 and 99.5 percentiles in the "
-    "brain mask, clipped; prediction clipped, never fitted to the reference except in rows named "
-    "oracle; PSNR in dB; SSIM 3D, Gaussian sigma 1.5 voxels, its map averaged over the region; "
-    "means over subjects"
+    "brain mask, clipped; prediction clipped, and never fitted to the reference except in the rows "
+    "named oracle, which get the best straight line to it in the brain; PSNR in dB; SSIM 3D, "
+    "Gaussian sigma 1.5 voxels, its map averaged over the region; means over subjects"
 )
 
 Image = NDArray[np.float32]
@@ -146,8 +148,14 @@ def floors(curve: FittedCurve) -> dict[str, Callable[[Case], Prediction]]:
         "constant (training mean)": constant,
         "T1 copied": copied,
         "T1 through a fitted curve": fitted,
-        "oracle: fitted curve, then a linear fit to the reference": fitted_oracle,
+        "oracle: fitted curve, then a linear fit": fitted_oracle,
     }
+
+
+def translated(translator: Translator, case: Case) -> Prediction:
+    """What the deployed path makes of the scan."""
+    translation = translator.translate(case.t1)
+    return Prediction(translation.volume.array, translation.uncertainty.array)
 
 
 def oracle(prediction: Prediction, case: Case) -> Prediction:
@@ -211,27 +219,32 @@ def tables(mean_rows: list[Row]) -> str:
             found = [by_key[form, name, region] for region in regions]
             cells = " | ".join(f"{r.psnr:.2f} / {r.ssim:.3f} / {r.nmse:.3f}" for r in found)
             lines += [f"| {name} | {cells} |"]
-    stated = [row for row in mean_rows if not np.isnan(row.coverage)]
-    if stated:
+    intervals = [row for row in mean_rows if not np.isnan(row.coverage)]
+    if intervals:
         lines += ["\n| 90 % interval | form | region | coverage | rank correlation with error |"]
         lines += ["|---|---|---|---|---|"]
         lines += [
             f"| {r.prediction} | {r.form} | {r.region} | {r.coverage:.1%} "
             f"| {r.rank_correlation:.2f} |"
-            for r in stated
+            for r in intervals
         ]
     return "\n".join(lines)
 
 
-def write(output: Path, rows: list[Row], mean_rows: list[Row], facts: dict[str, object]) -> None:
+def write(output: Path, rows: list[Row], mean_rows: list[Row], facts: dict[str, str]) -> None:
     """`quality.json` with the means, `subjects.csv` with every subject."""
     output.mkdir(parents=True, exist_ok=True)
-    document = {**facts, "protocol": PROTOCOL, "means": [asdict(row) for row in mean_rows]}
+    document = {**facts, "protocol": PROTOCOL, "means": [stated(row) for row in mean_rows]}
     (output / "quality.json").write_text(json.dumps(document, indent=2) + "\n")
     with (output / "subjects.csv").open("w", newline="") as table:
-        writer = csv.DictWriter(table, fieldnames=list(asdict(rows[0])))
+        writer = csv.DictWriter(table, fieldnames=[field.name for field in fields(Row)])
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows(stated(row) for row in rows)
+
+
+def stated(row: Row) -> dict[str, str | float]:
+    """The figures a row has; what a prediction does not state is left out."""
+    return {key: value for key, value in asdict(row).items() if value == value}
 
 
 def main() -> None:
@@ -243,6 +256,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/quality"))
     arguments = parser.parse_args()
 
+    translator = None if arguments.model == "none" else Translator(arguments.model)
     rows: list[Row] = []
     for form in FORMS:
         training = cases(arguments.data, "train", form)
@@ -251,12 +265,20 @@ def main() -> None:
         for case in cases(arguments.data, arguments.split, form):
             for name, predict in predictors.items():
                 rows += measure(name, predict(case), case)
+            if translator is not None:
+                prediction = translated(translator, case)
+                rows += measure(MODEL_ROW, prediction, case)
+                rows += measure(
+                    f"oracle: {MODEL_ROW}, then a linear fit", oracle(prediction, case), case
+                )
     mean_rows = means(rows)
     facts = {
+        "version": hagan_clinic.__version__,
         "split": arguments.split,
         "model": arguments.model,
-        "version": hagan_clinic.__version__,
     }
+    if translator is not None:
+        facts["sha256"] = translator.model.sha256
     write(arguments.output, rows, mean_rows, facts)
     print(PROTOCOL)
     print(tables(mean_rows))
