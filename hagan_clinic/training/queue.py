@@ -162,7 +162,8 @@ def slab_loader(
         slabs_per_volume: Slabs drawn from a volume once it is augmented.
         queue_length: Slabs that all processes together hold; rounded up so that every sample
             of the global batch gets whole volumes. More of them mix the patients better.
-        workers: Processes that load and augment; 0 does it here.
+        workers: Processes that load and augment; 0 does it here. Each has two more volumes
+            ready, so 2 * workers * slabs_per_volume slabs are refilled without waiting.
         seed: Everything follows from it.
         start_index: Number of the first batch, for resuming.
         augment: None for no augmentation.
@@ -174,8 +175,9 @@ def slab_loader(
         ``source_window`` (B, C, w, H, W), ``target_slab`` and ``brain_slab``
         (B, 1, thickness, H, W), ``source_low`` (B, C, D/4, H/4, W/4), ``target_low`` and
         ``brain_low`` (B, 1, D/4, H/4, W/4), and int64 (B,): ``slab_start`` r, ``window_start``,
-        ``index`` (the sample's number in the global stream). Without a target in the recipe
-        the two target entries are absent.
+        ``index`` (the sample's number in the global stream), ``volume`` (the number of the
+        augmented volume it is from). Without a target in the recipe the two target entries are
+        absent.
 
     Raises:
         InputError: No subjects, unequal shapes, or sizes that do not fit them.

@@ -14,7 +14,8 @@ from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.prepared import PreparedSubject, prepare_cohort
-from hagan_clinic.training.queue import SlabSampler, VolumeStream, slab_loader
+from hagan_clinic.training.queue import SlabSampler, slab_loader
+from hagan_clinic.training.stream import VolumeStream
 
 SHAPE = (48, 16, 16)
 OPTIONS = {
