@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from hagan_clinic.errors import ModelError
+from hagan_clinic.runtime.model_file import CHECKSUMS, ModelFile, load_model, stated_checksums
 
 DEFAULT_MODEL = "t1_to_flair"
 
@@ -42,6 +44,35 @@ def find_model(model: str | Path) -> Path:
             "Give one of these names, or the path of a .onnx file."
         )
     return bundled[model]
+
+
+def verified(path: Path) -> ModelFile:
+    """Load a model after comparing every file listed in the `SHA256` file beside it.
+
+    Raises:
+        ModelError: There is no such list, it does not name the model, a file is missing or
+            differs, or the model is found wanting (see `load_model`).
+    """
+    stated = stated_checksums(path.parent)
+    if path.name not in stated:
+        raise ModelError(
+            f"{path}: no {CHECKSUMS} file beside it names it, so it cannot be verified; compare "
+            "its sha256 with the one its makers publish"
+        )
+    for name, expected in stated.items():
+        try:
+            found = hashlib.sha256((path.parent / name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ModelError(
+                f"{path.parent / name}: cannot be read ({error.strerror}), and {CHECKSUMS} lists "
+                "it; install the package again"
+            ) from error
+        if found != expected:
+            raise ModelError(
+                f"{path.parent / name}: sha256 is {found}, expected {expected}: the file is "
+                "damaged or was changed; install the package again"
+            )
+    return load_model(path)
 
 
 def _models_in(folder: Path) -> Iterator[Path]:

@@ -101,11 +101,11 @@ def load_model(path: str | Path) -> ModelFile:
     path = Path(path)
     content = _read(path)
     digest = hashlib.sha256(content).hexdigest()
-    expected = stated_sha256(path)
+    expected = stated_checksums(path.parent).get(path.name)
     if expected is not None and expected != digest:
         raise ModelError(
             f"{path}: sha256 is {digest}, expected {expected} (from {CHECKSUMS} beside it): "
-            "the file is damaged or was changed. Install the package again."
+            "the file is damaged or was changed; install the package again"
         )
     proto = _parse(path, content)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
@@ -134,17 +134,14 @@ def load_model(path: str | Path) -> ModelFile:
     )
 
 
-def stated_sha256(path: Path) -> str | None:
-    """The sha256 that the `SHA256` file beside a model states for it; None where there is none."""
+def stated_checksums(folder: Path) -> dict[str, str]:
+    """The sha256 of every file that the `SHA256` file of a folder lists; empty without one."""
     try:
-        lines = (path.parent / CHECKSUMS).read_text("utf-8").splitlines()
+        lines = (folder / CHECKSUMS).read_text("utf-8").splitlines()
     except OSError:
-        return None
-    for line in lines:
-        digest, _, name = line.partition(" ")
-        if name.lstrip(" *") == path.name:
-            return digest.lower()
-    return None
+        return {}
+    pairs = (line.partition(" ") for line in lines if line.strip())
+    return {name.lstrip(" *"): digest.lower() for digest, _, name in pairs}
 
 
 def _read(path: Path) -> bytes:

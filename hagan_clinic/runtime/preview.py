@@ -26,7 +26,11 @@ SCALE_BAR_MM = 50
 
 _BACKGROUND, _TEXT = (10, 11, 14), (222, 226, 232)
 _FAINT, _WARNING = (128, 135, 146), (255, 176, 84)
-_MARGIN, _GAP, _HEADER, _FOOTER, _BAR = 28, 10, 76, 64, 96
+_MARGIN, _GAP, _HEADER, _FOOTER, _BAR = 28, 10, 76, 78, 96
+# Every second voxel each way tells enough of centre, window and range.
+_EVERY = (slice(None, None, 2),) * 3
+_PADDING = 12
+"""Black pixels around each slice, so that letters stand beside the head."""
 # Anchors of matplotlib's "inferno": perceptually even, and readable without colour vision.
 _INFERNO = np.array(
     [
@@ -84,7 +88,7 @@ def write_preview(
     words.add_text("Title", f"{NOTICE}: {target[0]} synthesised by hagan-clinic")
     words.add_text("Comment", footer)
     with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True, pnginfo=words)
+        picture.save(temporary, format="PNG", pnginfo=words)
 
 
 def draw_preview(
@@ -104,14 +108,14 @@ def draw_preview(
     columns: list[tuple[str, str, Fraction, bool]] = [
         *((name, "source", _windowed(to_canonical(volume)), False) for name, volume in sources),
         (target[0], "synthetic", to_canonical(target[1]).array, False),
-        ("uncertainty", f"half-width of the 90 % interval of {target[0]}", share_of_top, True),
+        ("uncertainty", "half-width of the 90 % interval, synthetic", share_of_top, True),
     ]
     rows = [
         [_pixels(array, first.spacing, plane, centre, coloured) for *_, array, coloured in columns]
         for plane in _PLANES
     ]
-    widths = max(tile.width for row in rows for tile in row)
-    heights = [max(tile.height for tile in row) for row in rows]
+    widths = max(tile.width for row in rows for tile in row) + 2 * _PADDING
+    heights = [max(tile.height for tile in row) + 2 * _PADDING for row in rows]
     size = (
         2 * _MARGIN + len(columns) * widths + (len(columns) - 1) * _GAP + _BAR,
         _HEADER + sum(heights) + (len(rows) - 1) * _GAP + _FOOTER,
@@ -120,7 +124,7 @@ def draw_preview(
     draw = ImageDraw.Draw(picture)
     for column, (title, subtitle, *_) in enumerate(columns):
         x = _MARGIN + column * (widths + _GAP)
-        draw.text((x, 18), title, _TEXT, _font(22))
+        draw.text((x, 18), title.upper(), _TEXT, _font(22))
         draw.text((x, 46), subtitle, _FAINT, _font(13))
     y = _HEADER
     for plane, row, height in zip(_PLANES, rows, heights, strict=True):
@@ -139,19 +143,19 @@ def draw_preview(
 
 def _centre(array: NDArray[Any]) -> tuple[int, int, int]:
     """The middle of the head's extent along each axis."""
-    head = foreground(array)
+    head = foreground(array[_EVERY])
     middle = []
     for axis in range(3):
         counts = head.sum(axis=tuple(other for other in range(3) if other != axis))
         inside = np.flatnonzero(counts > 0.02 * counts.max())
-        middle.append(int(inside[0] + inside[-1]) // 2)
+        middle.append(int(inside[0] + inside[-1]))  # half of this, times the step of two
     d, h, w = middle
     return d, h, w
 
 
 def _windowed(volume: Volume) -> Fraction:
     """A scan on [0, 1] of its own window, with headroom for what is brighter than the brain."""
-    window = source_window(volume.array, volume.spacing)
+    window = source_window(volume.array[_EVERY], [2 * step for step in volume.spacing])
     span = 1.15 * (window.high - window.low)
     fraction: Fraction = np.clip((volume.array - window.low) / span, 0, 1).astype(np.float32)
     return fraction
@@ -159,6 +163,7 @@ def _windowed(volume: Volume) -> Fraction:
 
 def _top_of_scale(half_width: Fraction) -> float:
     """A round upper end of the colour bar: only the most uncertain voxels in 200 go beyond."""
+    half_width = half_width[_EVERY]
     positive = half_width[half_width > 0]
     highest = float(np.percentile(positive, 99.5)) if positive.size else 0.1
     return max(math.ceil(highest * 20) / 20, 0.05)
@@ -202,14 +207,26 @@ def _label(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], plane: _Pl
         (plane.top, (middle_x, top + 6), "mt"),
         (plane.bottom, (middle_x, bottom - 6), "mb"),
     ):
-        draw.text(place, letter, _TEXT, _font(14), anchor=anchor)
+        _write(draw, place, letter, _TEXT, 14, anchor)
     length = round(SCALE_BAR_MM * PIXELS_PER_MM)
     x, y = right - 12 - length, bottom - 12
     draw.line((x, y, x + length, y), _TEXT, 2)
     for end in (x, x + length):
         draw.line((end, y - 4, end, y + 4), _TEXT, 2)
-    draw.text((x + length // 2, y - 6), f"{SCALE_BAR_MM} mm", _TEXT, _font(12), anchor="mb")
-    draw.text((left + 8, bottom - 8), plane.name, _FAINT, _font(12), anchor="lb")
+    _write(draw, (x + length // 2, y - 6), f"{SCALE_BAR_MM} mm", _TEXT, 12, "mb")
+    _write(draw, (left + 8, bottom - 8), plane.name, _FAINT, 12, "lb")
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    text: str,
+    colour: tuple[int, int, int],
+    size: int,
+    anchor: str,
+) -> None:
+    """Text on an image: with a black rim, so that it reads on any tissue."""
+    draw.text(place, text, colour, _font(size), anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
 def _colour_bar(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], highest: float) -> None:
@@ -222,14 +239,20 @@ def _colour_bar(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], highe
     for share in (0.0, 0.5, 1.0):
         y = round(bottom - share * (bottom - top))
         draw.line((right, y, right + 5, y), _TEXT)
-        draw.text((right + 9, y), f"±{share * highest:.3g}", _TEXT, _font(12), anchor="lm")
+        draw.text(
+            (right + 9, y),
+            f"±{share * highest:.3g}" if share else "0",
+            _TEXT,
+            _font(12),
+            anchor="lm",
+        )
     draw.text((left - 2, bottom + 14), "of the", _FAINT, _font(11))
-    draw.text((left - 2, bottom + 27), "0–1 scale", _FAINT, _font(11))
+    draw.text((left - 2, bottom + 27), "0 to 1 scale", _FAINT, _font(11))
 
 
 def _draw_footer(draw: ImageDraw.ImageDraw, size: tuple[int, int], footer: str) -> None:
     width, height = size
-    draw.text((_MARGIN, height - 46), NOTICE, _WARNING, _font(20))
+    draw.text((_MARGIN, height - 44), NOTICE, _WARNING, _font(20), anchor="ls")
     draw.text((_MARGIN, height - 20), footer, _FAINT, _font(12), anchor="ls")
     draw.text(
         (width - _MARGIN, height - 20),

@@ -22,8 +22,8 @@ _PACKAGES = ("numpy", "nibabel", "SimpleITK", "onnx")
 class Stopwatch:
     """Seconds of wall-clock time by stage, in the order the stages began."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, earlier: Mapping[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = dict(earlier or {})
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -90,8 +90,11 @@ class Translator:
             raise InputError(f"{threads} threads, expected 1 or more")
         self._max_memory = None if max_memory is None else memory.parse_size(max_memory)
         self._bare = memory.resident()
-        self.model = load_model(find_model(model))
-        self.device = choose_device(device)
+        loading = Stopwatch()
+        with loading.stage("load"):
+            self.model = load_model(find_model(model))
+            self.device = choose_device(device)
+        self._loading = loading.seconds
         self._network = Network(self.model, self.device, threads)
 
     def translate(
@@ -108,7 +111,7 @@ class Translator:
         progress: Progress = lambda stage, share: None,
     ) -> Translation:
         """Translate one subject. See the function `translate` for arguments and errors."""
-        clock = Stopwatch()
+        clock = Stopwatch(self._loading)
         outputs = Outputs(*map(_as_path, (output, uncertainty, preview, report)))
         named = _by_name(source, self.model.recipe)
         read_files = [path for path in map(_file_of, (*named.values(), mask)) if path is not None]
@@ -206,23 +209,25 @@ class Translator:
         facts: Mapping[str, Any],
     ) -> None:
         model = self.model
-        with all_or_none(outputs.paths) as temporaries, clock.stage("write"):
+        with all_or_none(outputs.paths) as temporaries:
             place = dict(zip(outputs.paths, temporaries, strict=True))
-            for path, written, sidecar, words in (
-                (outputs.image, volume, provenance.target_sidecar, DESCRIPTION),
-                (outputs.uncertainty, half_width, provenance.uncertainty_sidecar, DESCRIPTION),
-            ):
-                if path is not None:
-                    write(written, place[path], like=inputs.paths[0], description=words)
-                    _write_json(sidecar(model, inputs.facts), place[sidecar_path(path)])
+            with clock.stage("write"):
+                for path, written, sidecar in (
+                    (outputs.image, volume, provenance.target_sidecar),
+                    (outputs.uncertainty, half_width, provenance.uncertainty_sidecar),
+                ):
+                    if path is not None:
+                        write(written, place[path], like=inputs.paths[0], description=DESCRIPTION)
+                        _write_json(sidecar(model, inputs.facts), place[sidecar_path(path)])
             if outputs.preview is not None:
-                write_preview(
-                    place[outputs.preview],
-                    list(zip(model.recipe.sources, inputs.volumes, strict=True)),
-                    (model.recipe.target, volume),
-                    half_width,
-                    f"{model.card.name}, weights {model.sha256[:12]}, {model.card.licence}",
-                )
+                with clock.stage("preview"):
+                    write_preview(
+                        place[outputs.preview],
+                        list(zip(model.recipe.sources, inputs.volumes, strict=True)),
+                        (model.recipe.target, volume),
+                        half_width,
+                        f"{model.card.name}, weights {model.sha256[:12]}, {model.card.licence}",
+                    )
             if outputs.report is not None:
                 finished = run_report(**facts, seconds=clock.seconds)
                 _write_json(finished, place[outputs.report])

@@ -1,0 +1,72 @@
+"""The command line: one file a command, imported when it is called."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line, with_debug
+
+COMMANDS = {
+    "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
+    "models": "List the bundled models, show their cards, verify them.",
+    "doctor": "Tell what this machine can run, and why not.",
+    "train": "Train a generator on a cohort.",
+    "export": "Write a trained run as one ONNX file.",
+}
+"""What `--help` says of each command, so that it imports none; each is `command` in its file."""
+
+
+class _Commands(click.Group):
+    """Commands by name, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return with_debug(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told_in_one_line(ctx):
+            return super().invoke(ctx)
+
+
+def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from hagan_clinic.runtime.provenance import tool_version
+
+        click.echo(f"hagan-clinic {tool_version()}")
+        context.exit()
+
+
+@click.group(
+    cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
+)
+def main() -> None:
+    """Brain MR sequence translation and synthesis with hierarchical 3D GANs.
+
+    What it makes is SYNTHETIC: for research, not for diagnosis.
+    """
+    if threading.current_thread() is threading.main_thread():
+        # A scheduler's SIGTERM then unwinds as Ctrl-C does, and no partial output is left.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -1,0 +1,113 @@
+"""Which files one call of `translate` makes of which."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.imageio import SUFFIXES, suffix_of
+
+_DICOM_REMEDY = "convert each series to NIfTI first, for example with dcm2niix"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One subject: its scans, and where its results go."""
+
+    source: Path | Mapping[str, Path]
+    output: Path
+    uncertainty: Path | None = None
+    preview: Path | None = None
+    report: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the (first) scan, for people."""
+        first = self.source if isinstance(self.source, Path) else next(iter(self.source.values()))
+        return first.name
+
+
+def many_jobs(
+    inputs: Sequence[Path],
+    target: str,
+    source_name: str,
+    folder: Path,
+    *,
+    uncertainty: Path | None = None,
+    preview: Path | None = None,
+    report: Path | None = None,
+) -> list[Job]:
+    """A job for every scan, with results in folders, named after the scan and the target.
+
+    Args:
+        inputs: Files, and folders of files.
+        target: Name of the synthesised sequence: `sub-01_T1w.nii.gz` gives
+            `sub-01_T1w_flair.nii.gz`.
+        source_name: The model's name of its source, to find it in a folder.
+        folder: For synthesised volumes.
+        uncertainty: Folder for uncertainty maps.
+        preview: Folder for pictures.
+        report: Folder for reports.
+
+    Raises:
+        InputError: A folder holds no scan.
+        OutputError: Two scans would give one output.
+    """
+    jobs: dict[Path, Job] = {}
+    for scan in _scans(inputs, source_name):
+        stem = scan.name[: len(scan.name) - len(suffix_of(scan))]
+        output = folder / f"{stem}_{target}.nii.gz"
+        if output in jobs:
+            raise OutputError(
+                f"{output}: both {jobs[output].source} and {scan} would be written there; "
+                "translate them to different folders"
+            )
+        jobs[output] = Job(
+            scan,
+            output,
+            uncertainty and uncertainty / f"{stem}_{target}_uncertainty.nii.gz",
+            preview and preview / f"{stem}_{target}.png",
+            report and report / f"{stem}_{target}_report.json",
+        )
+    return list(jobs.values())
+
+
+def _scans(inputs: Iterable[Path], source_name: str) -> list[Path]:
+    scans: list[Path] = []
+    for path in inputs:
+        scans += scans_in(path, source_name) if path.is_dir() else [path]
+    return scans
+
+
+def scans_in(folder: Path, source_name: str) -> list[Path]:
+    """The scans of a folder: those named as the source (`t1`, `T1w`, `t1n`), or all if none is.
+
+    Raises:
+        InputError: There is none, or it is a folder of DICOM files.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    scans = [path for path in files if suffix_of(path) in SUFFIXES]
+    if not scans:
+        if any(_is_dicom(path) for path in files[:20]):
+            raise InputError(
+                f"{folder}: a folder of DICOM files, expected volume files; {_DICOM_REMEDY}"
+            )
+        raise InputError(
+            f"{folder}: no volume file in this folder, expected {', '.join(SUFFIXES)}; "
+            "subfolders are not searched"
+        )
+    name = source_name.lower()
+    named = [path for path in scans if {name, f"{name}w", f"{name}n"} & _tokens(path)]
+    return named or scans
+
+
+def _tokens(path: Path) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", path.name.lower()))
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"

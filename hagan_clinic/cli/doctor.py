@@ -1,0 +1,42 @@
+"""`hagan-clinic doctor`: what this machine can run, and why not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+
+@click.command(short_help="Tell what this machine can run, and why not.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Try every device and model, and tell what works, what does not, and what to do.
+
+    The exit code is 0 if `translate` works on the CPU.
+    """
+    from hagan_clinic.runtime.diagnosis import diagnose
+
+    findings = list(diagnose())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("", "works", "detail")
+        for finding in findings:
+            word, style = {True: ("yes", "green"), False: ("no", "yellow"), None: ("", "")}[
+                finding.works
+            ]
+            if finding.works is False and finding.needed:
+                style = "red"
+            table.add_row(Text(finding.subject), Text(word, style), Text(finding.detail))
+        Console().print(table)
+    broken = [finding for finding in findings if finding.needed and finding.works is False]
+    for finding in broken:
+        click.echo(f"error: {finding.subject}: {finding.detail}", err=True)
+    if broken:
+        context.exit(broken[0].exit_code)

@@ -1,0 +1,92 @@
+"""How a command fails: one line and an exit code, a traceback only with --debug, nothing left."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from hagan_clinic.errors import DeviceError, HaganClinicError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+UNFORESEEN = 1
+_DEBUG = "hagan_clinic.debug"
+
+# Top-level modules of the [train] extra: one of them missing is not a defect.
+_TRAINING_MODULES = frozenset(
+    (
+        *("lightning_fabric", "matplotlib", "monai", "onnxscript", "safetensors", "scipy"),
+        *("sklearn", "tensorboard", "torch", "torchio"),
+    )
+)
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    an error that nobody foresaw (run again with --debug)
+  2    wrong usage of the command line
+  3    input: a scan, cohort or option cannot be used
+  4    model: missing, damaged or not fitting
+  5    device: the device, the memory or a package is missing here
+  6    output: cannot be written, or exists already
+  130  interrupted; no partial output is left
+"""
+
+
+def with_debug(command: click.Command) -> click.Command:
+    """The command, with the option --debug that every command has."""
+    if all(parameter.name != "debug" for parameter in command.params):
+        command.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember,
+                help="Show the traceback of an error.",
+            )
+        )
+    return command
+
+
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[_DEBUG] = value
+
+
+@contextmanager
+def told_in_one_line(context: click.Context) -> Iterator[None]:
+    """Turn any exception of the block into one line on stderr and an exit code."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except KeyboardInterrupt:
+        click.echo("interrupted; no partial output is left", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        message, code = explained(error)
+        if context.meta.get(_DEBUG):
+            traceback.print_exception(error)
+        click.echo(f"error: {message}", err=True)
+        sys.exit(code)
+
+
+def explained(error: Exception) -> tuple[str, int]:
+    """One line about an exception, and its exit code."""
+    if isinstance(error, ModuleNotFoundError) and _top_level(error) in _TRAINING_MODULES:
+        error = DeviceError(
+            f"{_top_level(error)} is not installed, and this command needs it; "
+            'run `pip install "hagan-clinic[train]"`'
+        )
+    if isinstance(error, MemoryError):
+        error = DeviceError("memory ran out; give a smaller --max-memory or free some")
+    if isinstance(error, HaganClinicError):
+        return " ".join(str(error).split()), error.exit_code
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{told} (this was not foreseen; --debug shows where it happened)", UNFORESEEN
+
+
+def _top_level(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]

@@ -1,0 +1,130 @@
+"""`hagan-clinic models`: list, show and verify."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hagan_clinic.errors import HaganClinicError
+
+if TYPE_CHECKING:
+    from hagan_clinic.runtime import ModelFile
+
+
+@click.command(short_help="List models, show their cards, verify them.")
+@click.argument("name", required=False)
+@click.option("--verify", is_flag=True, help="Compare every file with its published sha256.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(context: click.Context, name: str | None, verify: bool, as_json: bool) -> None:
+    """List the bundled models, or show the card of one (a NAME, or the path of a .onnx file).
+
+    A model that cannot be used is listed with the reason, and the exit code is 4.
+    """
+    from hagan_clinic.runtime import bundled_models, find_model, load_model
+    from hagan_clinic.runtime.library import verified
+
+    read = verified if verify else load_model
+    if name is not None:
+        model = read(find_model(name))
+        if as_json:
+            click.echo(json.dumps(_facts(model, verify), indent=2))
+        else:
+            _print_card(model, verify)
+        return
+
+    models: list[ModelFile] = []
+    failures: dict[str, HaganClinicError] = {}
+    for bundled, path in bundled_models().items():
+        try:
+            models.append(read(path))
+        except HaganClinicError as error:
+            failures[bundled] = error
+    if as_json:
+        broken = [{"name": key, "error": str(failure)} for key, failure in failures.items()]
+        click.echo(json.dumps([*(_facts(model, verify) for model in models), *broken], indent=2))
+    else:
+        _print_list(models, verify)
+    for failure in failures.values():
+        click.echo(f"error: {failure}", err=True)
+    if failures:
+        context.exit(next(iter(failures.values())).exit_code)
+
+
+def _facts(model: ModelFile, verified: bool) -> dict[str, Any]:
+    card = model.card
+    return {
+        "name": card.name,
+        "version": card.version,
+        "description": card.description,
+        "licence": card.licence,
+        "sources": list(model.recipe.sources),
+        "target": model.recipe.target,
+        "spacing_mm": list(model.recipe.spacing),
+        "training_data": card.training_data,
+        "intended_use": card.intended_use,
+        "metrics": dict(card.metrics),
+        "training": dict(model.training),
+        "file": str(model.path),
+        "bytes": len(model.content),
+        "sha256": model.sha256,
+        "verified": verified,
+    }
+
+
+def _print_list(models: list[ModelFile], verified: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not models:
+        click.echo("No usable model in this installation.")
+        return
+    table = Table("model", "translates", "spacing", "size", "licence")
+    if verified:
+        table.add_column("sha256")
+    for model in models:
+        recipe = model.recipe
+        cells = [
+            model.path.stem,
+            f"{' + '.join(recipe.sources)} → {recipe.target}",
+            " × ".join(f"{step:g}" for step in recipe.spacing) + " mm",
+            f"{len(model.content) / 2**20:.1f} MiB",
+            model.card.licence,
+        ]
+        table.add_row(*map(Text, [*cells, "as published"] if verified else cells))
+    Console().print(table)
+    click.echo("`hagan-clinic models NAME` shows a model's card.")
+
+
+def _print_card(model: ModelFile, verified: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _facts(model, verified).items():
+        if value not in ("", {}, []):
+            table.add_row(key.replace("_", " "), Text(_told(value)))
+    Console().print(table)
+
+
+def _told(value: Any, indent: str = "") -> str:
+    """A value of a card as lines of text."""
+    if isinstance(value, dict):
+        lines = []
+        for key, inner in value.items():
+            told = _told(inner, indent + "  ")
+            lines.append(
+                f"{indent}{key}:" + (f"\n{told}" if isinstance(inner, dict) else f" {told}")
+            )
+        return "\n".join(lines)
+    if isinstance(value, list):
+        return ", ".join(_told(inner) for inner in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no (--verify does it)"
+    return str(value)

@@ -1,0 +1,279 @@
+"""`hagan-clinic translate`: one scan, several, or a folder of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hagan_clinic.cli.failures import explained
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from hagan_clinic.cli.batch import Job
+    from hagan_clinic.runtime import Translation, Translator
+
+_EXAMPLE = """\b
+Example:
+  hagan-clinic translate t1.nii.gz -o flair.nii.gz --preview flair.png
+"""
+_PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class _Options:
+    mask: Path | None
+    allow_contrast: bool
+    overwrite: bool
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What became of a job: a translation, or a message and an exit code."""
+
+    job: Job
+    seconds: float
+    translation: Translation | None = None
+    message: str = ""
+    exit_code: int = 0
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("inputs", nargs=-1, type=_PATH)
+@click.option(
+    "-o", "--output", required=True, type=_PATH, help="File; with several inputs, a folder."
+)
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A scan by its sequence, for models that take several: --source t1=… --source t2=…",
+)
+@click.option("--mask", type=_PATH, help="Brain mask on the scan's grid, for its grey values.")
+@click.option(
+    "--uncertainty", type=_PATH, help="Where to write the half-width of the 90 % interval."
+)
+@click.option("--preview", type=_PATH, help="Where to write a picture (.png).")
+@click.option("--report", type=_PATH, help="Where to write facts of the run (.json).")
+@click.option(
+    "--model", default="t1_to_flair", show_default=True, help="Name of a bundled model, or a file."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default="auto",
+    show_default=True,
+)
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    help="Limit on added memory, such as 1GiB; a volume that does not fit goes slab by slab.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"
+)
+@click.option("--allow-contrast", is_flag=True, help="Take scans that look contrast-enhanced.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.pass_context
+def command(
+    context: click.Context,
+    inputs: tuple[Path, ...],
+    output: Path,
+    sources: tuple[str, ...],
+    mask: Path | None,
+    uncertainty: Path | None,
+    preview: Path | None,
+    report: Path | None,
+    model: str,
+    device: str,
+    max_memory: str | None,
+    threads: int | None,
+    allow_contrast: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Synthesise the model's target sequence from a scan: FLAIR from T1.
+
+    The result lies on the scan's grid, from 0 to 1, with a JSON file beside it that tells what it
+    is. With several INPUTS, a folder, or -o naming a folder, every output option names a folder
+    and files are named after the scans. Of a folder, the scans named as the source (t1, T1w, t1n)
+    are taken, or all if none is. One failure does not stop the others; the exit code is then that
+    of the first failure.
+    """
+    by_name = _by_name(sources)
+    if bool(inputs) == bool(by_name):
+        raise click.UsageError("Give INPUTS or --source NAME=FILE, one of the two.")
+
+    # Imported here, so that --help is quick.
+    from hagan_clinic.cli.batch import Job, many_jobs
+    from hagan_clinic.runtime import Translator
+
+    options = _Options(mask, allow_contrast, overwrite, quiet)
+    translator = Translator(model, device, max_memory=max_memory, threads=threads)
+    wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
+    many = len(inputs) > 1 or output.is_dir() or any(path.is_dir() for path in inputs)
+    if by_name or not many:
+        job = Job(by_name or inputs[0], output, **wanted)
+        with _progress(quiet) as progress:
+            translation = _run(translator, job, options, progress)
+        if not quiet:
+            _print_one(translator, job, translation)
+        return
+
+    if mask is not None:
+        raise click.UsageError("--mask goes with one input only.")
+    recipe = translator.model.recipe
+    jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)
+    with _folders(output, *wanted.values()):
+        results = _run_all(translator, jobs, options)
+    if not quiet:
+        _print_table(translator, results)
+    failures = [result for result in results if result.translation is None]
+    if failures:
+        click.echo(
+            f"error: {len(failures)} of {len(results)} failed; the exit code "
+            f"{failures[0].exit_code} is that of {failures[0].job.name}",
+            err=True,
+        )
+        context.exit(failures[0].exit_code)
+
+
+def _by_name(sources: tuple[str, ...]) -> dict[str, Path]:
+    by_name: dict[str, Path] = {}
+    for source in sources:
+        name, separator, path = source.partition("=")
+        if not (name and separator and path) or name in by_name:
+            raise click.BadParameter(
+                f"{source!r} is not NAME=FILE with a name of its own", param_hint="--source"
+            )
+        by_name[name] = Path(path)
+    return by_name
+
+
+def _run(
+    translator: Translator, job: Job, options: _Options, progress: Progress, base: float = 0.0
+) -> Translation:
+    task = progress.task_ids[0]
+    return translator.translate(
+        job.source,
+        job.output,
+        mask=options.mask,
+        uncertainty=job.uncertainty,
+        preview=job.preview,
+        report=job.report,
+        allow_contrast=options.allow_contrast,
+        overwrite=options.overwrite,
+        progress=lambda stage, share: progress.update(
+            task, completed=base + share, description=f"{stage} {job.name}"
+        ),
+    )
+
+
+def _run_all(translator: Translator, jobs: list[Job], options: _Options) -> list[_Result]:
+    results = []
+    with _progress(options.quiet, total=len(jobs)) as progress:
+        for done, job in enumerate(jobs):
+            start = time.perf_counter()
+            try:
+                translation = _run(translator, job, options, progress, base=done)
+            except Exception as error:  # one scan's failure is told, and the others go on
+                message, code = explained(error)
+                click.echo(f"error: {job.name}: {message}", err=True)
+                results.append(_Result(job, time.perf_counter() - start, None, message, code))
+            else:
+                results.append(_Result(job, time.perf_counter() - start, translation))
+    return results
+
+
+@contextmanager
+def _progress(quiet: bool, total: int = 1) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        progress.add_task("", total=total)
+        yield progress
+
+
+@contextmanager
+def _folders(*wanted: Path | None) -> Iterator[None]:
+    """Make the result folders that are missing; remove those that stayed empty."""
+    from hagan_clinic.errors import OutputError
+
+    made = []
+    try:
+        for folder in wanted:
+            if folder is not None and not folder.exists():
+                try:
+                    folder.mkdir()
+                except OSError as error:
+                    raise OutputError(
+                        f"{folder}: cannot make this folder ({error.strerror}); choose another"
+                    ) from error
+                made.append(folder)
+        yield
+    finally:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _print_one(translator: Translator, job: Job, translation: Translation) -> None:
+    for path in (job.output, job.uncertainty, job.preview, job.report):
+        if path is not None:
+            click.echo(f"wrote {path}")
+    _print_warnings(translation.report)
+    total = translation.report["seconds"]["total"]
+    click.echo(f"{translator.model.card.name} on {translator.device.name}, {total:.1f} s")
+    _print_terms(translator)
+
+
+def _print_table(translator: Translator, results: list[_Result]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("scan", "result", "seconds", "warnings")
+    for result in results:
+        written = result.translation is not None
+        warnings = len(result.translation.report["warnings"]) if result.translation else 0
+        table.add_row(
+            Text(result.job.name),
+            Text(str(result.job.output) if written else f"failed ({result.exit_code})"),
+            f"{result.seconds:.1f}",
+            str(warnings or ""),
+        )
+    Console().print(table)
+    for result in results:
+        if result.translation is not None:
+            _print_warnings(result.translation.report, f"{result.job.name}: ")
+    done = sum(result.translation is not None for result in results)
+    click.echo(
+        f"{done} of {len(results)} translated, "
+        f"{translator.model.card.name} on {translator.device.name}"
+    )
+    _print_terms(translator)
+
+
+def _print_warnings(report: Mapping[str, list[str]], prefix: str = "") -> None:
+    for warning in report["warnings"]:
+        click.echo(f"warning: {prefix}{warning}", err=True)
+
+
+def _print_terms(translator: Translator) -> None:
+    if translator.device.note:
+        click.echo(translator.device.note)
+    click.echo(f"Weights: {translator.model.card.licence}")
+    click.echo("SYNTHETIC, research use only, not for diagnosis.")

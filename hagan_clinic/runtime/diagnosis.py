@@ -1,0 +1,99 @@
+"""What this machine can run and why not, found out by trying."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from hagan_clinic.errors import HaganClinicError
+from hagan_clinic.runtime import memory, providers
+from hagan_clinic.runtime.library import DEFAULT_MODEL, bundled_models, verified
+from hagan_clinic.runtime.network import Network
+from hagan_clinic.runtime.provenance import TOOL, tool_version
+from hagan_clinic.runtime.session import usable_cpus
+from hagan_clinic.runtime.slabs import SlabPlan
+
+_TRAINING_MODULES = ("torch", "torchio", "lightning_fabric", "onnxscript", "safetensors", "monai")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        subject: What.
+        works: Whether it works here; None for a plain fact.
+        detail: The fact, or why it does not work and what to do.
+        needed: Whether `translate` on the CPU needs it.
+        exit_code: Of the error that it would be.
+    """
+
+    subject: str
+    works: bool | None
+    detail: str
+    needed: bool = False
+    exit_code: int = 5
+
+
+def diagnose() -> Iterator[Finding]:
+    """Everything that decides what can run, one finding at a time."""
+    yield Finding(TOOL, None, tool_version())
+    yield Finding("Python", None, f"{platform.python_version()} on {platform.platform()}")
+    yield Finding("CPU cores", None, f"{usable_cpus()} usable")
+    yield Finding("memory", None, f"{memory.told(memory.available())} available")
+    try:
+        yield from _runtime()
+    except HaganClinicError as error:
+        yield Finding("ONNX Runtime", False, str(error), needed=True, exit_code=error.exit_code)
+        return
+    yield from _models()
+    yield _training()
+
+
+def _runtime() -> Iterator[Finding]:
+    found = ", ".join(f"{name} {version}" for name, version in providers.runtime_packages().items())
+    clash = providers.two_packages()
+    version = found or str(providers.runtime().__version__)
+    yield Finding("ONNX Runtime", clash is None, clash or version)
+    for name, subject in (("cpu", "CPU"), ("cuda", "CUDA"), ("tensorrt", "TensorRT")):
+        reason = providers.obstacle(name)
+        yield Finding(subject, reason is None, reason or "a session starts", needed=name == "cpu")
+    size = providers.gpu_memory()
+    if size is not None:
+        yield Finding("GPU memory", None, memory.told(size))
+
+
+def _models() -> Iterator[Finding]:
+    bundled = bundled_models()
+    if DEFAULT_MODEL not in bundled:
+        yield Finding(
+            f"model {DEFAULT_MODEL}",
+            False,
+            f"not in this installation; run `pip install --force-reinstall {TOOL}`",
+            needed=True,
+            exit_code=4,
+        )
+    for name, path in bundled.items():
+        subject, needed = f"model {name}", name == DEFAULT_MODEL
+        try:
+            model = verified(path)
+            size = -(-64 // model.recipe.multiple) * model.recipe.multiple
+            source = np.zeros((len(model.recipe.sources), size, size, size), np.float32)
+            network = Network(model, providers.Device("cpu", "cpu"))
+            network.run(source, SlabPlan(size, size, model.recipe.halo))
+        except HaganClinicError as error:
+            yield Finding(subject, False, str(error), needed, error.exit_code)
+        else:
+            yield Finding(subject, True, "its checksums are right and it runs on the CPU", needed)
+
+
+def _training() -> Finding:
+    missing = [name for name in _TRAINING_MODULES if find_spec(name) is None]
+    if missing:
+        detail = f'{", ".join(missing)} not installed; run `pip install "{TOOL}[train]"` to train'
+        return Finding("training", False, detail)
+    return Finding("training", True, "the packages of [train] are installed")
