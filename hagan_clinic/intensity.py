@@ -22,6 +22,10 @@ HEAD_MM = 150.0
 # Air noise lies below this part of the bright tissues' mean, grey and white matter above.
 _BACKGROUND_PART = 0.15
 
+# Within the brain even the darkest fluid counts; only empty voxels, and what interpolation leaves
+# beside them, lie below this part.
+_EMPTY_PART = 0.01
+
 # A slice is one of the head, not of noise specks, if it holds this part of the foreground voxels
 # of the fullest slice. A slice through the vertex does in the first millimetre.
 _SLICE_PART = 0.01
@@ -49,19 +53,8 @@ def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
     Raises:
         InputError: If a value is not finite or all are equal.
     """
-    distance = np.abs(array - np.float32(_background_level(array)))
-    if not np.isfinite(distance.max()):
-        raise InputError("the image holds NaN or infinite values; replace them before translating")
-    different = distance[distance > 0]
-    if different.size == 0:
-        raise InputError(
-            f"all voxels have the value {float(array.flat[0]):g}: the image is empty; "
-            "expected a brain"
-        )
-    # A few spikes must not stretch the histogram.
-    counts, edges = np.histogram(different, 256, (0.0, np.percentile(different, 99.99)))
-    result: NDArray[np.bool_] = distance > _BACKGROUND_PART * _bright_mean(counts, edges)
-    return result
+    distance, bright = _above_background(array)
+    return distance > _BACKGROUND_PART * bright
 
 
 def occupied_span(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
@@ -94,10 +87,11 @@ def source_window(
         InputError: If the image is constant or not finite there, or the mask is empty.
     """
     if mask is None:
-        head = foreground(array)
+        distance, bright = _above_background(array)
+        head = distance > _BACKGROUND_PART * bright
         top = occupied_span(head, 0)[1]
         head[: max(top - round(head_mm / spacing[0]), 0)] = False
-        voxels = array != _background_level(array)
+        voxels = distance > _EMPTY_PART * bright
     elif mask.any():
         head = voxels = mask
     else:
@@ -147,15 +141,31 @@ def from_unit(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _window(values: NDArray[Any], percentiles: tuple[float, float]) -> Window:
-    low, high = np.percentile(values, percentiles) if values.size else (0.0, 0.0)
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if not np.isfinite(values).all():
         raise InputError("the image holds NaN or infinite values; replace them before translating")
+    low, high = np.percentile(values, percentiles) if values.size else (0.0, 0.0)
     if not high > low:
         raise InputError(
             f"the brain region has the one value {float(low):g}: no contrast to translate; "
             "expected a brain image"
         )
     return Window(float(low), float(high))
+
+
+def _above_background(array: NDArray[Any]) -> tuple[NDArray[np.float32], float]:
+    """Each voxel's difference from the background level, and its mean in the bright tissues."""
+    distance = np.abs(array - np.float32(_background_level(array)))
+    if not np.isfinite(distance.max()):
+        raise InputError("the image holds NaN or infinite values; replace them before translating")
+    different = distance[distance > 0]
+    if different.size == 0:
+        raise InputError(
+            f"all voxels have the value {float(array.flat[0]):g}: the image is empty; "
+            "expected a brain"
+        )
+    # A few spikes must not stretch the histogram.
+    counts, edges = np.histogram(different, 256, (0.0, np.percentile(different, 99.99)))
+    return distance, _bright_mean(counts, edges)
 
 
 def _background_level(array: NDArray[Any]) -> float:

@@ -161,12 +161,6 @@ def _voxel_of(grid: Grid, position: NDArray[np.float64]) -> list[int]:
 def _check_same_grid(volume: Volume, grid: Grid, name: str, reference: str) -> None:
     if not volume.grid.same_as(grid, tolerance_mm=1e-2):
         raise InputError(
-            f"{name} ({_told(volume.grid)}) and {reference} ({_told(grid)}) lie on different "
+            f"{name} ({volume.grid}) and {reference} ({grid}) lie on different "
             "grids; resample one to the other first"
         )
-
-
-def _told(grid: Grid) -> str:
-    size = "x".join(str(n) for n in grid.shape)
-    spacing = "x".join(f"{s:.3g}" for s in grid.spacing)
-    return f"{size} voxels of {spacing} mm"

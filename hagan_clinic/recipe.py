@@ -1,7 +1,9 @@
 """The recipe: everything a deployment needs to repeat the preparation that training used."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.intensity import HEAD_MM, PERCENTILES, RADIUS_MM
@@ -44,15 +46,9 @@ class Recipe:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        if self.schema != SCHEMA:
-            raise ModelError(
-                f"the model's recipe has schema {self.schema}, this version reads {SCHEMA}; "
-                "update hagan-clinic or export the model again"
-            )
         low, high = self.percentiles
-        sound = (
+        in_range = (
             len(self.sources) > 0
-            and len(self.spacing) == 3
             and min(self.spacing) > 0
             and self.multiple > 0
             and self.halo >= 0
@@ -62,8 +58,9 @@ class Recipe:
             and self.head_mm > 0
             and self.margin_mm >= 0
         )
-        if not sound:
-            raise ModelError(f"the model's recipe has a value out of range: {self}")
+        numbers = (*self.spacing, self.interval_factor, self.radius_mm, self.head_mm)
+        if not (in_range and all(map(math.isfinite, (*numbers, self.margin_mm)))):
+            raise ModelError(f"the model's recipe has a value out of range: {self.to_json()}")
 
     def to_json(self) -> str:
         """One line of JSON, as stored in a model file."""
@@ -80,32 +77,35 @@ class Recipe:
             stored = json.loads(text)
         except ValueError as error:
             raise ModelError(f"the model's recipe is not JSON ({error}); export it again") from None
-        known = {field.name for field in fields(cls)}
         if not isinstance(stored, dict):
             raise ModelError("the model's recipe is not a JSON object; export the model again")
-        if stored.get("schema", SCHEMA) == SCHEMA and stored.keys() != known:
-            missing = ", ".join(sorted(known - stored.keys())) or "none"
-            unknown = ", ".join(sorted(stored.keys() - known)) or "none"
-            raise ModelError(
-                f"the model's recipe does not fit schema {SCHEMA}: fields missing: {missing}; "
-                f"unknown: {unknown}; export the model again"
-            )
-        try:
-            return cls._from_fields(stored)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the model's recipe has a field of the wrong kind ({error}); export it again"
-            ) from None
-
-    @classmethod
-    def _from_fields(cls, stored: dict[str, object]) -> "Recipe":
         if stored.get("schema") != SCHEMA:
             raise ModelError(
                 f"the model's recipe has schema {stored.get('schema')}, this version reads "
                 f"{SCHEMA}; update hagan-clinic or export the model again"
             )
-        lists = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in stored.items()
-        }
-        return cls(**lists)  # type: ignore[arg-type]
+        kinds = get_type_hints(cls)
+        if stored.keys() != kinds.keys():
+            missing = ", ".join(sorted(kinds.keys() - stored.keys())) or "none"
+            unknown = ", ".join(sorted(stored.keys() - kinds.keys())) or "none"
+            raise ModelError(
+                f"the model's recipe does not fit schema {SCHEMA}: fields missing: {missing}; "
+                f"unknown: {unknown}; export the model again"
+            )
+        return cls(**{name: _as_kind(stored[name], kind, name) for name, kind in kinds.items()})
+
+
+def _as_kind(value: Any, kind: Any, name: str) -> Any:
+    """A JSON value as the type that a field has."""
+    if get_origin(kind) is tuple and isinstance(value, list):
+        item, *others = get_args(kind)
+        if Ellipsis in others or len(value) == 1 + len(others):
+            return tuple(_as_kind(part, item, name) for part in value)
+    if type(value) is kind:
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    raise ModelError(
+        f"the model's recipe has in {name} a value of the wrong kind ({value!r}); "
+        "export the model again"
+    )

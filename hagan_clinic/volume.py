@@ -22,7 +22,7 @@ Spacing = tuple[float, float, float]
 ANTIALIAS_RATIO = 1.2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Grid:
     """A lattice of voxels in space.
 
@@ -44,6 +44,11 @@ class Grid:
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", _checked_affine(self.affine))
 
+    def __repr__(self) -> str:
+        size = "x".join(str(n) for n in self.shape)
+        spacing = "x".join(f"{step:.3g}" for step in self.spacing)
+        return f"{size} voxels of {spacing} mm"
+
     @property
     def spacing(self) -> Spacing:
         """Distance in mm between neighbouring voxels along each array axis."""
@@ -58,7 +63,7 @@ class Grid:
         return bool(distances.max() <= tolerance_mm)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A scalar image and its place in space.
 
@@ -75,6 +80,9 @@ class Volume:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", Grid(self.array.shape, self.affine).affine)
+
+    def __repr__(self) -> str:
+        return f"{self.array.dtype} volume of {self.grid}"
 
     @property
     def grid(self) -> Grid:

@@ -1,0 +1,233 @@
+"""What the network sees, and the exact way back to the scanner's grid."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import read
+from hagan_clinic.intensity import source_window, to_unit
+from hagan_clinic.preparation import network_grid, prepare, restore
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.volume import Grid, Volume, crop_or_pad, resample, to_canonical
+
+DATA = os.environ.get("HAGAN_TEST_DATA")
+SAMPLES = Path(__file__).parents[1] / "examples"
+SAMPLE = SAMPLES / "open_ms_patient07" / "open_ms_patient07_t1.nii.gz"
+
+needs_data = pytest.mark.skipif(DATA is None, reason="HAGAN_TEST_DATA is not set")
+
+
+def recipe(spacing=(1.5, 1.5, 1.5), sources=("t1",), **changes):
+    return Recipe(
+        sources=sources,
+        target="flair",
+        spacing=spacing,
+        multiple=16,
+        halo=8,
+        interval_factor=2.0,
+        **changes,
+    )
+
+
+def phantom(affine, shape, width=0.25):
+    """A smooth blob in the middle of the field, bright by 1000, on a background of 0."""
+    place = [np.linspace(-1, 1, size) for size in shape]
+    d, h, w = np.meshgrid(*place, indexing="ij")
+    array = 1000 * np.exp(-(d**2 + (1.2 * h) ** 2 + w**2) / (2 * width**2))
+    array[array < 20] = 0
+    return Volume(array.astype(np.float32), affine)
+
+
+seeds = st.integers(0, 2**32 - 1)
+spacings = st.tuples(*[st.floats(1.2, 5.0)] * 3)
+
+
+def scan_of(seed, spacing):
+    """A phantom of about 9 cm on any oriented, flipped, oblique, anisotropic grid."""
+    generator = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(generator.normal(size=(3, 3)))
+    affine = np.eye(4)
+    affine[:3, :3] = turn * spacing
+    affine[:3, 3] = generator.uniform(-200, 200, 3)
+    shape = tuple(max(int(90 / step), 1) for step in spacing)
+    return phantom(affine, shape)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, spacings, st.sampled_from([1.2, 1.5, 2.0]))
+def test_the_way_back_ends_on_the_scanners_grid_bit_for_bit(seed, spacing, wanted):
+    scan = scan_of(seed, spacing)
+    prepared = prepare([scan], recipe((wanted,) * 3))
+    back = restore(prepared.array[0], prepared, fill=-1)
+    assert back.array.shape == scan.array.shape
+    assert (back.affine == scan.affine).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, spacings)
+def test_a_smooth_image_returns_within_two_hundredths(seed, spacing):
+    scan = scan_of(seed, spacing)
+    # The window of all voxels, so that nothing is clipped.
+    whole = {"percentiles": (0.0, 100.0), "radius_mm": 500.0}
+    prepared = prepare([scan], recipe(**whole))
+    back = restore(prepared.array[0], prepared, fill=-1).array
+    seen = resample(scan, network_grid(scan.grid, (1.5,) * 3))
+    expected = to_unit(scan.array, source_window(seen.array, seen.spacing, **whole))
+    inside = scan.array > 100
+    assert np.abs(back - expected)[inside].mean() / 2 < 0.02
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(3)), st.tuples(*[st.sampled_from([1, -1])] * 3))
+def test_at_the_models_spacing_every_voxel_returns_exactly(order, signs):
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, order] * signs * 1.5
+    scan = phantom(affine, (70, 80, 61))
+    prepared = prepare([scan], recipe())
+    back = restore(prepared.array[0], prepared, fill=-1)
+    canonical = to_canonical(scan)
+    window = source_window(canonical.array, canonical.spacing)
+    assert (back.array == to_unit(scan.array, window)).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, spacings)
+def test_array_and_grid_of_the_network_input_belong_together(seed, spacing):
+    scan = scan_of(seed, spacing)
+    kept = recipe((2.0,) * 3)
+    prepared = prepare([scan], kept)
+    assert prepared.array.dtype == np.float32
+    assert prepared.array.shape == (1, *prepared.grid.shape)
+    assert all(size % kept.multiple == 0 for size in prepared.grid.shape)
+    np.testing.assert_allclose(prepared.grid.spacing, kept.spacing)
+    whole = resample(scan, network_grid(scan.grid, kept.spacing))
+    seen = to_unit(resample(scan, prepared.grid).array, source_window(whole.array, whole.spacing))
+    np.testing.assert_allclose(prepared.array[0], seen, atol=1e-3)
+
+
+def test_the_head_is_kept_with_its_margin_and_the_rest_cut_off():
+    head = np.zeros((120, 130, 140), np.float32)
+    head[30:70, 40:80, 50:90] = np.random.default_rng(0).uniform(50, 100, (40, 40, 40))
+    prepared = prepare([Volume(head, np.eye(4)[[2, 1, 0, 3]] * 1.0)], recipe((1.0,) * 3))
+    assert prepared.array.shape == (1, 64, 64, 64)
+    np.testing.assert_allclose(prepared.grid.affine[:3, 3], [38, 28, 18])
+    assert (prepared.array[0, :12] == -1).all()
+    assert (prepared.array[0, 12:52, 12:52, 12:52] > -1).mean() > 0.95
+
+
+def test_what_sticks_out_of_the_field_is_padded_with_background():
+    scan = phantom(np.diag([1.5, 1.5, 1.5, 1]), (20, 20, 20), width=2.0)
+    scan = scan.with_array(scan.array + 100)
+    prepared = prepare([scan], recipe())
+    assert prepared.array.shape == (1, 32, 32, 32)
+    assert (prepared.array == -1).sum() >= 32**3 - 20**3
+    back = restore(np.ones((32, 32, 32), np.float32), prepared, fill=-1)
+    assert (back.array == 1).all()
+
+
+def test_voxels_that_the_network_did_not_see_are_fill():
+    head = np.zeros((100, 100, 100), np.float32)
+    head[40:60, 40:60, 40:60] = np.random.default_rng(0).uniform(50, 100, (20, 20, 20))
+    prepared = prepare([Volume(head, np.eye(4))], recipe((1.0,) * 3))
+    back = restore(np.ones(prepared.grid.shape, np.float32), prepared, fill=0.25).array
+    assert sorted(np.unique(back).tolist()) == [0.25, 1]
+    assert (back == 1).sum() == np.prod(prepared.grid.shape)
+
+
+def test_a_fixed_shape_is_centred_on_the_head():
+    head = np.zeros((100, 100, 100), np.float32)
+    head[10:30, 40:60, 70:90] = np.random.default_rng(0).uniform(50, 100, (20, 20, 20))
+    sar = np.eye(4)[[2, 1, 0, 3]]
+    prepared = prepare([Volume(head, sar)], recipe((1.0,) * 3), shape=(48, 32, 128))
+    assert prepared.array.shape == (1, 48, 32, 128)
+    # Near the border of the field the box moves inwards; where it is larger it sticks out.
+    w, h, d = prepared.grid.affine[:3, 3]
+    assert (d, h) == (0, 34)
+    assert -28 <= w <= 0
+    back = restore(prepared.array[0], prepared, fill=-1)
+    assert (
+        back.array[10:30, 40:60, 70:90]
+        == prepared.array[0][10:30, 6:26][:, :, int(70 - w) : int(90 - w)]
+    ).all()
+
+
+def test_several_sequences_share_the_box_and_have_their_own_windows():
+    t1 = phantom(np.diag([1.5, 1.5, 1.5, 1]), (64, 64, 64))
+    t2 = t1.with_array(np.where(t1.array > 0, 4000 - t1.array, 0))
+    prepared = prepare([t1, t2], recipe(sources=("t1", "t2")))
+    assert prepared.array.shape[0] == 2
+    single = prepare([t2], recipe())
+    assert (single.array[0] == prepared.array[1]).all()
+
+
+def test_a_brain_mask_decides_the_window():
+    scan = phantom(np.diag([1.5, 1.5, 1.5, 1]), (64, 64, 64))
+    mask = scan.with_array((scan.array > 800).astype(np.float32))
+    prepared = prepare([scan], recipe(), masks=mask)
+    window = source_window(scan.array, scan.spacing, mask.array > 0)
+    assert window.low > 790
+    expected = to_canonical(scan.with_array(to_unit(scan.array, window))).array
+    assert (restore(prepared.array[0], prepared, -1).array == expected.transpose(2, 1, 0)).all()
+
+
+def test_another_number_of_sequences_is_refused():
+    scan = phantom(np.eye(4), (32, 32, 32))
+    with pytest.raises(InputError, match="found 1 source volumes, the model expects 2: t1, t2"):
+        prepare([scan], recipe(sources=("t1", "t2")))
+
+
+def test_sequences_on_different_grids_are_refused():
+    t1, t2 = phantom(np.eye(4), (32, 32, 32)), phantom(np.diag([1, 1, 2, 1.0]), (32, 32, 16))
+    message = r"t2 \(32x32x16 voxels of 1x1x2 mm\) and t1 \(32x32x32 .*\) lie on different grids"
+    with pytest.raises(InputError, match=message):
+        prepare([t1, t2], recipe(sources=("t1", "t2")))
+    with pytest.raises(InputError, match=r"brain mask .* lie on different grids"):
+        prepare([t1], recipe(), masks=t2)
+
+
+def test_an_empty_volume_is_refused():
+    with pytest.raises(InputError, match="the image is empty"):
+        prepare([Volume(np.zeros((32, 32, 32), np.float32), np.eye(4))], recipe())
+
+
+def test_a_real_brain_returns_to_its_grid():
+    scan = read(SAMPLE)
+    prepared = prepare([scan], recipe())
+    back = restore(prepared.array[0], prepared, fill=-1)
+    assert back.grid.same_as(scan.grid, tolerance_mm=0)
+    canonical = to_canonical(scan)
+    unit = to_unit(scan.array, source_window(canonical.array, canonical.spacing))
+    brain = scan.array > 0
+    # 1 mm detail does not survive 1.5 mm voxels; the mean tells what is lost.
+    assert np.abs(back.array - unit)[brain].mean() / 2 < 0.06
+    assert np.corrcoef(back.array[brain], unit[brain])[0, 1] > 0.95
+
+
+def test_a_bigger_field_of_view_gives_the_same_input():
+    scan = read(SAMPLE)
+    start = [-30, -24, -21]
+    wide = crop_or_pad(scan, start, [size + 60 for size in scan.shape])
+    near, far = prepare([scan], recipe((1.0,) * 3)), prepare([wide], recipe((1.0,) * 3))
+    box = resample(Volume(far.array[0], far.grid.affine), near.grid, fill=-1).array
+    np.testing.assert_allclose(box, near.array[0], atol=1e-3)
+
+
+@needs_data
+def test_a_real_head_at_the_models_spacing_returns_exactly():
+    scan = read(next((Path(DATA or "") / "lgg_mni").glob("*/*_t1.nii.gz")))
+    prepared = prepare([scan], recipe())
+    back = restore(prepared.array[0], prepared, fill=-1)
+    canonical = to_canonical(scan)
+    unit = to_unit(scan.array, source_window(canonical.array, canonical.spacing))
+    assert (back.array == unit).mean() > 0.999
+
+
+def test_the_network_grid_is_the_scanners_where_the_spacing_is_the_models():
+    grid = Grid((10, 11, 12), np.diag([1.5, 1.5004, 1.5, 1])[[2, 1, 0, 3]])
+    assert (network_grid(grid, (1.5, 1.5, 1.5)).affine == grid.affine).all()
+    assert network_grid(grid, (1.5, 1.5004, 0.75)).shape == (10, 11, 24)

@@ -1,0 +1,90 @@
+"""A recipe survives the model file, and a foreign or damaged one is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from hagan_clinic.errors import ModelError
+from hagan_clinic.recipe import Recipe
+
+RECIPE = Recipe(
+    sources=("t1", "t2"),
+    target="flair",
+    spacing=(1.5, 1.5, 2.0),
+    multiple=16,
+    halo=8,
+    interval_factor=2.3,
+)
+
+
+def stored(**changes):
+    return json.dumps(json.loads(RECIPE.to_json()) | changes)
+
+
+def test_a_recipe_survives_json():
+    assert Recipe.from_json(RECIPE.to_json()) == RECIPE
+    assert "\n" not in RECIPE.to_json()
+
+
+def test_a_missing_field_is_named():
+    fields = json.loads(RECIPE.to_json())
+    del fields["halo"]
+    with pytest.raises(ModelError, match="fields missing: halo; unknown: none"):
+        Recipe.from_json(json.dumps(fields))
+
+
+def test_an_unknown_field_is_named():
+    with pytest.raises(ModelError, match="fields missing: none; unknown: colour"):
+        Recipe.from_json(stored(colour="red"))
+
+
+@pytest.mark.parametrize("schema", [2, 0, None, "1"])
+def test_another_schema_is_refused_before_its_fields_are_looked_at(schema):
+    with pytest.raises(ModelError, match=f"schema {schema}, this version reads 1"):
+        Recipe.from_json(stored(schema=schema, more=1))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+def test_what_is_no_json_object_is_refused(text):
+    with pytest.raises(ModelError, match=r"is not (JSON|a JSON object)"):
+        Recipe.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spacing": [1.5, 1.5, 0]},
+        {"spacing": [1.5, 1.5, float("nan")]},
+        {"multiple": 0},
+        {"halo": -1},
+        {"sources": []},
+        {"percentiles": [99.5, 0.5]},
+        {"radius_mm": 0},
+        {"interval_factor": float("inf")},
+    ],
+)
+def test_a_value_out_of_range_is_refused(change):
+    with pytest.raises(ModelError, match="out of range"):
+        Recipe.from_json(stored(**change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spacing": "1.5"},
+        {"spacing": [1.5, 1.5]},
+        {"multiple": "16"},
+        {"halo": 1.5},
+        {"target": 3},
+        {"sources": "t1"},
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(change):
+    with pytest.raises(ModelError, match=f"{next(iter(change))}.* wrong kind"):
+        Recipe.from_json(stored(**change))
+
+
+def test_a_recipe_out_of_range_cannot_be_made():
+    with pytest.raises(ModelError, match="out of range"):
+        replace(RECIPE, multiple=-16)
