@@ -80,3 +80,21 @@ class Upsample(nn.Module):
         """(B, C, D, H, W) -> (B, out, 2D, 2H, 2W)."""
         projected: Tensor = self.project(features)
         return functional.interpolate(projected, scale_factor=2.0, mode="nearest")
+
+
+class ShuffleUpsample(nn.Module):
+    """Double each side: a 1x1x1 convolution to eight values a voxel, spread over its cube.
+
+    The eight start out equal (Aitken et al. 2017), so an untrained network draws no grid.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        one = nn.Conv3d(in_channels, out_channels, 1)
+        self.project = nn.Conv3d(in_channels, 8 * out_channels, 1)
+        for name, value in self.project.named_parameters():
+            value.data.copy_(one.get_parameter(name).data.repeat_interleave(8, dim=0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, out, 2D, 2H, 2W)."""
+        return depth_to_space(self.project(features))

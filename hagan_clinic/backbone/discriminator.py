@@ -27,7 +27,8 @@ def _convolution(
 
 def _pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
     """Zero-pad at the far end so that no side is shorter than the next kernel."""
-    missing = [max(0, least - size) for least, size in zip(smallest, features.shape[2:], strict=True)]
+    sizes = zip(smallest, features.shape[2:], strict=True)
+    missing = [max(0, least - size) for least, size in sizes]
     if not any(missing):
         return features
     return functional.pad(features, (0, missing[2], 0, missing[1], 0, missing[0]))
@@ -86,9 +87,7 @@ class LowResolutionDiscriminator(nn.Module):
     def __init__(self, channels: int = 1, levels: int = 3) -> None:
         super().__init__()
         widths = (channels, *(32, 64, 128, 256)[4 - levels :])
-        self.layers = nn.ModuleList(
-            [_convolution(a, b) for a, b in pairwise(widths)]
-        )
+        self.layers = nn.ModuleList([_convolution(a, b) for a, b in pairwise(widths)])
         self.head = _convolution(widths[-1], 1, (4, 4, 4), (1, 1, 1), (0, 0, 0))
 
     def forward(self, image: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.blocks import (
     ResidualBlock,
+    ShuffleUpsample,
     Upsample,
-    depth_to_space,
     downsample,
     residual_blocks,
     space_to_depth,
@@ -27,6 +27,7 @@ class GeneratorConfig:
 
     Attributes:
         source_channels: source sequences, stacked as channels.
+        full_width: channels at full resolution (the end of G^H).
         half_width: channels at half resolution (E^H, G^H).
         quarter_width: channels at quarter resolution (E^H, G^H).
         high_blocks: residual blocks of E^H and of G^H at each of the two resolutions.
@@ -37,6 +38,7 @@ class GeneratorConfig:
     """
 
     source_channels: int = 1
+    full_width: int = 8
     half_width: int = 32
     quarter_width: int = 64
     high_blocks: int = 1
@@ -48,13 +50,14 @@ class GeneratorConfig:
     def halo(self) -> int:
         """Slices on each side of a slab that its output depends on, a multiple of 4.
 
-        E^H and G^H each reach one convolution and their residual blocks at half resolution,
-        and their residual blocks at quarter resolution; the slab's edge lies on whole
-        quarter-resolution voxels.
+        From the output inwards: one convolution at full resolution, residual blocks at half and
+        quarter resolution in G^H, then at quarter and half in E^H, and its stem. A slab's edge
+        lies on whole quarter-resolution voxels.
         """
         blocks = ResidualBlock.radius * self.high_blocks
-        half_reach, quarter_reach = 1 + blocks, 2 * blocks
-        reach = 4 * (-(-half_reach // 2) + quarter_reach) + 2 * half_reach
+        half = 1 + blocks
+        quarter = -(-half // 2) + 2 * blocks
+        reach = 4 * quarter + 2 * (blocks + 1)
         return -(-reach // LOW_RES_FACTOR) * LOW_RES_FACTOR
 
 
@@ -106,7 +109,11 @@ class SourceEncoder(nn.Module):
 
 
 class HighResolutionHead(nn.Module):
-    """G^H: A_r and the features of E^H -> target slab and its Laplace scale, (B, 1, d, H, W)."""
+    """G^H: A_r and the features of E^H -> target slab and its Laplace scale, (B, 1, d, H, W).
+
+    The last step adds the source's own voxels to the features, so that detail and the voxelwise
+    part of the contrast need not pass through half resolution.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -114,18 +121,23 @@ class HighResolutionHead(nn.Module):
         inputs = width + (config.trunk_widths[0] if config.low_res_branch else 0)
         self.fuse = nn.Conv3d(inputs, width, 1)
         self.at_quarter = residual_blocks(width, config.high_blocks)
-        self.up = nn.Conv3d(width, 8 * config.half_width, 1)
+        self.to_half = ShuffleUpsample(width, config.half_width)
         self.at_half = residual_blocks(config.half_width, config.high_blocks)
-        self.head = nn.Conv3d(config.half_width, 8 * 2, 3, padding=1)
+        self.to_full = ShuffleUpsample(config.half_width, config.full_width)
+        self.from_source = nn.Conv3d(config.source_channels, config.full_width, 1)
+        self.smooth = nn.Conv3d(config.full_width, config.full_width, 3, padding=1)
+        self.head = nn.Conv3d(config.full_width, 2, 1)
 
     def forward(
-        self, half: Tensor, quarter: Tensor, context: Tensor | None
+        self, source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Target in [-1, 1] and scale > 0 (in the same units)."""
         inputs = quarter if context is None else torch.cat([context, quarter], dim=1)
         features = self.at_quarter(self.fuse(inputs))
-        features = self.at_half(half + depth_to_space(self.up(features)))
-        image, log_scale = depth_to_space(self.head(features)).chunk(2, dim=1)
+        features = self.at_half(half + self.to_half(features))
+        features = self.to_full(features) + self.from_source(source + 1)
+        features = functional.leaky_relu(self.smooth(functional.leaky_relu(features, 0.1)), 0.1)
+        image, log_scale = self.head(features).chunk(2, dim=1)
         return torch.tanh(image), torch.exp(log_scale.clamp(-6.0, 2.0) - 1.5)
 
 
@@ -152,7 +164,7 @@ class ConditionalGenerator(nn.Module):
     def translate(self, source: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """E^H and G^H: a source slab (B, C, d, H, W) and its S^L(A) -> target, scale."""
         half, quarter = self.encoder(source)
-        target, scale = self.high(half, quarter, context)
+        target, scale = self.high(source, half, quarter, context)
         return target, scale
 
     def forward(self, source: Tensor) -> tuple[Tensor, ...]:

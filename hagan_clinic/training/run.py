@@ -113,6 +113,9 @@ def run_training(
     if not config.data:
         raise InputError("no data: give a folder or a CSV file of the cohort with --data")
     _check_resume(config, folder)
+    fabric = _fabric(config)
+    if not fabric.is_global_zero:
+        say = _silent
 
     subjects = find_cohort(config.data, config.source, config.target, config.mask or None)
     for warning in check_cohort(subjects):
@@ -134,7 +137,6 @@ def run_training(
     shape = prepared[0].shape
     say(f"training box {'x'.join(map(str, shape))} voxels of {config.spacing:g} mm (D, H, W)")
 
-    fabric = _fabric(config)
     if fabric.is_global_zero:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +219,9 @@ FREE_ON_RESUME = frozenset(
 
 def _check_resume(config: TrainingConfig, folder: Path) -> None:
     if not (folder / CONFIG).exists():
-        if folder.exists() and any(p.name != "cache" for p in folder.iterdir()):
+        if folder.is_file() or (
+            folder.is_dir() and any(p.name != "cache" for p in folder.iterdir())
+        ):
             raise OutputError(f"{folder} is not empty and holds no run: give a new folder")
         return
     before = read_config(folder)
@@ -234,6 +238,10 @@ def _check_resume(config: TrainingConfig, folder: Path) -> None:
             f"{folder} holds a run with other settings: {options}; "
             "use the same ones to resume, or give a new folder"
         )
+
+
+def _silent(line: str) -> None:
+    """What the processes after the first one say."""
 
 
 def _fabric(config: TrainingConfig) -> Fabric:

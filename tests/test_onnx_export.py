@@ -1,0 +1,114 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from hagan_clinic import onnx_export
+from hagan_clinic.conditional import ConditionalGenerator
+from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.onnx_export import export_run
+from hagan_clinic.runtime.model_file import load_model
+from hagan_clinic.training.checkpoint import save_tensors
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.run import ConditionalRun
+
+
+def make_run(folder, **settings):
+    """A run folder as training leaves it, with weights that are not the identity."""
+    config = TrainingConfig(half_width=8, quarter_width=16, data="private", **settings)
+    torch.manual_seed(0)
+    generator = ConditionalGenerator(ConditionalRun.of(config).generator)
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    average = torch.optim.swa_utils.AveragedModel(generator)
+    (folder / "best").mkdir(parents=True)
+    save_tensors(average.state_dict(), folder / "best" / "average.safetensors")
+    state = {"step": 7, "seconds": 3.2, "figures": {"psnr": 15.0, "interval_factor": 2.25}}
+    (folder / "best" / "state.json").write_text(json.dumps(state))
+    (folder / "config.json").write_text(config.to_json())
+    (folder / "facts.json").write_text(json.dumps({"subjects": {"train": 3}}))
+    return generator.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    generator = make_run(folder / "run")
+    result = export_run(folder / "run", folder / "model.onnx")
+    return folder, generator, result
+
+
+def test_the_file_computes_what_torch_computes(exported):
+    folder, generator, result = exported
+    source = np.random.default_rng(1).uniform(-1, 1, (1, 1, 80, 16, 48)).astype(np.float32)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    found = session.run(["target", "scale", "context"], {"source": source})
+    with torch.inference_mode():
+        expected = generator(torch.from_numpy(source))
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(one - other.numpy()).max() < 1e-4
+    assert result.difference < 1e-4
+
+
+def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
+    model = load_model(exported[0] / "model.onnx")
+    assert model.recipe.interval_factor == 2.25
+    assert model.recipe.sources == ("t1",) and model.recipe.target == "flair"
+    assert model.recipe.halo == 32 and model.recipe.multiple == 16
+    assert model.has_context
+    assert model.training["step"] == 7
+    assert "private" not in json.dumps(dict(model.training))
+    proto = onnx.load(exported[0] / "model.onnx")
+    assert proto.opset_import[0].version == 21
+    assert str(exported[0]).encode() not in proto.SerializeToString()
+
+
+def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported):
+    make_run(tmp_path / "run")
+    result = export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
+    assert result.difference < 2e-2
+    whole = (exported[0] / "model.onnx").stat().st_size
+    assert (tmp_path / "half.onnx").stat().st_size < 0.6 * whole
+    load_model(tmp_path / "half.onnx")
+
+
+def test_several_sources_and_the_ablation_export(tmp_path):
+    make_run(tmp_path / "run", source=("t1", "t2"), low_res_branch=False)
+    export_run(tmp_path / "run", tmp_path / "model.onnx")
+    model = load_model(tmp_path / "model.onnx")
+    assert model.recipe.sources == ("t1", "t2")
+    assert not model.has_context
+
+
+def test_the_card_is_carried_and_checked(tmp_path):
+    make_run(tmp_path / "run")
+    card = tmp_path / "card.toml"
+    card.write_text('name = "x"\nlicence = "CC0-1.0"\n[metrics]\npsnr = 17.0\n')
+    export_run(tmp_path / "run", tmp_path / "model.onnx", card=card)
+    model = load_model(tmp_path / "model.onnx")
+    assert model.card.name == "x" and model.card.metrics == {"psnr": 17.0}
+    for text, message in (
+        ('name = "x"', "lacks licence"),
+        ('name = "x"\nlicence = "y"\nwarranty = "none"', "warranty"),
+        ("name = ", "not valid TOML"),
+    ):
+        card.write_text(text)
+        with pytest.raises(InputError, match=message):
+            export_run(tmp_path / "run", tmp_path / "other.onnx", card=card)
+    assert not (tmp_path / "other.onnx").exists()
+
+
+def test_a_file_that_differs_from_torch_is_not_written(tmp_path, monkeypatch):
+    make_run(tmp_path / "run")
+    monkeypatch.setattr(onnx_export, "LARGEST_DIFFERENCE", 0.0)
+    with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
+        export_run(tmp_path / "run", tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(ModelError, match="is no run folder"):
+        export_run(tmp_path, tmp_path / "model.onnx")

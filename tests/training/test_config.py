@@ -1,0 +1,61 @@
+import pytest
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.config import TrainingConfig, gather_settings, read_settings
+
+
+def test_each_place_counts_over_the_one_before(tmp_path):
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text("[train]\nsteps = 10\nslab = 16\nseed = 7\n")
+    second.write_text("[train]\nslab = 20\n")
+    config = gather_settings("cpu", [first, second], {"seed": 9})
+    assert (config.steps, config.slab, config.seed, config.batch_size) == (10, 20, 9, 1)
+
+
+def test_dashes_and_underscores_name_the_same_setting(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("[train]\nbatch-size = 3\n")
+    assert read_settings(path) == {"batch_size": 3}
+
+
+def test_a_configuration_survives_json():
+    import json
+
+    config = TrainingConfig(source=("t1", "t2"), size=(16, 32, 48), augment={"flip": 0.5})
+    assert TrainingConfig.from_dict(json.loads(config.to_json()), "x") == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stepps": 3}, "unknown setting 'stepps'"),
+        ({"steps": "many"}, "steps is 'many': expected int"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"steps": True}, "steps is True"),
+        ({"slab": 30}, "--slab is 30: expected a positive multiple of 4"),
+        ({"halo": 2}, "--halo is 2"),
+        ({"size": [16, 16]}, "size is"),
+        ({"source": []}, "--source is empty"),
+        ({"low_res_branch": 1}, "expected bool"),
+    ],
+)
+def test_bad_settings_are_named(values, message):
+    with pytest.raises(InputError, match=message):
+        TrainingConfig.from_dict(values, "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "cannot read"), ("[train", "not valid TOML"), ("steps = 3", "no \\[train\\] table")],
+)
+def test_bad_files_are_named(tmp_path, text, message):
+    path = tmp_path / "a.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_settings(path)
+
+
+def test_an_unknown_preset_is_named():
+    with pytest.raises(InputError, match="--preset huge: expected one of default, cpu, gpu, tiny"):
+        gather_settings("huge", [], {})

@@ -1,0 +1,208 @@
+import csv
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hagan_clinic.errors import (
+    DeviceError,
+    HaganClinicError,
+    InputError,
+    ModelError,
+    OutputError,
+)
+from hagan_clinic.training import loop, run
+from hagan_clinic.training.checkpoint import read_state
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.loop import learning_rate
+from hagan_clinic.training.run import run_training
+
+
+def weights(folder, name="last", file="weights"):
+    return load_file(folder / name / f"{file}.safetensors")
+
+
+def assert_equal_runs(one, other, tolerance=0.0):
+    for file in ("weights", "average", "optimizer.generator", "optimizer.discriminator"):
+        a, b = weights(one, file=file), weights(other, file=file)
+        assert a.keys() == b.keys()
+        for key in a:
+            difference = (a[key].double() - b[key].double()).abs().max()
+            assert difference <= tolerance, (file, key, difference)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    lines = []
+    state = run_training(TrainingConfig(**tiny_settings), folder, say=lines.append)
+    return folder, state, lines
+
+
+def test_a_run_folder_holds_everything_and_nothing_pickled(trained):
+    folder, state, lines = trained
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"config.json", "facts.json", "split.csv", "metrics.csv", "tensorboard"}
+    assert names >= {"last", "best", "montages"}
+    assert not [p for p in folder.rglob("*") if p.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
+    assert state["step"] == 4
+    assert 0 < state["figures"]["interval_factor"] < 20
+    assert any(re.match("10 subjects: 6 train, 2 calibration, 2 test", line) for line in lines)
+    with (folder / "metrics.csv").open() as file:
+        logged = {row["name"] for row in csv.DictReader(file)}
+    assert {"train/high", "train/adversarial", "calibration/psnr", "calibration/ssim"} <= logged
+    assert {"speed/steps_per_s", "speed/share_waiting_for_data"} <= logged
+
+
+def test_the_same_settings_give_the_same_run(trained, tiny_settings, tmp_path):
+    run_training(TrainingConfig(**tiny_settings), tmp_path / "again", say=lambda line: None)
+    assert_equal_runs(trained[0], tmp_path / "again")
+
+
+def test_a_stopped_run_goes_on_exactly(trained, tiny_settings, tmp_path, monkeypatch):
+    whole = run.slab_loader
+
+    def interrupted(*args, **kwargs):
+        for number, batch in enumerate(whole(*args, **kwargs)):
+            if number == 2:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    config = TrainingConfig(**(tiny_settings | {"checkpoint_every": 100}))
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "slab_loader", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(config, tmp_path / "run", say=lambda line: None)
+    assert read_state(tmp_path / "run" / "last")["step"] == 3
+    lines = []
+    run_training(config, tmp_path / "run", say=lines.append)
+    assert "resuming at step 3" in lines
+    assert_equal_runs(trained[0], tmp_path / "run")
+
+
+def test_a_crash_loses_at_most_the_steps_since_the_last_checkpoint(
+    trained, tiny_settings, tmp_path, monkeypatch
+):
+    whole = run.slab_loader
+    config = TrainingConfig(**tiny_settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "slab_loader", lambda *a, **k: itertools.islice(whole(*a, **k), 3))
+        with pytest.raises(StopIteration):
+            run_training(config, tmp_path / "run", say=lambda line: None)
+    assert read_state(tmp_path / "run" / "last")["step"] == 2
+    run_training(config, tmp_path / "run", say=lambda line: None)
+    assert_equal_runs(trained[0], tmp_path / "run")
+
+
+def test_fine_tuning_starts_from_the_averaged_weights(trained, tiny_settings, tmp_path):
+    settings = tiny_settings | {"generator_lr": 0.0, "ema": 0.0, "steps": 1}
+    run_training(
+        TrainingConfig(**settings), tmp_path / "tuned", init=trained[0], say=lambda line: None
+    )
+    tuned = weights(tmp_path / "tuned", "best", "average")
+    for key, value in weights(trained[0], "best", "average").items():
+        if key.startswith("module."):
+            assert torch.allclose(tuned[key], value, atol=1e-6), key
+
+
+def test_two_processes_take_the_step_of_one_with_twice_the_batch(tiny_settings, tmp_path):
+    settings = tiny_settings | {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
+    run_training(
+        TrainingConfig(**(settings | {"batch_size": 2})), tmp_path / "one", say=lambda line: None
+    )
+    program = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from hagan_clinic.training.config import TrainingConfig\n"
+        "from hagan_clinic.training.run import run_training\n"
+        "run_training(TrainingConfig(**json.loads(sys.argv[1])), Path(sys.argv[2]))\n"
+    )
+    script = tmp_path / "two.py"
+    script.write_text(program)
+    arguments = [json.dumps(settings | {"devices": 2}), str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], env=environment, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().count("10 subjects") == 1
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key in one:
+        assert (one[key].double() - two[key].double()).abs().max() < 2e-4, key
+
+
+def test_a_changed_setting_is_not_resumed_over(trained, tiny_settings):
+    config = TrainingConfig(**(tiny_settings | {"slab": 20}))
+    with pytest.raises(InputError, match="other settings: slab \\(16, now 20\\)"):
+        run_training(config, trained[0], say=lambda line: None)
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tiny_settings, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="is not empty and holds no run"):
+        run_training(TrainingConfig(**tiny_settings), tmp_path, say=lambda line: None)
+
+
+def test_no_data_says_what_is_needed(tmp_path):
+    with pytest.raises(InputError, match="give a folder or a CSV file of the cohort with --data"):
+        run_training(TrainingConfig(), tmp_path / "run", say=lambda line: None)
+
+
+def test_cuda_that_is_not_there_is_an_error(tiny_settings, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    config = TrainingConfig(**(tiny_settings | {"device": "cuda"}))
+    with pytest.raises(DeviceError, match="PyTorch sees no CUDA device"):
+        run_training(config, tmp_path / "run", say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"),
+    ],
+)
+def test_out_of_memory_says_what_to_turn(tiny_settings, tmp_path, monkeypatch, error):
+    def exhausted(*args):
+        raise error
+
+    monkeypatch.setattr(run.ConditionalHAGAN, "training_step", exhausted)
+    with pytest.raises(DeviceError, match="lower --batch-size, then --slab"):
+        run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+
+
+def test_divergence_is_named(tiny_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(
+        run.ConditionalHAGAN, "training_step", lambda *a: {"high": torch.tensor(float("nan"))}
+    )
+    with pytest.raises(HaganClinicError, match="diverged at step 1"):
+        run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove"])
+def test_a_damaged_checkpoint_is_named(tiny_settings, tmp_path, damage):
+    config = TrainingConfig(**(tiny_settings | {"steps": 2}))
+    run_training(config, tmp_path / "run", say=lambda line: None)
+    path = tmp_path / "run" / "last" / "weights.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match=r"weights\.safetensors"):
+        run_training(config, tmp_path / "run", say=lambda line: None)
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    rates = [learning_rate(step, 1000, 1e-3) for step in range(1000)]
+    assert rates[0] < 1e-4
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[-1] == pytest.approx(1e-5, rel=0.01)
