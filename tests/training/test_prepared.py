@@ -1,3 +1,4 @@
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -144,7 +145,9 @@ def test_fields_that_do_not_touch_the_volumes_keep_the_cache(subject, tmp_path):
 def test_damaged_cache_file_is_prepared_anew(subject, tmp_path):
     (first,) = prepare_cohort([subject], RECIPE, tmp_path / "cache")
     whole = first.file.read_bytes()
-    for damaged in (whole[:-1000], b"", b"not an array"):
+    other = io.BytesIO()
+    np.save(other, np.zeros((4, 16, 16, 16), np.uint8))
+    for damaged in (whole[:-1000], b"", b"not an array", other.getvalue()):
         first.file.write_bytes(damaged)
         assert prepare_cohort([subject], RECIPE, tmp_path / "cache") == [first]
         assert first.file.read_bytes() == whole
