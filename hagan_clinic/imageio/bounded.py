@@ -24,6 +24,8 @@ MAX_VOXELS = 2**29
 # No stream of the deflate format inflates by more than this.
 _MAX_INFLATION = 1032
 
+_MAX_TRAILER = 2**20
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -59,6 +61,11 @@ def read_exactly(stream: BinaryIO, size: int) -> NDArray[np.uint8]:
             )
         filled += count
     return buffer
+
+
+def check_end(stream: BinaryIO) -> None:
+    """Read the little that may follow the voxels: gzip compares its checksum at the end."""
+    stream.read(_MAX_TRAILER)
 
 
 def check_shape(shape: Sequence[int]) -> Shape:

@@ -6,7 +6,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.bounded import check_length, check_shape, open_data, read_exactly
+from hagan_clinic.imageio.bounded import (
+    check_end,
+    check_length,
+    check_shape,
+    open_data,
+    read_exactly,
+)
 from hagan_clinic.volume import Grid, Volume
 
 _VERSION = 1
@@ -29,6 +35,7 @@ def read(path: Path) -> Volume:
         size = int(np.prod(grid.shape)) * dtype.itemsize
         check_length(path, header.get_data_offset() + size, compressed)
         raw = read_exactly(stream, size).view(dtype)
+        check_end(stream)
     return Volume(raw.reshape(grid.shape, order="F").astype(np.float32), grid.affine)
 
 
@@ -59,10 +66,12 @@ def _read_header(stream: BinaryIO) -> Any:
     from nibabel.freesurfer.mghformat import MGHHeader
 
     length = MGHHeader.template_dtype.itemsize
+    block = stream.read(MGHHeader().get_data_offset())
+    complete = len(block) == MGHHeader().get_data_offset()
     # The scan parameters stand after the voxels, in a footer that is not needed.
-    block = stream.read(MGHHeader().get_data_offset())[:length].ljust(length, b"\0")
+    block = block[:length].ljust(length, b"\0")
     fields = np.frombuffer(block, dtype=MGHHeader.template_dtype)[0]
-    if fields["version"] != _VERSION or int(fields["type"]) not in _TYPES:
+    if not complete or fields["version"] != _VERSION or int(fields["type"]) not in _TYPES:
         raise InputError("is not a FreeSurfer volume (no such header at its start); check its kind")
     # nibabel would put a default orientation in its place.
     if fields["goodRASFlag"] != 1:

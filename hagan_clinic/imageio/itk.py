@@ -1,17 +1,22 @@
 """NRRD (.nrrd) and MetaImage (.mha), read and written by SimpleITK."""
 
+import errno
 import math
+import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.bounded import check_length, check_shape
 from hagan_clinic.volume import Affine, Grid, Volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+_MAX_HEADER = 2**16
 
 # ITK's world is LPS, ours RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -49,6 +54,8 @@ def write(volume: Volume, path: Path, like: Path | None, description: str) -> No
     import SimpleITK as sitk
 
     del like
+    # ITK does not tell why it cannot write; the system does.
+    path.touch()
     affine = _LPS_TO_RAS @ volume.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     image = sitk.GetImageFromArray(np.asarray(volume.array, dtype=np.float32).T)
@@ -58,13 +65,30 @@ def write(volume: Volume, path: Path, like: Path | None, description: str) -> No
     image.SetMetaData("Comment", description)
     try:
         sitk.WriteImage(image, path, useCompression=True)
+        # The NRRD writer does not notice when the disk takes no more than part of its last bytes.
+        sitk.ReadImage(path)
     except RuntimeError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        full = shutil.disk_usage(path.parent).free < 4 * volume.array.size
+        raise OSError(errno.ENOSPC if full else errno.EIO, _reason(error)) from error
+
+
+def _check_attached(path: Path) -> None:
+    """Refuse a header that points to another file, which could be any file of the machine."""
+    with path.open("rb") as file:
+        head = file.read(_MAX_HEADER)
+    if path.suffix.lower() == ".nrrd":
+        fields = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
+        detached = re.search(rb"^data ?file:", fields, re.IGNORECASE | re.MULTILINE)
+    else:
+        detached = re.search(rb"^ElementDataFile\s*=\s*(?!LOCAL\s)\S", head, re.MULTILINE)
+    if detached:
+        raise InputError("keeps its voxels in another file, expected one file; convert it first")
 
 
 def _reader(path: Path) -> "sitk.ImageFileReader":
     import SimpleITK as sitk
 
+    _check_attached(path)
     kind = "NrrdImageIO" if path.suffix.lower() == ".nrrd" else "MetaImageIO"
     reader = sitk.ImageFileReader()
     reader.SetImageIO(kind)

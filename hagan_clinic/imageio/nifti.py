@@ -10,7 +10,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.bounded import check_length, check_shape, open_data, read_exactly
+from hagan_clinic.imageio.bounded import (
+    check_end,
+    check_length,
+    check_shape,
+    open_data,
+    read_exactly,
+)
 from hagan_clinic.volume import Grid, Shape, Volume
 
 # Between the header and the voxels stand extensions, which are skipped.
@@ -42,9 +48,7 @@ def read(path: Path) -> Volume:
         check_length(path, offset + size, compressed)
         read_exactly(stream, offset - header.structarr.itemsize)
         raw = read_exactly(stream, size).view(dtype)
-        if compressed:
-            # The checksum is compared when the end is reached.
-            stream.read(1)
+        check_end(stream)
     # What overflows becomes infinite, and the reader's caller refuses that.
     with np.errstate(over="ignore", invalid="ignore"):
         array = raw.reshape(grid.shape, order="F").astype(np.float32)
