@@ -128,9 +128,10 @@ def run_training(
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
     # The pictures a run shows are never of test patients, so these are not even prepared.
-    prepared = prepare_cohort(
-        [*split.train, *split.calibration], recipe, cache or folder / "cache", shape=config.size
-    )
+    with fabric.rank_zero_first(local=True):
+        prepared = prepare_cohort(
+            [*split.train, *split.calibration], recipe, cache or folder / "cache", shape=config.size
+        )
     training, calibration = prepared[: len(split.train)], prepared[len(split.train) :]
     for warning in check_overlap(prepared):
         say(f"warning: {warning}")
