@@ -36,7 +36,7 @@ def open_data(path: Path, compressed: bool) -> Iterator[BinaryIO]:
         is_gzip = probe.read(2) == _GZIP_MAGIC
     if is_gzip != compressed:
         found, named = ("gzip", "uncompressed") if is_gzip else ("uncompressed", "gzip")
-        raise InputError(f"holds {found} data under the suffix of an {named} file; rename it")
+        raise InputError(f"holds {found} data, expected {named} data by its suffix; rename it")
     try:
         stream: BinaryIO = gzip.GzipFile(path) if compressed else path.open("rb")  # type: ignore[assignment]
         with stream:

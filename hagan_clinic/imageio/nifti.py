@@ -145,10 +145,11 @@ def _dtype(header: Any) -> np.dtype[Any]:
 
     try:
         dtype: np.dtype[Any] = header.get_data_dtype()
-    except HeaderDataError as error:
-        raise InputError(f"has an unknown data type ({error}); convert the image again") from error
+    except (HeaderDataError, KeyError) as error:
+        code = int(header["datatype"])
+        raise InputError(f"has the unknown data type {code}; convert the image again") from error
     if dtype.kind not in "iuf":
-        name = "RGB" if dtype.names else "complex" if dtype.kind == "c" else str(dtype)
+        name = "RGB" if dtype.names else "complex" if dtype.kind == "c" else "unknown"
         raise InputError(f"holds {name} values, expected one real number a voxel; convert it first")
     return dtype
 
