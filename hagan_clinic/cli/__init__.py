@@ -45,9 +45,9 @@ class _Commands(click.Group):
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from hagan_clinic.runtime.provenance import tool_version
+        from importlib.metadata import version
 
-        click.echo(f"hagan-clinic {tool_version()}")
+        click.echo(f"hagan-clinic {version('hagan-clinic')}")
         context.exit()
 
 

@@ -35,7 +35,7 @@ def find_model(model: str | Path) -> Path:
     Raises:
         ModelError: No bundled model has this name.
     """
-    if isinstance(model, Path) or Path(model).suffix == ".onnx" or len(Path(model).parts) > 1:
+    if isinstance(model, Path) or model.endswith(".onnx") or Path(model).name != model:
         return Path(model)
     bundled = bundled_models()
     if model not in bundled:

@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hagan_clinic.cli import COMMANDS, main
+
+# Of [train], and what its packages bring along.
+TRAINING = (
+    *("torch", "torchio", "lightning", "lightning_fabric", "monai", "sklearn", "scipy"),
+    *("matplotlib", "onnxscript", "safetensors", "tensorboard"),
+)
+HEAVY = ("numpy", "nibabel", "SimpleITK", "onnx", "onnxruntime", "PIL", "rich")
+
+
+def _modules_after(*arguments, without=()):
+    """Top-level modules of a fresh process after a command; some modules may be missing in it."""
+    code = (
+        "import json, sys\n"
+        f"sys.modules.update(dict.fromkeys({without!r}))\n"
+        "from hagan_clinic.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module}\n"
+        "print(json.dumps(sorted(loaded)))\n"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture
+def translate_arguments(toy_generator, tmp_path):
+    array = np.zeros((32, 32, 32), np.int16)
+    array[4:28, 4:28, 4:28] = np.random.default_rng(0).integers(200, 900, (24, 24, 24))
+    nib.save(nib.Nifti1Image(array, np.diag([5.0, 5.0, 5.0, 1.0])), tmp_path / "t1.nii.gz")
+    return (
+        *("translate", tmp_path / "t1.nii.gz", "-o", tmp_path / "flair.nii.gz"),
+        *("--model", toy_generator, "--device", "cpu", "--max-memory", "300MiB"),
+        *("--uncertainty", tmp_path / "u.nii.gz", "--preview", tmp_path / "p.png"),
+    )
+
+
+def test_translate_imports_nothing_of_training(translate_arguments):
+    modules = _modules_after(*translate_arguments)
+    assert "onnxruntime" in modules
+    # nibabel looks for scipy by importing it; the next test shows that it is not needed.
+    assert modules.isdisjoint({*TRAINING} - {"scipy"})
+
+
+def test_translate_runs_where_nothing_of_training_is_installed(translate_arguments, tmp_path):
+    assert _modules_after(*translate_arguments, without=TRAINING).isdisjoint(TRAINING)
+    assert (tmp_path / "flair.nii.gz").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["translate", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
+    assert _modules_after(*arguments).isdisjoint((*TRAINING, *HEAVY))
+
+
+def test_help_lists_every_command_and_exit_code():
+    text = CliRunner().invoke(main, ["--help"]).stdout
+    for name, sentence in COMMANDS.items():
+        assert name in text
+        assert sentence in text
+    for line in ("3    input", "4    model", "5    device", "6    output", "130  interrupted"):
+        assert line in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_the_debug_option(name):
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert "--debug" in result.stdout
+
+
+def test_unknown_command_is_wrong_usage():
+    assert CliRunner().invoke(main, ["transalte"]).exit_code == 2
+
+
+@pytest.mark.parametrize("module", ["torch", "lightning_fabric.utilities"])
+def test_command_without_its_extra_says_what_to_install(monkeypatch, module):
+    def missing(name, package=None):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr("hagan_clinic.cli.import_module", missing)
+    result = CliRunner().invoke(main, ["train"])
+    assert result.exit_code == 5
+    assert 'pip install "hagan-clinic[train]"' in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_other_missing_modules_are_not_taken_for_the_extra(monkeypatch):
+    def missing(name, package=None):
+        raise ModuleNotFoundError("No module named 'numpi'", name="numpi")
+
+    monkeypatch.setattr("hagan_clinic.cli.import_module", missing)
+    result = CliRunner().invoke(main, ["train"])
+    assert result.exit_code == 1
+    assert "numpi" in result.stderr

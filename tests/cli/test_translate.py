@@ -1,0 +1,270 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hagan_clinic.cli import main
+
+DICOM = b"\0" * 128 + b"DICM"
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """The function that writes a scan: a textured block of 120 mm."""
+
+    def write(name="t1.nii.gz", seed=0):
+        array = np.zeros((32, 32, 32), np.int16)
+        values = np.random.default_rng(seed).integers(200, 900, (24, 24, 24))
+        array[4:28, 4:28, 4:28] = values
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(array, np.diag([5.0, 5.0, 5.0, 1.0])), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(toy_generator, tmp_path):
+    """`hagan-clinic translate` with the toy model on the CPU."""
+
+    def call(*arguments, model=toy_generator):
+        options = ["--model", str(model), "--device", "cpu", "--threads", "1"]
+        return CliRunner().invoke(main, ["translate", *map(str, arguments), *options])
+
+    return call
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_one_scan_gives_one_volume_and_is_told(run, scan, tmp_path):
+    result = run(scan(), "-o", tmp_path / "flair.nii.gz")
+    assert result.exit_code == 0, result.output
+    assert _names(tmp_path) == ["flair.json", "flair.nii.gz", "t1.nii.gz"]
+    assert f"wrote {tmp_path / 'flair.nii.gz'}" in result.stdout
+    assert "toy on cpu" in result.stdout
+    assert "Weights: CC0-1.0" in result.stdout
+    assert result.stdout.endswith("SYNTHETIC, research use only, not for diagnosis.\n")
+    assert "warning: t1 does not look like a T1" in result.stderr
+    assert "warning: t1 has slices 5.0 mm apart" in result.stderr
+
+
+def test_all_outputs_are_written_where_told(run, scan, tmp_path):
+    options = ["--uncertainty", "u.nii.gz", "--preview", "p.png", "--report", "r.json"]
+    places = [part if part.startswith("--") else tmp_path / part for part in options]
+    result = run(scan(), "-o", tmp_path / "flair.nii.gz", *places)
+    assert result.exit_code == 0, result.output
+    assert {"u.nii.gz", "u.json", "p.png", "r.json"} < set(_names(tmp_path))
+    assert json.loads((tmp_path / "r.json").read_text())["device"]["ran"] == "cpu"
+
+
+def test_quiet_prints_nothing(run, scan, tmp_path):
+    result = run(scan(), "-o", tmp_path / "flair.nii.gz", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.nii.gz", "-o", "flair.nii.gz"], 3, "no such file"),
+        (["t1.nii.gz", "-o", "t1.nii.gz", "--overwrite"], 6, "this output is the input"),
+        (["t1.nii.gz", "-o", "nowhere/flair.nii.gz"], 6, "does not exist; create it first"),
+        (["t1.nii.gz", "-o", "flair.nii.gz", "--max-memory", "some"], 3, "amount of memory"),
+        (["t1.nii.gz", "-o", "flair.nii.gz", "--max-memory", "1KiB"], 5, "raise --max-memory"),
+        (["t1.nii.gz", "-o", "old.nii.gz"], 6, "exists already"),
+        (["t1ce.nii.gz", "-o", "flair.nii.gz"], 3, "--allow-contrast"),
+        (["--source", "t2=t1.nii.gz", "-o", "flair.nii.gz"], 3, "translates t1 to flair"),
+        (["t1.nii.gz", "-o", "flair.nii.gz", "--mask", "none.nii.gz"], 3, "no such file"),
+    ],
+)
+def test_bad_calls_give_one_line_their_exit_code_and_no_file(
+    run, scan, tmp_path, monkeypatch, arguments, code, message
+):
+    for name in ("t1.nii.gz", "t1ce.nii.gz"):
+        scan(name)
+    (tmp_path / "old.nii.gz").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert _names(tmp_path) == ["old.nii.gz", "t1.nii.gz", "t1ce.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "cannot read the model"), (b"rubbish", "not an ONNX file")]
+)
+def test_missing_and_corrupt_models_give_code_four(run, scan, tmp_path, content, message):
+    model = tmp_path / "model.onnx"
+    if content:
+        model.write_bytes(content)
+    result = run(scan(), "-o", tmp_path / "flair.nii.gz", model=model)
+    assert result.exit_code == 4
+    assert message in result.stderr
+    assert not (tmp_path / "flair.nii.gz").exists()
+
+
+def test_device_that_cannot_be_had_gives_code_five(scan, toy_generator, tmp_path, monkeypatch):
+    monkeypatch.setattr("hagan_clinic.runtime.providers._driver", lambda: None)
+    arguments = [scan(), "-o", tmp_path / "flair.nii.gz", "--model", toy_generator]
+    result = CliRunner().invoke(main, ["translate", *map(str, arguments), "--device", "cuda"])
+    assert result.exit_code == 5
+    assert "error: --device cuda cannot be used: no NVIDIA driver" in result.stderr
+    assert _names(tmp_path) == ["t1.nii.gz"]
+
+
+def test_unwritable_folder_gives_code_six(run, scan, tmp_path, monkeypatch):
+    # Root may write anywhere, so the system's answer is played.
+    def refuse(self, *_):
+        raise PermissionError(13, "Permission denied")
+
+    source = scan()
+    monkeypatch.setattr("hagan_clinic.imageio.nifti.write", refuse)
+    result = run(source, "-o", tmp_path / "flair.nii.gz")
+    assert result.exit_code == 6
+    assert "the folder cannot be written" in result.stderr
+    assert _names(tmp_path) == ["t1.nii.gz"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.nii", "--source", "t1=b.nii"], ["--source", "t1"]])
+def test_wrong_usage_gives_code_two(run, arguments):
+    assert run(*arguments, "-o", "flair.nii.gz").exit_code == 2
+
+
+def test_several_sources_go_to_a_model_that_takes_them(run, scan, make_generator, tmp_path):
+    model = make_generator(tmp_path / "two.onnx", sources=("t1", "t2"))
+    sources = [f"--source=t2={scan('b.nii.gz', seed=1)}", f"--source=t1={scan('a.nii.gz')}"]
+    result = run(*sources, "-o", tmp_path / "flair.nii.gz", model=model)
+    assert result.exit_code == 0, result.output
+    sidecar = json.loads((tmp_path / "flair.json").read_text())
+    assert {name: facts["file"] for name, facts in sidecar["sources"].items()} == {
+        "t1": "a.nii.gz",
+        "t2": "b.nii.gz",
+    }
+
+
+def test_one_scan_into_a_folder_is_named_after_it(run, scan, tmp_path):
+    (tmp_path / "out").mkdir()
+    result = run(scan("sub-01_T1w.nii.gz"), "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert _names(tmp_path / "out") == ["sub-01_T1w_flair.json", "sub-01_T1w_flair.nii.gz"]
+
+
+def test_folder_gives_a_volume_for_each_of_its_t1s_and_a_summary(run, scan, tmp_path):
+    for name in ("a_t1.nii.gz", "b_T1w.nii.gz", "a_flair.nii.gz", "a_seg.nii.gz"):
+        scan(f"in/{name}")
+    out = tmp_path / "out"
+    result = run(tmp_path / "in", "-o", out, "--preview", out, "--report", tmp_path / "reports")
+    assert result.exit_code == 0, result.output
+    assert [name for name in _names(out) if name.endswith(".nii.gz")] == [
+        "a_t1_flair.nii.gz",
+        "b_T1w_flair.nii.gz",
+    ]
+    assert "a_t1_flair.png" in _names(out)
+    assert _names(tmp_path / "reports") == ["a_t1_flair_report.json", "b_T1w_flair_report.json"]
+    assert "2 of 2 translated" in result.stdout
+
+
+def test_one_failure_does_not_stop_the_others(run, scan, tmp_path):
+    (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
+    (tmp_path / "worse.nii.gz").write_bytes(b"")
+    good = scan("good.nii.gz")
+    out = tmp_path / "out"
+    result = run(tmp_path / "bad.nii.gz", good, tmp_path / "worse.nii.gz", "-o", out)
+    assert result.exit_code == 3
+    assert _names(out) == ["good_flair.json", "good_flair.nii.gz"]
+    assert "error: bad.nii.gz: " in result.stderr
+    assert "2 of 3 failed; the exit code 3 is that of bad.nii.gz" in result.stderr
+
+
+def test_nothing_translated_leaves_no_folder(run, tmp_path):
+    (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
+    (tmp_path / "worse.nii.gz").write_bytes(b"")
+    out = tmp_path / "out"
+    assert run(tmp_path / "bad.nii.gz", tmp_path / "worse.nii.gz", "-o", out).exit_code == 3
+    assert not out.exists()
+
+
+def test_scans_of_one_name_are_refused_before_any_work(run, scan, tmp_path):
+    result = run(scan("a/t1.nii.gz"), scan("b/t1.nii.gz"), "-o", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "would be written there" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("IM-0001-0001.dcm", DICOM, "a folder of DICOM files.*dcm2niix"),
+        ("readme.txt", b"hello", "no volume file in this folder"),
+    ],
+)
+def test_folder_without_scans_is_named(run, tmp_path, name, content, message):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    result = run(folder, "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    assert re.search(message, result.stderr)
+
+
+def _interrupted(signal_number, scan, model, out):
+    """Run the command in a process that gets a signal while it writes."""
+    code = (
+        "import os, sys\n"
+        "from hagan_clinic.cli import main\n"
+        "from hagan_clinic.runtime import translation\n"
+        "write = translation.write\n"
+        "def stopping(*arguments, **options):\n"
+        "    write(*arguments, **options)\n"
+        f"    os.kill(os.getpid(), {int(signal_number)})\n"
+        "translation.write = stopping\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = ["translate", scan, "-o", out, "--model", model, "--device", "cpu"]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_leaves_nothing(scan, toy_generator, tmp_path, number, code):
+    done = _interrupted(number, scan(), toy_generator, tmp_path / "flair.nii.gz")
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert _names(tmp_path) == ["t1.nii.gz"]
+
+
+def test_unforeseen_error_is_one_line_with_a_hint_and_a_traceback_with_debug(
+    run, scan, tmp_path, monkeypatch
+):
+    def broken(*_, **__):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("hagan_clinic.runtime.translation.prepare", broken)
+    arguments = [scan(), "-o", tmp_path / "flair.nii.gz"]
+    plain, debug = run(*arguments), run(*arguments, "--debug")
+    assert plain.exit_code == debug.exit_code == 1
+    assert plain.stderr.count("\n") == 1
+    assert "ZeroDivisionError: division by zero (this was not foreseen; --debug" in plain.stderr
+    assert "Traceback (most recent call last)" in debug.stderr
+    assert _names(tmp_path) == ["t1.nii.gz"]
+
+
+def test_memory_that_runs_out_tells_of_max_memory(run, scan, tmp_path, monkeypatch):
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("hagan_clinic.runtime.translation.prepare", exhausted)
+    result = run(scan(), "-o", tmp_path / "flair.nii.gz")
+    assert result.exit_code == 5
+    assert "give a smaller --max-memory" in result.stderr

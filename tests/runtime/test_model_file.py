@@ -1,0 +1,155 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from hagan_clinic.errors import ModelError
+from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES, load_model
+
+
+@pytest.fixture
+def altered(toy_generator, tmp_path):
+    """The toy generator after a change."""
+
+    def alter(change):
+        proto = onnx.load(toy_generator)
+        change(proto)
+        path = tmp_path / "altered.onnx"
+        onnx.save(proto, path)
+        return path
+
+    return alter
+
+
+def _set(key, value):
+    def change(proto):
+        entries = {entry.key: entry.value for entry in proto.metadata_props}
+        entries[f"hagan_clinic.{key}"] = value
+        del proto.metadata_props[:]
+        onnx.helper.set_model_props(proto, {k: v for k, v in entries.items() if v is not None})
+
+    return change
+
+
+def test_model_file_tells_what_its_metadata_say(toy_generator):
+    model = load_model(toy_generator)
+    assert model.recipe.sources == ("t1",)
+    assert model.recipe.target == "flair"
+    assert (model.card.name, model.card.licence) == ("toy", "CC0-1.0")
+    assert model.training == {"steps": 0}
+    assert model.has_context
+    assert model.activation_bytes == DEFAULT_ACTIVATION_BYTES
+    assert model.proto().graph.name == "toy"
+
+
+def test_measured_memory_of_the_file_goes_before_the_default(altered):
+    path = altered(_set("runtime", json.dumps({"activation_bytes_per_voxel": 87.4})))
+    assert load_model(path).activation_bytes == 87
+
+
+def test_missing_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"none\.onnx: cannot read the model \(No such file"):
+        load_model(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(range(256)) * 10])
+def test_other_content_is_refused(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.onnx: (not an ONNX file|an ONNX file without)"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_truncated_model_is_refused(toy_generator, tmp_path, share):
+    content = toy_generator.read_bytes()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ModelError, match=r"cut\.onnx"):
+        load_model(path)
+
+
+def test_model_that_differs_from_its_published_checksum_is_refused(toy_generator, tmp_path):
+    content = bytearray(toy_generator.read_bytes())
+    path = tmp_path / "toy.onnx"
+    path.write_bytes(content)
+    (tmp_path / "SHA256").write_text(f"{load_model(path).sha256}  toy.onnx\n")
+    assert load_model(path).card.name == "toy"
+    content[len(content) // 4] ^= 1  # one bit of one weight
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"sha256 is .*, expected .*damaged or was changed"):
+        load_model(path)
+
+
+def test_onnx_file_of_another_tool_is_refused(altered):
+    with pytest.raises(ModelError, match="no hagan-clinic metadata"):
+        load_model(altered(lambda proto: proto.metadata_props.pop() and _clear(proto)))
+
+
+def _clear(proto):
+    del proto.metadata_props[:]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("schema", "2", "schema '2', expected '1'"),
+        ("recipe", None, "lacks 'hagan_clinic.recipe'"),
+        ("recipe", "{}", "recipe"),
+        ("card", None, "lacks 'hagan_clinic.card'"),
+        ("card", "{", "'hagan_clinic.card' is not JSON"),
+        ("card", "[]", "not a JSON object"),
+        ("card", '{"name": "x"}', "card lacks licence"),
+        ("runtime", '{"activation_bytes_per_voxel": -1}', "-1, expected a positive number"),
+    ],
+)
+def test_wrong_metadata_are_named(altered, key, value, message):
+    with pytest.raises(ModelError, match=message):
+        load_model(altered(_set(key, value)))
+
+
+def test_other_opset_is_refused(make_generator, tmp_path):
+    with pytest.raises(ModelError, match="opset 20, expected 21"):
+        load_model(make_generator(tmp_path / "old.onnx", opset=20))
+
+
+def test_weights_outside_the_file_are_refused(toy_generator, tmp_path):
+    path = tmp_path / "external.onnx"
+    onnx.save(
+        onnx.load(toy_generator),
+        path,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    with pytest.raises(ModelError, match=r"the weights '.*' lie in another file"):
+        load_model(path)
+
+
+def test_weights_outside_the_file_are_refused_in_a_node_too(altered):
+    def hide(proto):
+        tensor = onnx.numpy_helper.from_array(np.zeros(4, np.float32), "hidden")
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="/etc/passwd")
+        proto.graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=tensor))
+
+    with pytest.raises(ModelError, match="'hidden' lie in another file"):
+        load_model(altered(hide))
+
+
+def test_channels_must_be_those_of_the_recipe(make_generator, tmp_path):
+    path = make_generator(tmp_path / "two.onnx", channels=2)
+    with pytest.raises(ModelError, match=r"takes 2 channel\(s\) and the recipe names 1 \(t1\)"):
+        load_model(path)
+
+
+def test_network_without_the_scale_output_is_refused(altered):
+    def drop(proto):
+        kept = [value for value in proto.graph.output if value.name != "scale"]
+        del proto.graph.output[:]
+        proto.graph.output.extend(kept)
+
+    with pytest.raises(ModelError, match=r"outputs \['context', 'target'\], expected"):
+        load_model(altered(drop))

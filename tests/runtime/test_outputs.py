@@ -1,0 +1,122 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from hagan_clinic.errors import OutputError
+from hagan_clinic.runtime.outputs import Outputs, all_or_none
+
+
+def test_every_volume_has_its_sidecar_and_the_volume_comes_first():
+    outputs = Outputs(Path("a/flair.nii.gz"), Path("a/u.mha"), Path("p.png"), Path("r.json"))
+    assert outputs.paths == [
+        Path(name)
+        for name in ("a/flair.nii.gz", "a/flair.json", "a/u.mha", "a/u.json", "p.png", "r.json")
+    ]
+
+
+def _check(tmp_path, *, inputs=(), overwrite=False, **outputs):
+    paths = {kind: tmp_path / name for kind, name in outputs.items()}
+    Outputs(**paths).check([tmp_path / name for name in inputs], overwrite=overwrite)
+
+
+def test_new_files_in_a_folder_that_exists_are_fine(tmp_path):
+    _check(tmp_path, inputs=["t1.nii.gz"], image="flair.nii.gz", preview="flair.png")
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist; create it"):
+        _check(tmp_path, image="nowhere/flair.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["flair.nii.gz", "flair.json"])
+def test_existing_output_or_sidecar_is_kept_unless_told_to_overwrite(tmp_path, name):
+    (tmp_path / name).write_text("kept")
+    with pytest.raises(OutputError, match=rf"{name}: exists already.*--overwrite"):
+        _check(tmp_path, image="flair.nii.gz")
+    _check(tmp_path, image="flair.nii.gz", overwrite=True)
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_output_that_is_the_input_is_refused_under_any_name(tmp_path, link):
+    source = tmp_path / "t1.nii.gz"
+    source.write_bytes(b"scan")
+    if link:
+        link(source, tmp_path / "flair.nii.gz")
+    with pytest.raises(OutputError, match=r"this output is the input .*t1\.nii\.gz"):
+        image = "flair.nii.gz" if link else "t1.nii.gz"
+        _check(tmp_path, inputs=["t1.nii.gz"], image=image, overwrite=True)
+
+
+def test_input_reached_through_a_linked_folder_is_refused(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "t1.nii.gz").write_bytes(b"scan")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    with pytest.raises(OutputError, match="this output is the input"):
+        _check(tmp_path, inputs=["real/t1.nii.gz"], image="linked/t1.nii.gz", overwrite=True)
+
+
+def test_two_outputs_of_one_path_are_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"flair\.json: two outputs have this path"):
+        _check(tmp_path, image="flair.nii.gz", report="flair.json")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("image", "flair.png", r"has \.png, expected one of \.nii"),
+        ("image", "flair", "has no suffix"),
+        ("preview", "p.jpg", r"has \.jpg, expected one of \.png"),
+        ("report", "r.txt", r"has \.txt, expected one of \.json"),
+    ],
+)
+def test_wrong_suffix_is_named(tmp_path, kind, name, expected):
+    with pytest.raises(OutputError, match=expected):
+        _check(tmp_path, **{kind: name})
+
+
+def _write_all(paths, stop=None):
+    with all_or_none(paths) as temporaries:
+        for temporary in temporaries:
+            temporary.write_text("whole")
+        if stop:
+            raise stop
+
+
+def test_all_files_appear_together_and_the_first_one_last(tmp_path, monkeypatch):
+    order = []
+    replace = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda self, target: order.append(target.name) or replace(self, target)
+    )
+    _write_all([tmp_path / "flair.nii.gz", tmp_path / "flair.json", tmp_path / "r.json"])
+    assert order == ["r.json", "flair.json", "flair.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(order)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143), ValueError()])
+def test_nothing_is_left_of_an_interrupted_run(tmp_path, stop):
+    with pytest.raises(type(stop)):
+        _write_all([tmp_path / "a.nii", tmp_path / "b.json"], stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_of_the_last_move_takes_back_the_others(tmp_path, monkeypatch):
+    replace = Path.replace
+
+    def fail_on_image(self, target):
+        if target.suffix == ".nii":
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_on_image)
+    with pytest.raises(OutputError, match="the disk is full"):
+        _write_all([tmp_path / "a.nii", tmp_path / "b.json"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stood_there_before_stays_after_a_failure(tmp_path):
+    (tmp_path / "a.nii").write_text("before")
+    with pytest.raises(ValueError, match="stop"):
+        _write_all([tmp_path / "a.nii", tmp_path / "b.json"], ValueError("stop"))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

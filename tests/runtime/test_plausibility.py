@@ -1,0 +1,90 @@
+import csv
+
+import numpy as np
+import pytest
+
+from hagan_clinic.imageio import read
+from hagan_clinic.preparation import prepare
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.runtime.plausibility import grid_warnings, image_warnings
+from hagan_clinic.volume import Grid, Volume
+
+RECIPE = Recipe(
+    sources=("t1",), target="flair", spacing=(1.5,) * 3, multiple=16, halo=8, interval_factor=2.0
+)
+
+
+def _grid(shape, spacing):
+    return Grid(shape, np.diag([*spacing, 1.0]))
+
+
+def _warnings(volume, name="t1"):
+    prepared = prepare([volume], RECIPE)
+    return image_warnings(name, prepared.array[0], prepared.grid.spacing)
+
+
+def _patients(test_data, *splits):
+    with (test_data / "lgg_mni" / "split.csv").open() as file:
+        names = [row["subject"] for row in csv.DictReader(file) if row["split"] in splits]
+    return [test_data / "lgg_mni" / name / name for name in names]
+
+
+def test_thin_slices_over_a_whole_head_are_fine():
+    assert grid_warnings("t1", _grid((240, 240, 155), (1.0, 1.0, 1.0))) == []
+
+
+def test_thick_slices_are_warned_of():
+    (warning,) = grid_warnings("t1", _grid((256, 256, 24), (0.9, 0.9, 6.0)))
+    assert "slices 6.0 mm apart, expected at most 3 mm" in warning
+
+
+def test_small_field_of_view_is_warned_of():
+    (warning,) = grid_warnings("t1", _grid((240, 240, 60), (1.0, 1.0, 1.0)))
+    assert "field of view of 240 x 240 x 60 mm, expected at least 100 mm" in warning
+
+
+def test_patients_apart_from_those_the_limit_was_chosen_on_are_told_right(test_data):
+    patients = _patients(test_data, "calibration", "test")[::2]
+    mask = read(test_data / "lgg_mni" / "brain_mask.nii.gz").array > 0
+    doubted = dict.fromkeys(["t1", "flair"], 0)
+    for index, patient in enumerate(patients):
+        for sequence in doubted:
+            volume = read(f"{patient}_{sequence}.nii.gz")
+            if index % 2:
+                volume = volume.with_array(volume.array * mask)
+            doubted[sequence] += bool(_warnings(volume))
+    assert doubted == {"t1": 0, "flair": len(patients)}
+
+
+@pytest.mark.parametrize("name", ["BraTS-GLI-00001-000", "OPENMS-patient19"])
+def test_t1_and_flair_of_other_scanners_are_told_apart(test_data, name):
+    folder = test_data / "pairs_1mm" / name
+    assert _warnings(read(folder / f"{name}_t1.nii.gz")) == []
+    (warning,) = _warnings(read(folder / f"{name}_flair.nii.gz"))
+    assert "does not look like a T1" in warning
+    assert "check that it is a T1" in warning
+
+
+def test_sequences_other_than_t1_are_not_judged_by_their_grey_values(test_data):
+    folder = test_data / "pairs_1mm" / "OPENMS-patient07"
+    assert _warnings(read(folder / "OPENMS-patient07_flair.nii.gz"), "flair") == []
+
+
+def test_chest_is_no_head(test_data):
+    (warning,) = _warnings(read(test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz"))
+    assert "litres of tissue" in warning
+
+
+def test_small_object_is_no_head():
+    array = np.zeros((120, 120, 120), np.float32)
+    array[50:80, 50:80, 50:80] = np.random.default_rng(0).uniform(50, 100, (30, 30, 30))
+    (warning,) = _warnings(Volume(array, np.eye(4)))
+    assert "shows 0.0 litres of tissue, expected 0.3 to 8" in warning
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_grey_values_upside_down_are_warned_of(test_data, inverted):
+    path = test_data / "pairs_1mm" / "OPENMS-patient07" / "OPENMS-patient07_t1.nii.gz"
+    volume = read(path)
+    array = np.where(volume.array > 0, volume.array.max() * 1.1 - volume.array, 0)
+    assert bool(_warnings(volume.with_array(array) if inverted else volume)) == inverted

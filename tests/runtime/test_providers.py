@@ -1,0 +1,125 @@
+from importlib import metadata
+
+import pytest
+
+from hagan_clinic.errors import DeviceError
+from hagan_clinic.runtime import providers
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that these ONNX Runtime packages are installed."""
+
+    def pretend(*names):
+        def version(name):
+            if name not in names:
+                raise metadata.PackageNotFoundError(name)
+            return "1.31.1"
+
+        monkeypatch.setattr(providers.metadata, "version", version)
+
+    return pretend
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(providers, "_driver", lambda: None)
+
+
+def test_auto_without_a_gpu_runs_on_the_cpu_and_says_so(no_gpu):
+    device = providers.choose_device("auto")
+    assert device.name == "cpu"
+    assert "CUDA cannot be used: no NVIDIA driver was found" in device.note
+
+
+def test_cuda_asked_for_and_not_to_be_had_is_an_error(no_gpu):
+    with pytest.raises(
+        DeviceError, match="--device cuda cannot be used: no NVIDIA driver"
+    ) as error:
+        providers.choose_device("cuda")
+    assert error.value.exit_code == 5
+
+
+def test_package_without_the_provider_is_named(installed, monkeypatch):
+    installed("onnxruntime")
+    monkeypatch.setattr(
+        providers.runtime(), "get_available_providers", lambda: ["CPUExecutionProvider"]
+    )
+    with pytest.raises(DeviceError, match=r"\(onnxruntime 1\.31\.1\) has no CUDAExecutionProvider"):
+        providers.choose_device("cuda")
+
+
+class _Driver:
+    """A driver that finds so many GPUs."""
+
+    def __init__(self, count):
+        self._count = count
+
+    def cuInit(self, flags):
+        return 0
+
+    def cuDeviceGetCount(self, pointer):
+        pointer._obj.value = self._count
+        return 0
+
+    def cuDeviceTotalMem_v2(self, pointer, device):
+        pointer._obj.value = 8 * 2**30
+        return 0
+
+
+def test_driver_without_a_gpu_is_named(monkeypatch):
+    monkeypatch.setattr(providers, "_driver", lambda: _Driver(0))
+    with pytest.raises(DeviceError, match="the NVIDIA driver finds no GPU"):
+        providers.choose_device("cuda")
+
+
+def test_missing_libraries_are_named_by_the_loader(monkeypatch):
+    monkeypatch.setattr(providers, "_driver", lambda: _Driver(1))
+
+    def missing(path):
+        raise OSError("libcublasLt.so.13: cannot open shared object file")
+
+    monkeypatch.setattr(providers.ctypes, "CDLL", missing)
+    with pytest.raises(DeviceError, match=r"libcublasLt\.so\.13.*pip install 'onnxruntime-gpu\["):
+        providers.choose_device("cuda")
+
+
+def test_session_that_falls_back_is_not_taken_for_cuda(monkeypatch):
+    for step in ("_missing_provider", "_missing_libraries"):
+        monkeypatch.setattr(providers, step, lambda *_: None)
+    monkeypatch.setattr(providers, "_missing_gpu", lambda: None)
+    # No GPU is here, so ONNX Runtime itself falls back without a word.
+    with pytest.raises(DeviceError, match="did not start CUDAExecutionProvider"):
+        providers.choose_device("cuda")
+
+
+def test_two_onnxruntime_packages_are_an_error_for_cuda_and_a_note_on_the_cpu(installed, no_gpu):
+    installed("onnxruntime", "onnxruntime-gpu")
+    with pytest.raises(DeviceError, match="both onnxruntime and onnxruntime-gpu are installed"):
+        providers.choose_device("cuda")
+    for requested in ("cpu", "auto"):
+        device = providers.choose_device(requested)
+        assert device.name == "cpu"
+        assert "pip uninstall -y onnxruntime onnxruntime-gpu" in device.note
+
+
+def test_unknown_device_is_refused():
+    with pytest.raises(DeviceError, match="'gpu', expected one of auto, cpu, cuda, tensorrt"):
+        providers.choose_device("gpu")
+
+
+def test_cpu_has_no_obstacle():
+    assert providers.obstacle("cpu") is None
+
+
+def test_gpu_memory_is_that_of_the_driver(monkeypatch):
+    monkeypatch.setattr(providers, "_driver", lambda: _Driver(1))
+    assert providers.gpu_memory() == 8 * 2**30
+    monkeypatch.setattr(providers, "_driver", lambda: None)
+    assert providers.gpu_memory() is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("requested", ["auto", "cuda"])
+def test_cuda_runs_where_there_is_a_gpu(requested):
+    assert providers.choose_device(requested).name == "cuda"

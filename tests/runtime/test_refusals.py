@@ -1,0 +1,109 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.runtime.refusals import contrast_sign, refuse_unsuitable, sidecar_path
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """Write a scan with a name, a description in its header and a sidecar."""
+
+    def write(name="t1.nii.gz", description="", sidecar=None):
+        image = nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
+        image.header["descrip"] = description.encode()
+        if name.endswith((".nii", ".nii.gz")):
+            nib.save(image, tmp_path / name)
+        if sidecar is not None:
+            sidecar_path(tmp_path / name).write_text(json.dumps(sidecar))
+        return tmp_path / name
+
+    return write
+
+
+CONTRAST_NAMES = [
+    "BraTS-GLI-00001-000-t1c.nii.gz",
+    "BraTS19_CBICA_AAB_1_t1ce.nii.gz",
+    "sub-01_ce-gadolinium_T1w.nii.gz",
+    "T1_MPRAGE_POST.nii.gz",
+    "ax T1 +C.nii",
+    "T1+C.nii",
+    "t1_gd.mha",
+    "T1Gd.nrrd",
+    "3d_t1_contrast.nii.gz",
+]
+NATIVE_NAMES = [
+    "BraTS-GLI-00001-000-t1n.nii.gz",
+    "sub-01_T1w.nii.gz",
+    "t1.nii.gz",
+    "postop_t1.nii.gz",
+    "sub-02_t1_post_op.nii.gz",
+    "t1_post-surgery.nii.gz",
+    "t1_pre_contrast.nii.gz",
+    "T1_no_contrast.nii.gz",
+    "T1_noncontrast.nii.gz",
+    "cedric_t1.nii.gz",
+    "sub-gdansk01_T1w.nii.gz",
+]
+
+
+@pytest.mark.parametrize("name", CONTRAST_NAMES)
+def test_contrast_is_seen_in_the_name(scan, name):
+    with pytest.raises(InputError, match=r"contrast-enhanced \(.*in its name\).*--allow-contrast"):
+        refuse_unsuitable(scan(name), "t1")
+
+
+@pytest.mark.parametrize("name", NATIVE_NAMES)
+def test_native_scans_are_taken(scan, name):
+    refuse_unsuitable(scan(name), "t1")
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [
+        {"ContrastBolusAgent": "Gadovist"},
+        {"SeriesDescription": "t1_mprage_sag +C"},
+        {"ProtocolName": "T1 POST"},
+    ],
+)
+def test_contrast_is_seen_in_the_sidecar(scan, sidecar):
+    with pytest.raises(InputError, match=r"contrast-enhanced \(.*of its sidecar|in its sidecar"):
+        refuse_unsuitable(scan(sidecar=sidecar), "t1")
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [
+        {"ContrastBolusAgent": "None"},
+        {"ContrastBolusAgent": "", "SeriesDescription": "t1_mprage_sag"},
+        ["not an object"],
+    ],
+)
+def test_sidecar_without_contrast_is_no_reason(scan, sidecar):
+    refuse_unsuitable(scan(sidecar=sidecar), "t1")
+
+
+def test_contrast_may_be_allowed(scan):
+    refuse_unsuitable(scan("t1ce.nii.gz"), "t1", allow_contrast=True)
+
+
+def test_model_of_contrast_enhanced_scans_takes_them(scan):
+    assert contrast_sign("t1c")
+    refuse_unsuitable(scan("t1c.nii.gz"), "t1c")
+
+
+@pytest.mark.parametrize("allow_contrast", [False, True])
+def test_synthetic_scan_is_refused_always(scan, allow_contrast):
+    marked = scan(description="SYNTHETIC NOT FOR DIAGNOSIS hagan-clinic")
+    with pytest.raises(InputError, match="this image is synthetic, expected a scan"):
+        refuse_unsuitable(marked, "t1", allow_contrast=allow_contrast)
+
+
+def test_synthetic_scan_is_known_by_its_sidecar_where_the_format_has_no_description(scan, tmp_path):
+    path = tmp_path / "flair.mha"
+    sidecar_path(path).write_text(json.dumps({"synthetic": True}))
+    with pytest.raises(InputError, match="this image is synthetic"):
+        refuse_unsuitable(path, "t1")

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from hagan_clinic.errors import DeviceError, ModelError
+from hagan_clinic.runtime.providers import Device
+from hagan_clinic.runtime.session import Session, usable_cpus
+
+CPU = Device("cpu", "cpu")
+
+
+def test_content_that_is_no_model_is_refused():
+    with pytest.raises(ModelError, match=r"ONNX Runtime .* cannot load the model on cpu"):
+        Session(b"no model", CPU)
+
+
+def test_session_that_fell_back_to_the_cpu_is_an_error(toy_generator, monkeypatch):
+    # The way it falls back on a machine without a GPU: silently.
+    monkeypatch.setattr(Device, "providers", property(lambda self: ["CPUExecutionProvider"]))
+    with pytest.raises(
+        DeviceError, match="asked for CUDAExecutionProvider, and the session runs on"
+    ):
+        Session(toy_generator.read_bytes(), Device("cuda", "cuda"))
+
+
+def test_session_keeps_no_arena(toy_generator):
+    session = Session(toy_generator.read_bytes(), CPU, threads=1)
+    options = session._session.get_session_options()
+    assert not options.enable_cpu_mem_arena
+    assert not options.enable_mem_pattern
+    assert options.intra_op_num_threads == 1
+
+
+def test_failed_allocation_tells_of_max_memory(toy_generator, monkeypatch):
+    session = Session(toy_generator.read_bytes(), CPU, threads=1)
+
+    class Exhausted:
+        def run(self, outputs, inputs):
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 9999999999")
+
+    monkeypatch.setattr(session, "_session", Exhausted())
+    with pytest.raises(DeviceError, match=r"memory ran out in the network .* --max-memory"):
+        session.run({"source": np.zeros((1, 1, 16, 16, 16), np.float32)}, ["target"])
+
+
+def test_at_least_one_core_is_usable():
+    assert usable_cpus() >= 1
+
+
+def test_runtime_prints_nothing_of_its_own(toy_generator, capfd):
+    session = Session(toy_generator.read_bytes(), CPU, threads=1)
+    with pytest.raises(ModelError):
+        session.run({"source": np.zeros((1, 2, 16, 16, 16), np.float32)}, ["target"])
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""

@@ -1,0 +1,282 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
+from hagan_clinic.imageio import read
+from hagan_clinic.runtime import Translator, translate
+from hagan_clinic.volume import Volume
+
+# Oblique, mirrored, anisotropic: nothing that a mistaken axis order would survive.
+AFFINE = nib.affines.from_matvec(
+    nib.eulerangles.euler2mat(0.2, -0.1, 0.15) @ np.diag([-1.5, 2.5, 2.0]), [80, -110, -60]
+)
+
+
+def _head(seed=0, shape=(100, 64, 72)):
+    """A blurred ball of tissue with structure, in scanner units."""
+    rng = np.random.default_rng(seed)
+    places = np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) / 2
+    radius = np.linalg.norm(places / (np.array(shape).reshape(3, 1, 1, 1) / 2), axis=0)
+    texture = np.kron(rng.uniform(300, 900, [n // 4 + 1 for n in shape]), np.ones((4, 4, 4)))
+    texture = texture[: shape[0], : shape[1], : shape[2]]
+    return np.where(radius < 0.85, texture, 0).astype(np.int16)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    image = nib.Nifti1Image(_head(), AFFINE)
+    image.set_sform(AFFINE, code=4)
+    image.set_qform(AFFINE, code=1)
+    image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, tmp_path / "t1.nii.gz")
+    return tmp_path / "t1.nii.gz"
+
+
+def test_result_has_the_source_s_grid_and_header(scan, toy_generator):
+    out = scan.with_name("flair.nii.gz")
+    result = translate(scan, out, model=toy_generator, device="cpu")
+    source, written = nib.load(scan), nib.load(out)
+    assert written.shape == source.shape
+    assert np.array_equal(written.affine, source.affine)
+    for field in ("sform_code", "qform_code", "xyzt_units"):
+        assert written.header[field] == source.header[field]
+    assert np.array_equal(written.get_qform(), source.get_qform())
+    assert written.get_data_dtype() == np.float32
+    assert np.array_equal(written.get_fdata(dtype=np.float32), result.volume.array)
+    assert result.volume.array.min() >= 0
+    assert result.volume.array.max() <= 1
+
+
+def test_volume_in_memory_gives_what_its_file_gives(scan, toy_generator):
+    from_file = translate(scan, model=toy_generator, device="cpu")
+    volume = read(scan)
+    from_memory = translate(volume, model=toy_generator, device="cpu")
+    assert np.array_equal(from_file.volume.array, from_memory.volume.array)
+    assert np.array_equal(from_memory.volume.affine, volume.affine)
+    assert [path.name for path in scan.parent.iterdir()] == ["t1.nii.gz"]
+
+
+def test_slabs_under_max_memory_give_the_whole_volume_s_result(scan, toy_generator, monkeypatch):
+    # So that the limit is the network's alone, whatever the process has loaded meanwhile.
+    monkeypatch.setattr("hagan_clinic.runtime.memory.resident", lambda: 0)
+    whole = translate(scan, model=toy_generator, device="cpu")
+    limited = translate(scan, model=toy_generator, device="cpu", max_memory="42MiB")
+    assert whole.report["network"]["slabs"] == 1
+    assert limited.report["network"]["slabs"] > 2
+    for name in ("volume", "uncertainty"):
+        pair = [getattr(result, name).array for result in (whole, limited)]
+        assert np.abs(pair[0] - pair[1]).max() < 1e-4
+
+
+def test_peak_stays_under_max_memory(make_generator, tmp_path):
+    """A fresh process, a volume that whole would take twice the limit."""
+    limit = 300 * 2**20
+    scan, report = tmp_path / "t1.nii", tmp_path / "r.json"
+    nib.save(nib.Nifti1Image(_head(shape=(160, 160, 128)), np.eye(4)), scan)
+    model = make_generator(tmp_path / "toy.onnx", spacing=(1.0, 1.0, 1.0))
+    code = (
+        "import sys; from hagan_clinic.runtime import translate\n"
+        "scan, model, report, limit = sys.argv[1:]\n"
+        "translate(scan, model=model, report=report, max_memory=limit, device='cpu')"
+    )
+    arguments = [str(part) for part in (scan, model, report, limit)]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    told = json.loads(report.read_text())
+    assert told["network"]["slabs"] > 1
+    assert told["memory"]["peak_above_start_bytes"] < limit
+
+
+def test_too_little_memory_for_any_slab_is_an_error_that_says_how_much(scan, toy_generator):
+    with pytest.raises(DeviceError, match=r"raise --max-memory by \d+ MiB or more"):
+        translate(scan, model=toy_generator, device="cpu", max_memory="1MiB")
+
+
+def test_uncertainty_is_the_half_width_in_output_units(scan, make_generator, tmp_path):
+    single, double = (
+        translate(scan, model=make_generator(tmp_path / f"{f}.onnx", factor=f), device="cpu")
+        for f in (0.2, 0.4)
+    )
+    assert np.allclose(double.uncertainty.array, 2 * single.uncertainty.array, atol=1e-6)
+    # The toy's scale lies in exp([-1, 1]), and units of [-1, 1] are twice as wide as of [0, 1].
+    inside = single.uncertainty.array[45:55, 28:36, 32:40]
+    assert 0.1 * np.exp(-1) <= inside.min() < inside.max() <= 0.1 * np.exp(1)
+    assert np.array_equal(single.volume.array, double.volume.array)
+
+
+def test_sidecars_tell_what_the_outputs_are(scan, toy_generator):
+    out, map_ = scan.with_name("flair.nii.gz"), scan.with_name("u.nii.gz")
+    result = translate(scan, out, model=toy_generator, uncertainty=map_, device="cpu")
+    sidecar = json.loads(scan.with_name("flair.json").read_text())
+    assert sidecar["notice"] == "SYNTHETIC, NOT FOR DIAGNOSIS"
+    assert sidecar["content"] == "flair synthesised from t1"
+    assert sidecar["model"]["licence"] == "CC0-1.0"
+    assert sidecar["model"]["sha256"] == result.report["model"]["sha256"]
+    assert sidecar["sources"]["t1"]["file"] == "t1.nii.gz"
+    assert len(sidecar["sources"]["t1"]["sha256"]) == 64
+    assert "0.5 and 99.5 percentiles" in sidecar["scale"]
+    assert (
+        "half-width of the 90 % interval"
+        in json.loads(map_.with_name("u.json").read_text())["scale"]
+    )
+    for path in (out, map_):
+        description = bytes(nib.load(path).header["descrip"])
+        assert b"SYNTHETIC NOT FOR DIAGNOSIS" in description
+
+
+def test_synthetic_result_is_not_translated_again(scan, toy_generator):
+    out = scan.with_name("flair.nii.gz")
+    translate(scan, out, model=toy_generator, device="cpu")
+    scan.with_name("flair.json").unlink()
+    with pytest.raises(InputError, match="this image is synthetic"):
+        translate(out, model=toy_generator, device="cpu")
+
+
+def test_contrast_enhanced_scan_needs_to_be_allowed(scan, toy_generator):
+    enhanced = scan.rename(scan.with_name("t1ce.nii.gz"))
+    with pytest.raises(InputError, match="--allow-contrast"):
+        translate(enhanced, model=toy_generator, device="cpu")
+    assert translate(enhanced, model=toy_generator, device="cpu", allow_contrast=True)
+
+
+def test_report_tells_what_ran_and_what_was_warned_of(scan, toy_generator, tmp_path):
+    report = tmp_path / "run.json"
+    result = translate(scan, model=toy_generator, device="auto", report=report)
+    told = json.loads(report.read_text())
+    assert told["device"]["ran"] == "cpu"
+    assert told["device"]["providers"] == ["CPUExecutionProvider"]
+    assert "CUDA cannot be used" in told["device"]["note"]
+    assert told["versions"]["onnx"]
+    assert told["sources"]["t1"]["shape"] == [100, 64, 72]
+    assert told["network"]["slabs"] == 1
+    assert set(told["seconds"]) > {"load", "read", "prepare", "network", "restore", "total"}
+    assert told["memory"]["peak_bytes"] > 10**7
+    assert any("does not look like a T1" in warning for warning in told["warnings"])
+    assert told["warnings"] == list(result.report["warnings"])
+
+
+def test_preview_is_written(scan, toy_generator, tmp_path):
+    translate(scan, model=toy_generator, device="cpu", preview=tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mask_decides_the_intensity_window(scan, toy_generator):
+    source = read(scan)
+    mask = source.with_array((source.array > 600).astype(np.float32))
+    plain = translate(source, model=toy_generator, device="cpu")
+    masked = translate(source, model=toy_generator, device="cpu", mask=mask)
+    assert np.abs(plain.volume.array - masked.volume.array).max() > 0.01
+
+
+@pytest.fixture
+def two_sources(make_generator, tmp_path):
+    return make_generator(tmp_path / "two.onnx", sources=("t1", "t2"))
+
+
+def test_several_sources_are_taken_by_name_in_any_order(scan, two_sources):
+    t1 = read(scan)
+    t2 = t1.with_array(np.where(t1.array > 0, 1000 - t1.array, 0))
+    one, other, swapped = (
+        translate(sources, model=two_sources, device="cpu").volume.array
+        for sources in ({"t1": t1, "t2": t2}, {"t2": t2, "t1": t1}, {"t1": t2, "t2": t1})
+    )
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one, swapped)
+
+
+def test_wrong_number_of_sources_is_named(scan, two_sources, toy_generator):
+    with pytest.raises(InputError, match=r"needs 2 \(t1, t2\): give --source t1=FILE --source t2="):
+        translate(scan, model=two_sources, device="cpu")
+    with pytest.raises(InputError, match="given t1, t3, and this model translates t1 \\+ t2"):
+        translate({"t1": scan, "t3": scan}, model=two_sources, device="cpu")
+    with pytest.raises(InputError, match="given t2, and this model translates t1 to flair"):
+        translate({"t2": scan}, model=toy_generator, device="cpu")
+
+
+def test_sources_on_different_grids_are_refused(scan, two_sources):
+    t1 = read(scan)
+    moved = Volume(t1.array, t1.affine @ nib.affines.from_matvec(np.eye(3), [5, 0, 0]))
+    with pytest.raises(InputError, match="different grids"):
+        translate({"t1": t1, "t2": moved}, model=two_sources, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((40, 40, 40), np.int16), "the image is empty"),
+        (np.full((40, 40, 40), 7, np.int16), "all voxels have the value 7"),
+    ],
+)
+def test_images_without_contrast_are_refused_and_leave_nothing(
+    tmp_path, toy_generator, array, message
+):
+    nib.save(nib.Nifti1Image(array, np.diag([4.0, 4, 4, 1])), tmp_path / "t1.nii.gz")
+    with pytest.raises(InputError, match=message):
+        translate(
+            tmp_path / "t1.nii.gz",
+            tmp_path / "flair.nii.gz",
+            model=toy_generator,
+            report=tmp_path / "r.json",
+            device="cpu",
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["t1.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_memory": "lots"}, {"max_memory": 0}, {"threads": 0}, {"threads": -2}]
+)
+def test_amounts_that_make_no_sense_are_refused(toy_generator, options):
+    with pytest.raises(InputError, match="expected"):
+        Translator(toy_generator, "cpu", **options)
+
+
+def test_missing_model_is_named(scan):
+    with pytest.raises(ModelError, match=r"none\.onnx: cannot read the model"):
+        translate(scan, model="none.onnx", device="cpu")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left")])
+@pytest.mark.parametrize("stage", ["fsync", "preview"])
+def test_nothing_is_left_when_writing_stops(scan, toy_generator, monkeypatch, stop, stage):
+    def raising(*_):
+        raise stop
+
+    if stage == "fsync":
+        monkeypatch.setattr(os, "fsync", raising)
+    else:
+        monkeypatch.setattr("hagan_clinic.runtime.preview.draw_preview", raising)
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        translate(
+            scan,
+            scan.with_name("flair.nii.gz"),
+            model=toy_generator,
+            uncertainty=scan.with_name("u.nii.gz"),
+            preview=scan.with_name("p.png"),
+            report=scan.with_name("r.json"),
+            device="cpu",
+        )
+    assert [path.name for path in scan.parent.iterdir()] == ["t1.nii.gz"]
+
+
+def test_full_disk_is_named_and_leaves_nothing(scan, toy_generator, small_disk):
+    with pytest.raises(OutputError, match="the disk is full"):
+        translate(scan, small_disk / "flair.nii", model=toy_generator, device="cpu")
+    assert list(small_disk.iterdir()) == []
+
+
+def test_real_patient_keeps_grid_and_gets_no_warning(test_data, toy_generator):
+    folder = test_data / "pairs_1mm" / "OPENMS-patient07"
+    path = folder / "OPENMS-patient07_t1.nii.gz"
+    result = translate(path, model=toy_generator, device="cpu")
+    source = nib.load(path)
+    assert result.volume.shape == source.shape
+    assert np.array_equal(result.volume.affine, source.affine)
+    assert result.report["warnings"] == []
+    assert not Path("flair.nii.gz").exists()
