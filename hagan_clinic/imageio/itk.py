@@ -127,5 +127,6 @@ def _grid(reader: "sitk.ImageFileReader", path: Path) -> Grid:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of ITK's message, which is the one that tells what happened."""
-    return str(error).strip().splitlines()[-1].strip()
+    """The last line of ITK's message that tells what happened."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return next((line for line in reversed(lines) if line != "Reason: Success"), "no reason told")
