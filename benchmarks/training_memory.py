@@ -30,7 +30,8 @@ def write_cohort(folder: Path, patients: int) -> None:
         (folder / name).mkdir(parents=True)
         for modality in ("t1", "flair"):
             array = np.where(inside, rng.uniform(200, 900, inside.shape), 0).astype(np.float32)
-            write(Volume(array, np.eye(4)), folder / name / f"{name}_{modality}.nii.gz")
+            file = folder / name / f"{name}_{modality}.nii.gz"
+            write(Volume(array, np.eye(4)), file, description="benchmark")
 
 
 def main() -> None:
@@ -45,20 +46,20 @@ def main() -> None:
         write_cohort(cohort, patients=3)
         peaks = {}
         for name, slab, halo in (("slab", SLAB, HALO), ("whole volume", SHAPE[0], 0)):
-            options = {
-                "--data": str(cohort),
-                "--output": str(Path(scratch) / name.replace(" ", "_")),
-                "--spacing": "1",
-                "--slab": str(slab),
-                "--halo": str(halo),
-                "--steps": str(arguments.steps),
-                "--batch-size": "1",
-                "--adversarial-start": "0",
-                "--workers": "0",
-                "--queue-length": "1",
+            settings = {
+                "data": cohort,
+                "output": Path(scratch) / name.replace(" ", "_"),
+                "spacing": 1.0,
+                "slab": slab,
+                "halo": halo,
+                "steps": arguments.steps,
+                "batch-size": 1,
+                "workers": 0,
             }
-            flat = [word for option in options.items() for word in option]
-            cost = run(program("train", "--mode", "conditional", *flat), arguments.cores)
+            options = [f"--{key}={value}" for key, value in settings.items()]
+            for setting in ("adversarial_start=0.0", "queue_length=1", f"size={list(SHAPE)}"):
+                options += ["--set", setting]
+            cost = run(program("train", "--mode", "conditional", *options), arguments.cores)
             peaks[name] = cost.peak_bytes / MIB
     print("| training | slices a step | peak MiB |\n|---|---|---|")
     print(f"| slab | {SLAB} + 2 x {HALO} | {peaks['slab']:.0f} |")

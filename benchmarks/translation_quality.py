@@ -32,7 +32,7 @@ from hagan_clinic.evaluation.metrics import DATA_RANGE
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import foreground, from_unit, source_window, target_window, to_unit
 from hagan_clinic.runtime import Translator
-from hagan_clinic.volume import Volume
+from hagan_clinic.volume import Volume, to_canonical
 
 FORMS = ("head", "stripped")
 MODEL_ROW = "the model"
@@ -50,7 +50,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One subject in one form, everything on the source's own grid.
+    """One subject in one form, everything on the source's own grid, axes (D, H, W).
 
     Attributes:
         subject: Its name.
@@ -108,12 +108,13 @@ class Row:
 
 def cases(data: Path, split: str, form: str) -> Iterator[Case]:
     """Read the subjects of one side of the split, one after the other."""
-    brain = read(data / "brain_mask.nii.gz").array > 0
+    brain = to_canonical(read(data / "brain_mask.nii.gz")).array > 0
     with (data / "split.csv").open(newline="") as table:
         subjects = [row["subject"] for row in csv.DictReader(table) if row["split"] == split]
     for subject in subjects:
         t1, flair, lesion = (
-            read(data / subject / f"{subject}_{name}.nii.gz") for name in ("t1", "flair", "seg")
+            to_canonical(read(data / subject / f"{subject}_{name}.nii.gz"))
+            for name in ("t1", "flair", "seg")
         )
         keep = brain if form == "stripped" else np.ones_like(brain)
         t1 = t1.with_array(np.where(keep, t1.array, 0))

@@ -46,7 +46,7 @@ def command_lines():
                     yield pytest.param(line.strip(), id=f"{named(page)}: {line.split('#')[0]}")
 
 
-@pytest.mark.parametrize("page", runnable_pages())
+@pytest.mark.parametrize("page", list(runnable_pages()))
 def test_the_commands_of_a_page_run(page, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     script = "\n".join(text for words, text in fences(page) if "runnable" in words)
@@ -61,7 +61,7 @@ def test_the_commands_of_a_page_run(page, tmp_path):
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
-@pytest.mark.parametrize("line", command_lines())
+@pytest.mark.parametrize("line", list(command_lines()))
 def test_a_command_line_names_a_command_and_options_that_exist(line):
     arguments = shlex.split(line, comments=True)[1:]
     command, context = main, click.Context(main, info_name="hagan-clinic")
