@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from hagan_clinic import __version__
 from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line, with_debug
 
 COMMANDS = {
@@ -43,25 +44,10 @@ class _Commands(click.Group):
             return super().invoke(ctx)
 
 
-def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
-        from importlib.metadata import version
-
-        click.echo(f"hagan-clinic {version('hagan-clinic')}")
-        context.exit()
-
-
 @click.group(
     cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_print_version,
-    help="Show the version.",
-)
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """Brain MR sequence translation and synthesis with hierarchical 3D GANs.
 

@@ -131,6 +131,9 @@ def command(
 
     if mask is not None:
         raise click.UsageError("--mask goes with one input only.")
+    for option, path in {"output": output, **wanted}.items():
+        if path is not None and path.suffix in (".nii", ".gz", ".png", ".json"):
+            raise click.UsageError(f"--{option} {path}: with several inputs, give a folder.")
     recipe = translator.model.recipe
     jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)
     with _folders(output, *wanted.values()):
@@ -273,7 +276,5 @@ def _print_warnings(report: Mapping[str, list[str]], prefix: str = "") -> None:
 
 
 def _print_terms(translator: Translator) -> None:
-    if translator.device.note:
-        click.echo(translator.device.note)
     click.echo(f"Weights: {translator.model.card.licence}")
     click.echo("SYNTHETIC, research use only, not for diagnosis.")

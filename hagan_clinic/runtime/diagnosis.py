@@ -9,11 +9,12 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from hagan_clinic import __version__
 from hagan_clinic.errors import HaganClinicError
 from hagan_clinic.runtime import memory, providers
 from hagan_clinic.runtime.library import DEFAULT_MODEL, bundled_models, verified
 from hagan_clinic.runtime.network import Network
-from hagan_clinic.runtime.provenance import TOOL, tool_version
+from hagan_clinic.runtime.provenance import TOOL
 from hagan_clinic.runtime.session import usable_cpus
 from hagan_clinic.runtime.slabs import SlabPlan
 
@@ -41,7 +42,7 @@ class Finding:
 
 def diagnose() -> Iterator[Finding]:
     """Everything that decides what can run, one finding at a time."""
-    yield Finding(TOOL, None, tool_version())
+    yield Finding(TOOL, None, __version__)
     yield Finding("Python", None, f"{platform.python_version()} on {platform.platform()}")
     yield Finding("CPU cores", None, f"{usable_cpus()} usable")
     yield Finding("memory", None, f"{memory.told(memory.available())} available")

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hagan_clinic import __version__
 from hagan_clinic.runtime.model_file import ModelFile
 
 NOTICE = "SYNTHETIC, NOT FOR DIAGNOSIS"
 TOOL = "hagan-clinic"
-
-
-def tool_version() -> str:
-    """Version of the installed package; `unknown` if it runs without having been installed."""
-    try:
-        return metadata.version(TOOL)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def file_sha256(path: Path) -> str:
@@ -76,7 +68,7 @@ def _common(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
         "notice": NOTICE,
         "synthetic": True,
         "intended_use": "research only",
-        "tool": {"name": TOOL, "version": tool_version()},
+        "tool": {"name": TOOL, "version": __version__},
         "model": model_identity(model),
         "sources": dict(sources),
     }

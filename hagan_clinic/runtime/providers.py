@@ -42,7 +42,7 @@ class Device:
     Attributes:
         requested: What was asked for: `auto`, `cpu`, `cuda` or `tensorrt`.
         name: What runs: `cpu`, `cuda` or `tensorrt`.
-        note: Why `auto` did not take the GPU, or another remark; may be empty.
+        note: Why `auto` did not take the GPU; else empty.
     """
 
     requested: str
@@ -72,7 +72,7 @@ def choose_device(requested: str = "auto") -> Device:
     if requested not in DEVICES:
         raise DeviceError(f"unknown device {requested!r}, expected one of {', '.join(DEVICES)}")
     if requested == "cpu":
-        return Device(requested, "cpu", two_packages() or "")
+        return Device(requested, "cpu")
     name = "cuda" if requested == "auto" else requested
     reason = obstacle(name)
     if reason is None:

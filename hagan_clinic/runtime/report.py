@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
+from hagan_clinic import __version__
 from hagan_clinic.runtime import memory
 from hagan_clinic.runtime.model_file import ModelFile
-from hagan_clinic.runtime.provenance import NOTICE, TOOL, model_identity, tool_version
+from hagan_clinic.runtime.provenance import NOTICE, TOOL, model_identity
 from hagan_clinic.runtime.providers import Device, runtime_packages
 from hagan_clinic.runtime.slabs import SlabPlan
 
@@ -68,7 +69,7 @@ def run_report(
         "schema": SCHEMA,
         "notice": NOTICE,
         "versions": {
-            TOOL: tool_version(),
+            TOOL: __version__,
             "python": platform.python_version(),
             **runtime_packages(),
             **{name: metadata.version(name) for name in _PACKAGES},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Session:
             ModelError: The network failed, or gave NaN or infinite values.
         """
         try:
-            results: list[Any] = self._session.run(outputs, inputs)
+            results = self._run(inputs, outputs)
         except Exception as error:  # as above
             if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
                 raise DeviceError(
@@ -73,6 +74,18 @@ class Session:
                     f"the network gave NaN or infinite values in {name!r}, expected finite ones: "
                     "its weights are damaged, or it overflows in half precision"
                 )
+        return results
+
+    def _run(self, inputs: dict[str, Float32], outputs: list[str]) -> list[Any]:
+        """Run in another thread, so that this one hears of Ctrl-C and can stop the network."""
+        options = runtime().RunOptions()
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            running = executor.submit(self._session.run, outputs, inputs, options)
+            try:
+                results: list[Any] = running.result()
+            except BaseException:
+                options.terminate = True
+                raise
         return results
 
 

@@ -22,7 +22,7 @@ from hagan_clinic.runtime.network import Float32, Network
 from hagan_clinic.runtime.outputs import Outputs, all_or_none
 from hagan_clinic.runtime.plausibility import grid_warnings, image_warnings
 from hagan_clinic.runtime.preview import write_preview
-from hagan_clinic.runtime.providers import choose_device, gpu_memory
+from hagan_clinic.runtime.providers import choose_device, gpu_memory, two_packages
 from hagan_clinic.runtime.refusals import refuse_unsuitable, sidecar_path
 from hagan_clinic.runtime.report import Stopwatch, run_report
 from hagan_clinic.runtime.slabs import plan_slabs
@@ -176,7 +176,8 @@ class Translator:
         )
 
     def _warnings(self, inputs: _Inputs, prepared: Prepared) -> list[str]:
-        warnings = []
+        clash = two_packages()
+        warnings = [clash] if clash else []
         for name, volume, array in zip(
             self.model.recipe.sources, inputs.volumes, prepared.array, strict=True
         ):

@@ -195,6 +195,16 @@ def test_nothing_translated_leaves_no_folder(run, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("option", ["-o", "--preview"])
+def test_file_where_several_inputs_need_a_folder_is_wrong_usage(run, scan, tmp_path, option):
+    places = {"-o": tmp_path / "out", option: tmp_path / "p.png"}
+    pairs = [part for pair in places.items() for part in pair]
+    result = run(scan("a.nii.gz"), scan("b.nii.gz"), *pairs)
+    assert result.exit_code == 2
+    assert "p.png: with several inputs, give a folder" in result.stderr
+    assert _names(tmp_path) == ["a.nii.gz", "b.nii.gz"]
+
+
 def test_scans_of_one_name_are_refused_before_any_work(run, scan, tmp_path):
     result = run(scan("a/t1.nii.gz"), scan("b/t1.nii.gz"), "-o", tmp_path / "out")
     assert result.exit_code == 6

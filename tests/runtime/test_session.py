@@ -1,5 +1,11 @@
+import signal
+import threading
+import time
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from hagan_clinic.errors import DeviceError, ModelError
 from hagan_clinic.runtime.providers import Device
@@ -34,12 +40,30 @@ def test_failed_allocation_tells_of_max_memory(toy_generator, monkeypatch):
     session = Session(toy_generator.read_bytes(), CPU, threads=1)
 
     class Exhausted:
-        def run(self, outputs, inputs):
+        def run(self, outputs, inputs, options):
             raise RuntimeError("Failed to allocate memory for requested buffer of size 9999999999")
 
     monkeypatch.setattr(session, "_session", Exhausted())
     with pytest.raises(DeviceError, match=r"memory ran out in the network .* --max-memory"):
         session.run({"source": np.zeros((1, 1, 16, 16, 16), np.float32)}, ["target"])
+
+
+def test_interrupt_stops_a_running_network():
+    """Ctrl-C in the middle of what would take a minute."""
+    names = [f"value{n}" for n in range(3001)]
+    nodes = [helper.make_node("Tanh", [one], [other]) for one, other in pairwise(names)]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])
+        for name in (names[0], names[-1])
+    ]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    session = Session(model.SerializeToString(), CPU, threads=1)
+    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        session.run({names[0]: np.ones(2 * 10**7, np.float32)}, names[-1:])
+    assert time.monotonic() - start < 20
 
 
 def test_at_least_one_core_is_usable():

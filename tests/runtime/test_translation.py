@@ -162,6 +162,13 @@ def test_report_tells_what_ran_and_what_was_warned_of(scan, toy_generator, tmp_p
     assert told["warnings"] == list(result.report["warnings"])
 
 
+def test_two_onnxruntime_packages_are_warned_of_on_the_cpu(scan, toy_generator, monkeypatch):
+    both = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
+    monkeypatch.setattr("hagan_clinic.runtime.providers.runtime_packages", lambda: both)
+    result = translate(scan, model=toy_generator, device="cpu")
+    assert "both onnxruntime and onnxruntime-gpu are installed" in result.report["warnings"][0]
+
+
 def test_preview_is_written(scan, toy_generator, tmp_path):
     translate(scan, model=toy_generator, device="cpu", preview=tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
