@@ -39,11 +39,11 @@ class GeneratorConfig:
 
     source_channels: int = 1
     full_width: int = 8
-    half_width: int = 32
+    half_width: int = 24
     quarter_width: int = 64
     high_blocks: int = 1
-    trunk_widths: tuple[int, int, int] = (CONTEXT_CHANNELS, 96, 112)
-    trunk_blocks: tuple[int, int, int, int, int] = (1, 2, 2, 1, 1)
+    trunk_widths: tuple[int, int, int] = (CONTEXT_CHANNELS, 64, 96)
+    trunk_blocks: tuple[int, int, int, int, int] = (0, 2, 2, 2, 0)
     low_res_branch: bool = True
 
     @property

@@ -73,7 +73,7 @@ class TrainingConfig:
     ema: float = 0.999
     adversarial_start: float = 0.5
     low_res_branch: bool = True
-    half_width: int = 32
+    half_width: int = 24
     quarter_width: int = 64
     high_blocks: int = 1
     weight_high: float = 1.0

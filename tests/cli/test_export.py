@@ -1,0 +1,21 @@
+import pytest
+from click.testing import CliRunner
+
+from hagan_clinic.cli import main
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ("model.bin", 6, "expected a name that ends in .onnx"),
+        ("there.onnx", 6, "there.onnx exists: give another name, or --overwrite"),
+        ("new.onnx", 4, "is no run folder"),
+    ],
+)
+def test_what_cannot_be_exported_is_named_and_leaves_no_file(tmp_path, output, code, message):
+    (tmp_path / "there.onnx").write_bytes(b"kept")
+    result = CliRunner().invoke(main, ["export", str(tmp_path), "-o", str(tmp_path / output)])
+    assert result.exit_code == code
+    assert message in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]
+    assert (tmp_path / "there.onnx").read_bytes() == b"kept"
