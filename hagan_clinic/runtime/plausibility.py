@@ -14,7 +14,7 @@ HEAD_LITRES = (0.3, 8.0)
 """From an infant's stripped brain to a large head with neck."""
 
 WHITE_MATTER_OFFSET = 0.2
-"""Below this a T1 is doubted. Chosen on the training patients of the bundled model."""
+"""Below this a T1 is doubted. `benchmarks/input_checks.py` measures how often by mistake."""
 
 _TOP_MM = 150.0  # height of a brain: below it a head has face and neck
 _RADIUS_MM = 60.0

@@ -127,13 +127,18 @@ def test_weights_outside_the_file_are_refused(toy_generator, tmp_path):
         load_model(path)
 
 
-def test_weights_outside_the_file_are_refused_in_a_node_too(altered):
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_outside_the_file_are_refused_in_nodes_and_inner_graphs_too(altered, nested):
     def hide(proto):
         tensor = onnx.numpy_helper.from_array(np.zeros(4, np.float32), "hidden")
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value="/etc/passwd")
-        proto.graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=tensor))
+        node = onnx.helper.make_node("Constant", [], ["c"], value=tensor)
+        if nested:
+            branch = onnx.helper.make_graph([node], "branch", [], [])
+            node = onnx.helper.make_node("If", ["x"], ["c"], then_branch=branch)
+        proto.graph.node.append(node)
 
     with pytest.raises(ModelError, match="'hidden' lie in another file"):
         load_model(altered(hide))

@@ -43,7 +43,7 @@ def test_small_field_of_view_is_warned_of():
     assert "field of view of 240 x 240 x 60 mm, expected at least 100 mm" in warning
 
 
-def test_patients_apart_from_those_the_limit_was_chosen_on_are_told_right(test_data):
+def test_t1_and_flair_of_a_dozen_patients_are_told_apart_with_and_without_skull(test_data):
     patients = _patients(test_data, "calibration", "test")[::2]
     mask = read(test_data / "lgg_mni" / "brain_mask.nii.gz").array > 0
     doubted = dict.fromkeys(["t1", "flair"], 0)

@@ -73,7 +73,7 @@ def test_driver_without_a_gpu_is_named(monkeypatch):
         providers.choose_device("cuda")
 
 
-def test_missing_libraries_are_named_by_the_loader(monkeypatch):
+def test_missing_libraries_are_named_by_the_loader_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(providers, "_driver", lambda: _Driver(1))
 
     def missing(path):
@@ -82,6 +82,7 @@ def test_missing_libraries_are_named_by_the_loader(monkeypatch):
     monkeypatch.setattr(providers.ctypes, "CDLL", missing)
     with pytest.raises(DeviceError, match=r"libcublasLt\.so\.13.*pip install 'onnxruntime-gpu\["):
         providers.choose_device("cuda")
+    assert capsys.readouterr().out == ""
 
 
 def test_session_that_falls_back_is_not_taken_for_cuda(monkeypatch):

@@ -31,6 +31,11 @@ def test_slabs_cover_the_volume_once_in_step_with_the_context(blocks, halo, shar
         assert MEMORY.needed(plan, 120) <= share * whole
 
 
+def test_need_counts_the_window_with_its_halo_and_what_is_kept_of_the_whole():
+    plan = SlabPlan(64, 16, 8)
+    assert MEMORY.needed(plan, 100) == 200 * (16 + 2 * 8) * 100 + 24 * 64 * 100 + 1000
+
+
 def test_volume_that_fits_stays_whole():
     plan = plan_slabs((64, 10, 10), 8, MEMORY, 10**9)
     assert plan.is_whole
