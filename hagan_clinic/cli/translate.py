@@ -190,7 +190,8 @@ def _run_all(translator: Translator, jobs: list[Job], options: _Options) -> list
                 translation = _run(translator, job, options, progress, base=done)
             except Exception as error:  # one scan's failure is told, and the others go on
                 message, code = explained(error)
-                click.echo(f"error: {job.name}: {message}", err=True)
+                named = message if job.name in message else f"{job.name}: {message}"
+                click.echo(f"error: {named}", err=True)
                 results.append(_Result(job, time.perf_counter() - start, None, message, code))
             else:
                 results.append(_Result(job, time.perf_counter() - start, translation))
@@ -245,10 +246,11 @@ def _print_one(translator: Translator, job: Job, translation: Translation) -> No
 
 def _print_table(translator: Translator, results: list[_Result]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("scan", "result", "seconds", "warnings")
+    names = (Column(name, overflow="fold") for name in ("scan", "result"))
+    table = Table(*names, "seconds", "warnings")
     for result in results:
         written = result.translation is not None
         warnings = len(result.translation.report["warnings"]) if result.translation else 0

@@ -91,12 +91,19 @@ def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
         OutputError: A file cannot be written.
     """
     new = [path for path in paths if not path.exists()]
+    temporaries: list[Path] = []
     try:
         with ExitStack() as stack:  # which ends its contexts last to first
-            yield [stack.enter_context(atomic_path(path)) for path in paths]
-    except BaseException:
+            temporaries += [stack.enter_context(atomic_path(path)) for path in paths]
+            yield temporaries
+    except BaseException as error:
         for path in new:
             path.unlink(missing_ok=True)
+        if isinstance(error, OutputError):
+            told = str(error)
+            for temporary, path in zip(temporaries, paths, strict=False):
+                told = told.replace(str(temporary), str(path))
+            raise OutputError(told) from error
         raise
 
 

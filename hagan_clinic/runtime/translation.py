@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio import DESCRIPTION, read, write
+from hagan_clinic.imageio import DESCRIPTION, write
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.preparation import Prepared, prepare, restore
-from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime import memory, provenance
 from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
@@ -23,12 +22,12 @@ from hagan_clinic.runtime.outputs import Outputs, all_or_none
 from hagan_clinic.runtime.plausibility import grid_warnings, image_warnings
 from hagan_clinic.runtime.preview import write_preview
 from hagan_clinic.runtime.providers import choose_device, gpu_memory, two_packages
-from hagan_clinic.runtime.refusals import refuse_unsuitable, sidecar_path
+from hagan_clinic.runtime.refusals import sidecar_path
 from hagan_clinic.runtime.report import Stopwatch, run_report
 from hagan_clinic.runtime.slabs import plan_slabs
+from hagan_clinic.runtime.sources import Inputs, Source, by_name, files_of, read_inputs
 from hagan_clinic.volume import Volume
 
-Source = str | Path | Volume
 Progress = Callable[[str, float], None]
 """Told the stage that runs, and the share of the work done before it or within it."""
 
@@ -50,16 +49,6 @@ class Translation:
     volume: Volume
     uncertainty: Volume
     report: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _Inputs:
-    """Sources in the order of the model's channels, and where they were read from."""
-
-    volumes: tuple[Volume, ...]
-    paths: tuple[Path | None, ...]
-    facts: Mapping[str, Any]
-    mask: Volume | None
 
 
 class Translator:
@@ -111,15 +100,14 @@ class Translator:
         progress: Progress = lambda stage, share: None,
     ) -> Translation:
         """Translate one subject. See the function `translate` for arguments and errors."""
-        clock = Stopwatch(self._loading)
+        clock, self._loading = Stopwatch(self._loading), {}
         outputs = Outputs(*map(_as_path, (output, uncertainty, preview, report)))
-        named = _by_name(source, self.model.recipe)
-        read_files = [path for path in map(_file_of, (*named.values(), mask)) if path is not None]
-        outputs.check(read_files, overwrite=overwrite)
+        named = by_name(source, self.model.recipe)
+        outputs.check(files_of((*named.values(), mask)), overwrite=overwrite)
 
         progress("reading", 0.0)
         with clock.stage("read"):
-            inputs = self._read(named, mask, allow_contrast=allow_contrast)
+            inputs = read_inputs(named, mask, allow_contrast=allow_contrast)
         progress("preparing", 0.05)
         with clock.stage("prepare"):
             prepared = prepare(inputs.volumes, self.model.recipe, masks=inputs.mask)
@@ -154,28 +142,7 @@ class Translator:
         progress("done", 1.0)
         return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
 
-    def _read(
-        self, named: Mapping[str, Source], mask: Source | None, *, allow_contrast: bool
-    ) -> _Inputs:
-        volumes, paths, facts = [], [], {}
-        for name, source in named.items():
-            volume = _read_source(source)
-            path = _file_of(source)
-            if path is not None:
-                refuse_unsuitable(path, name, allow_contrast=allow_contrast)
-            volumes.append(volume)
-            paths.append(path)
-            facts[name] = {
-                "file": None if path is None else path.name,
-                "sha256": None if path is None else provenance.file_sha256(path),
-                "shape": list(volume.shape),
-                "spacing_mm": [round(step, 4) for step in volume.spacing],
-            }
-        return _Inputs(
-            tuple(volumes), tuple(paths), facts, None if mask is None else _read_source(mask)
-        )
-
-    def _warnings(self, inputs: _Inputs, prepared: Prepared) -> list[str]:
+    def _warnings(self, inputs: Inputs, prepared: Prepared) -> list[str]:
         clash = two_packages()
         warnings = [clash] if clash else []
         for name, volume, array in zip(
@@ -203,7 +170,7 @@ class Translator:
     def _write(
         self,
         outputs: Outputs,
-        inputs: _Inputs,
+        inputs: Inputs,
         volume: Volume,
         half_width: Volume,
         clock: Stopwatch,
@@ -298,32 +265,6 @@ def translate(
         allow_contrast=allow_contrast,
         overwrite=overwrite,
     )
-
-
-def _by_name(source: Source | Mapping[str, Source], recipe: Recipe) -> dict[str, Source]:
-    """Sources by the model's names, in the order of its channels."""
-    if isinstance(source, Mapping):
-        if set(source) != set(recipe.sources):
-            raise InputError(
-                f"given {', '.join(source)}, and this model translates "
-                f"{' + '.join(recipe.sources)} to {recipe.target}: give exactly these"
-            )
-        return {name: source[name] for name in recipe.sources}
-    if len(recipe.sources) != 1:
-        wanted = " ".join(f"--source {name}=FILE" for name in recipe.sources)
-        raise InputError(
-            f"given one scan, and this model needs {len(recipe.sources)} "
-            f"({', '.join(recipe.sources)}): give {wanted}"
-        )
-    return {recipe.sources[0]: source}
-
-
-def _read_source(source: Source) -> Volume:
-    return source if isinstance(source, Volume) else read(source)
-
-
-def _file_of(source: Source | None) -> Path | None:
-    return Path(source) if isinstance(source, str | Path) else None
 
 
 def _as_path(path: str | Path | None) -> Path | None:

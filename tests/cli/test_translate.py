@@ -183,7 +183,7 @@ def test_one_failure_does_not_stop_the_others(run, scan, tmp_path):
     result = run(tmp_path / "bad.nii.gz", good, tmp_path / "worse.nii.gz", "-o", out)
     assert result.exit_code == 3
     assert _names(out) == ["good_flair.json", "good_flair.nii.gz"]
-    assert "error: bad.nii.gz: " in result.stderr
+    assert f"error: {tmp_path}/bad.nii.gz: " in result.stderr
     assert "2 of 3 failed; the exit code 3 is that of bad.nii.gz" in result.stderr
 
 
