@@ -112,12 +112,15 @@ def test_ctrl_c_saves_and_the_same_command_resumes(cohort, tmp_path):
     command = [sys.executable, "-c", "from hagan_clinic.cli import main; main()"]
     command += ["train", "--data", str(cohort), "-o", str(folder), *TINY]
     command += ["--cache", str(tmp_path / "cache"), "--steps", "400", "--checkpoint-every", "400"]
+    command += ["--workers", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, start_new_session=True
+    )
     deadline = time.monotonic() + 240
     while not (folder / "best").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
     process.communicate(timeout=120)
     assert process.returncode == 130
     step = read_state(folder / "last")["step"]
