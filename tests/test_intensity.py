@@ -138,6 +138,14 @@ def test_source_window_holds_the_percentiles_of_the_sphere():
     assert source_window(image, (1.95,) * 3) == Window(low, high)
 
 
+def test_source_window_sees_dark_fluid_and_not_empty_voxels():
+    image, _ = brain()
+    image[ball(image.shape, (45, 45, 45), 8)] = 12
+    # What trilinear interpolation leaves of nothing beside the brain.
+    image[ball(image.shape, (45, 45, 60), 8)] = 1e-4
+    assert source_window(image, (1, 1, 1)) == Window(12, 300)
+
+
 def test_source_window_counts_millimetres_along_each_axis():
     image, inside = brain(shape=(31, 61, 91), radius=15)
     image[inside] = 100

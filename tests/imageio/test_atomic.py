@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -113,13 +114,25 @@ def test_a_device_is_not_replaced():
     assert not Path("/dev/null").is_file()
 
 
-@pytest.mark.skipif(is_root, reason="root may write everywhere")
-def test_an_unwritable_folder_is_named(tmp_path):
-    folder = tmp_path / "closed"
-    folder.mkdir(mode=0o500)
+@pytest.fixture
+def closed_folder():
+    """A folder that the user may read and not write; root becomes another user for the test."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if is_root:
+                os.seteuid(0)
+
+
+def test_an_unwritable_folder_is_named(closed_folder):
     with pytest.raises(OutputError, match="the folder cannot be written"):
-        write_text("x", folder / "a.txt")
-    assert names(folder) == []
+        write_text("x", closed_folder / "a.txt")
+    assert names(closed_folder) == []
 
 
 def test_refused_permission_is_named(tmp_path):

@@ -170,14 +170,21 @@ def test_a_missing_output_folder_is_named(volume, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_full_disk_is_named_and_left_empty(suffix, tmp_path):
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+@pytest.mark.parametrize("part", [0.3, 1.0])
+def test_a_full_disk_is_named_and_left_empty(suffix, part, tmp_path):
+    noise = np.random.default_rng(0).normal(size=(30, 30, 30)).astype(np.float32)
+    volume = Volume(noise, np.eye(4))
+    write(volume, tmp_path / f"a{suffix}")
+    # A disk is filled page by page; what is rounded off lacks at the end of the file.
+    pages = int(part * (tmp_path / f"a{suffix}").stat().st_size) // 4096
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={4 * pages}k", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
         pytest.skip("mounting a small tmpfs needs root")
-    noise = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
     try:
         with pytest.raises(OutputError, match=rf"cannot write .*a\{suffix}: the disk is full"):
-            write(Volume(noise, np.eye(4)), tmp_path / f"a{suffix}")
-        assert list(tmp_path.iterdir()) == []
+            write(volume, disk / f"a{suffix}")
+        assert list(disk.iterdir()) == []
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", str(disk)], check=True)

@@ -58,8 +58,8 @@ def same_geometry(a, b):
     return same and np.array_equal(a["pixdim"][:4], b["pixdim"][:4])
 
 
-def oblique(angle):
-    affine = np.diag([0.9, 1.1, 3.3, 1])
+def oblique(angle, flip=1):
+    affine = np.diag([0.9, 1.1, 3.3 * flip, 1])
     affine[:2, :2] = [
         [0.9 * np.cos(angle), -1.1 * np.sin(angle)],
         [0.9 * np.sin(angle), 1.1 * np.cos(angle)],
@@ -109,18 +109,19 @@ def test_a_slope_of_zero_or_not_finite_means_none(slope, tmp_path):
     codes=st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any),
     kind=st.sampled_from([nib.Nifti1Image, nib.Nifti2Image]),
     units=st.integers(0, 31),
+    flip=st.sampled_from([1, -1]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_output_has_the_geometry_of_its_source_bit_for_bit(
-    tmp_path_factory, angle, codes, kind, units, seed
+    tmp_path_factory, angle, codes, kind, units, flip, seed
 ):
     folder = tmp_path_factory.mktemp("nifti")
     array = np.random.default_rng(seed).integers(0, 999, (3, 4, 5)).astype(np.int16)
     path = folder / "source.nii.gz"
-    image = kind(array, oblique(angle))
-    image.set_qform(oblique(angle), code=codes[0])
+    image = kind(array, oblique(angle, flip))
+    image.set_qform(oblique(angle, flip), code=codes[0])
     # The two disagree, as after a registration that touched only the sform.
-    image.set_sform(oblique(angle + 0.1), code=codes[1])
+    image.set_sform(oblique(angle + 0.1, flip), code=codes[1])
     image.header["xyzt_units"] = units
     nib.save(image, path)
     volume = read(path)
