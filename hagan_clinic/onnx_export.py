@@ -7,7 +7,6 @@ reads it).
 
 import copy
 import dataclasses
-import io
 import json
 import logging
 import tomllib
@@ -149,10 +148,7 @@ class _FloatEnds(nn.Module):
 
 def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> bytes:
     """The generator as a serialised ONNX model with dynamic D, H, W."""
-    # Export wants plain memory layout; the values do not depend on it.
-    traced: nn.Module = copy.deepcopy(generator).to(memory_format=torch.contiguous_format)
-    if half:
-        traced = _FloatEnds(traced.half())
+    traced = _FloatEnds(copy.deepcopy(generator).half()) if half else generator
     sides = [SIDE_MULTIPLE * n for n in TRACED_SIDES]
     example = torch.zeros(1, len(recipe.sources), *sides)
     units = [torch.export.Dim(name, min=1, max=4096) for name in ("d16", "h16", "w16")]
@@ -172,9 +168,8 @@ def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> 
             verbose=False,
         )
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer, external_data=False)
-    return buffer.getvalue()
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 def _difference(generator: ConditionalGenerator, content: bytes, source: Array) -> float:

@@ -42,7 +42,8 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> the same shape."""
         inner = functional.leaky_relu(self.first(self.norm(features)), 0.1)
-        return features + self.second(inner)
+        outer: Tensor = self.second(inner)
+        return features + outer
 
 
 def residual_blocks(channels: int, count: int) -> nn.Sequential:

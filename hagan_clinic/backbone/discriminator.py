@@ -34,6 +34,13 @@ def _pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
     return functional.pad(features, (0, missing[2], 0, missing[1], 0, missing[0]))
 
 
+def _smallest(layer: nn.Module) -> tuple[int, int, int]:
+    """The smallest input that a convolution takes."""
+    assert isinstance(layer, nn.Conv3d) and not isinstance(layer.padding, str)
+    d, h, w = (k - 2 * p for k, p in zip(layer.kernel_size, layer.padding, strict=True))
+    return d, h, w
+
+
 class SlabDiscriminator(nn.Module):
     """D^H: (B, channels, thickness, H, W) and position (B,) -> logits (B,).
 
@@ -65,10 +72,7 @@ class SlabDiscriminator(nn.Module):
         """Judge a slab whose relative position r / (D - thickness) is in [0, 1]."""
         features = slab
         for layer in self.layers:
-            kernel = tuple(layer.kernel_size)
-            padding = tuple(layer.padding)
-            least = tuple(k - 2 * p for k, p in zip(kernel, padding, strict=True))
-            features = functional.leaky_relu(layer(_pad_to(features, least)), 0.2)
+            features = functional.leaky_relu(layer(_pad_to(features, _smallest(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
         joined = torch.cat([pooled, position.to(pooled).unsqueeze(1)], dim=1)
         logits: Tensor = self.head(functional.leaky_relu(self.hidden(joined), 0.2))

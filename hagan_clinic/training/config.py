@@ -90,7 +90,7 @@ class TrainingConfig:
     devices: int = 1
     validate_every: int = 500
     checkpoint_every: int = 250
-    augment: dict[str, float] = field(default_factory=dict)
+    augment: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("slab", "halo"):

@@ -112,6 +112,7 @@ def run_training(
     recipe = run.recipe
     if not config.data:
         raise InputError("no data: give a folder or a CSV file of the cohort with --data")
+    augment = _augmentation(config)
     _check_resume(config, folder)
     fabric = _fabric(config)
     if not fabric.is_global_zero:
@@ -124,6 +125,11 @@ def run_training(
         split = read_split(config.split, subjects)
     else:
         split = split_by_column(subjects) or split_by_patient(subjects, config.seed)
+    if not split.calibration:
+        raise InputError(
+            "the split has no calibration patients, who choose the checkpoint and fit the error "
+            "bar: add some, or more patients"
+        )
     sides = {name: len(side) for name, side in split.sides().items()}
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
@@ -166,7 +172,7 @@ def run_training(
         workers=config.workers,
         seed=config.seed,
         start_index=step,
-        augment=AugmentConfig(**config.augment),
+        augment=augment,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
@@ -239,6 +245,15 @@ def _check_resume(config: TrainingConfig, folder: Path) -> None:
             f"{folder} holds a run with other settings: {options}; "
             "use the same ones to resume, or give a new folder"
         )
+
+
+def _augmentation(config: TrainingConfig) -> AugmentConfig:
+    known = AugmentConfig.__dataclass_fields__
+    if unknown := sorted(set(config.augment) - set(known)):
+        raise InputError(f"augment has {unknown}, expected of {sorted(known)}")
+    return AugmentConfig(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in config.augment.items()}
+    )
 
 
 def _silent(line: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.calibration import interval_factor
 from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.intensity import from_unit
@@ -34,11 +35,12 @@ def validate_translation(
     psnrs: dict[str, list[float]] = {"head": [], "stripped": []}
     ssims: list[float] = []
     ratios: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    rows = []
+    rows: list[NDArray[np.uint8]] = []
     for subject in subjects:
         for form in ["head", "stripped"][-subject.forms :]:
             source, target, brain = subject.load(stripped=form == "stripped")
-            assert target is not None
+            if target is None:
+                raise InputError(f"{subject.name} has no target image to validate on")
             inputs = torch.from_numpy(source)[None].to(device)
             outputs = generator(inputs)
             image, scale = (t[0, 0].float().cpu().numpy() for t in outputs[:2])
@@ -47,8 +49,9 @@ def validate_translation(
             psnrs[form].append(psnr(prediction, reference, inside))
             ssims.append(ssim(prediction, reference, inside))
             ratios.append(((image - target[0])[inside], scale[inside]))
+            row = _row(source[0], image, target[0], scale)
         if len(rows) < MONTAGE_SUBJECTS:
-            rows.append(_row(source[0], image, target[0], scale))
+            rows.append(row)
     figures = {
         "psnr": float(np.mean(psnrs["head"] + psnrs["stripped"])),
         "ssim": float(np.mean(ssims)),

@@ -150,6 +150,21 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tiny_settings, tmp_path)
         run_training(TrainingConfig(**tiny_settings), tmp_path, say=lambda line: None)
 
 
+def test_an_unknown_augmentation_is_named(tiny_settings, tmp_path):
+    config = TrainingConfig(**(tiny_settings | {"augment": {"elastic": 0.5}}))
+    with pytest.raises(InputError, match="augment has \\['elastic'\\], expected of"):
+        run_training(config, tmp_path / "run", say=lambda line: None)
+
+
+def test_a_split_without_calibration_patients_is_refused(tiny_settings, tmp_path):
+    split = tmp_path / "split.csv"
+    rows = [f"p{number},{'train' if number else 'test'}" for number in range(10)]
+    split.write_text("\n".join(["subject,split", *rows]))
+    config = TrainingConfig(**(tiny_settings | {"split": str(split)}))
+    with pytest.raises(InputError, match="no calibration patients"):
+        run_training(config, tmp_path / "run", say=lambda line: None)
+
+
 def test_no_data_says_what_is_needed(tmp_path):
     with pytest.raises(InputError, match="give a folder or a CSV file of the cohort with --data"):
         run_training(TrainingConfig(), tmp_path / "run", say=lambda line: None)
