@@ -251,9 +251,11 @@ def _augmentation(config: TrainingConfig) -> AugmentConfig:
     known = AugmentConfig.__dataclass_fields__
     if unknown := sorted(set(config.augment) - set(known)):
         raise InputError(f"augment has {unknown}, expected of {sorted(known)}")
-    return AugmentConfig(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in config.augment.items()}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config.augment.items()
+    }
+    return AugmentConfig(**values)
 
 
 def _silent(line: str) -> None:
