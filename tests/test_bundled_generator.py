@@ -1,0 +1,76 @@
+"""The generator that ships, on the real patient that ships."""
+
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import hagan_clinic
+from hagan_clinic.evaluation.metrics import psnr, ssim
+from hagan_clinic.imageio import read
+from hagan_clinic.intensity import from_unit, source_window, target_window, to_unit
+from hagan_clinic.preparation import prepare
+from hagan_clinic.runtime import find_model, load_model
+from hagan_clinic.runtime.library import verified
+from hagan_clinic.runtime.network import Network
+from hagan_clinic.runtime.providers import choose_device
+from hagan_clinic.runtime.slabs import SlabPlan
+from hagan_clinic.volume import to_canonical
+
+SAMPLE = Path(__file__).parents[1] / "examples" / "open_ms_patient07"
+T1 = SAMPLE / "open_ms_patient07_t1.nii.gz"
+FLAIR = SAMPLE / "open_ms_patient07_flair.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory):
+    path = tmp_path_factory.mktemp("translated") / "flair.nii.gz"
+    return path, hagan_clinic.translate(T1, path)
+
+
+def test_it_is_whole_small_and_says_what_it_is():
+    path = find_model("t1_to_flair")
+    folder = path.parent
+    assert verified(path)
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 16 * 2**20
+    model = load_model(path)
+    assert model.card.licence == "CC-BY-NC-SA-4.0"
+    assert re.search("not for diagnosis", model.card.intended_use, re.IGNORECASE)
+    assert model.recipe.sources == ("t1",) and model.recipe.target == "flair"
+    assert model.recipe.spacing == (1.5, 1.5, 1.5)
+    assert model.recipe.interval_factor > 1
+
+
+def test_the_result_lies_on_the_grid_of_the_scan(translated):
+    path, _ = translated
+    scan, result = nib.load(T1), nib.load(path)
+    assert result.shape == scan.shape
+    for kind in ("sform", "qform"):
+        one, code = getattr(scan, f"get_{kind}")(coded=True)
+        other, same = getattr(result, f"get_{kind}")(coded=True)
+        assert code == same and np.array_equal(one, other)
+    assert b"NOT FOR DIAGNOSIS" in result.header["descrip"].item()
+
+
+def test_it_is_closer_to_the_real_flair_than_the_t1_is(translated):
+    _, translation = translated
+    t1, flair = (to_canonical(read(path)) for path in (T1, FLAIR))
+    synthetic = to_canonical(translation.volume).array
+    brain = (flair.array > 0) & (t1.array > 0)
+    reference = from_unit(to_unit(flair.array, target_window(flair.array, brain)))
+    source = from_unit(to_unit(t1.array, source_window(t1.array, t1.spacing)))
+    assert psnr(synthetic, reference, brain) > psnr(source, reference, brain) + 2
+    assert ssim(synthetic, reference, brain) > ssim(source, reference, brain)
+
+
+def test_slab_translation_equals_whole_volume():
+    model = load_model(find_model("t1_to_flair"))
+    network = Network(model, choose_device("cpu"))
+    recipe = model.recipe
+    array = prepare([read(T1)], recipe).array
+    expected = network.run(array, SlabPlan(array.shape[1], array.shape[1], recipe.halo))
+    found = network.run(array, SlabPlan(array.shape[1], 32, recipe.halo))
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(one - other).max() < 1e-4
