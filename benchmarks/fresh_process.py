@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,17 @@ class Cost:
     peak_bytes: int
 
 
-def run(command: Sequence[str], cores: int | None = None) -> Cost:
+def run(
+    command: Sequence[str],
+    cores: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Cost:
     """Run a command to its end and measure it.
 
     Args:
         command: Program and arguments.
         cores: Allow only so many CPU cores (Linux).
+        environment: Variables to set besides those that are set here.
 
     Raises:
         SystemExit: The command failed; its output is shown.
@@ -42,7 +47,11 @@ def run(command: Sequence[str], cores: int | None = None) -> Cost:
         os.sched_setaffinity(0, sorted(before)[:cores])
     try:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
         )
     finally:
         if cores:
