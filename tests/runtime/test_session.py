@@ -69,7 +69,8 @@ def test_interrupt_stops_a_running_network():
     short.run({first: vector}, [last])
     whole = 100 * (time.monotonic() - start)
     session, first, last = chain(3000)
-    threading.Timer(whole / 50, signal.raise_signal, [signal.SIGINT]).start()
+    main = threading.main_thread().ident
+    threading.Timer(whole / 50, signal.pthread_kill, [main, signal.SIGINT]).start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         session.run({first: vector}, [last])
