@@ -20,7 +20,7 @@ import click
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any other setting."
 )
-@click.option("--init", type=click.Path(path_type=Path), help="Run folder to fine-tune from.")
+@click.option("--init", help="Fine-tune from a run folder, a .onnx file or a bundled model's name.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared volumes.")
 @click.option("--split", help="CSV of subject and split (train, calibration, test).")
 @click.option("--mask", help="One brain mask for all subjects.")
@@ -35,7 +35,8 @@ import click
 @click.option("--workers", type=int, help="Processes that load and augment.")
 @click.option("--precision", type=click.Choice(["32-true", "bf16-mixed"]), help="Arithmetic.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
-@click.option("--devices", type=int, help="GPUs, or CPU processes, to train on.")
+@click.option("--devices", type=int, help="GPUs, or CPU processes, on each machine.")
+@click.option("--nodes", type=int, help="Machines; start the command on each with torchrun.")
 @click.option("--validate-every", type=int, help="Steps between validations.")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints.")
 def command(
@@ -43,7 +44,7 @@ def command(
     preset: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
-    init: Path | None,
+    init: str | None,
     cache: Path | None,
     no_low_res_branch: bool,
     **options: Any,

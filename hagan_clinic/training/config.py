@@ -49,7 +49,8 @@ class TrainingConfig:
         mask: one brain mask for all subjects, over those found beside them.
         precision: Fabric's: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        devices: processes (CPU) or GPUs to train on.
+        devices: processes (CPU) or GPUs to train on, on each machine.
+        nodes: machines; start the same command on each with ``torchrun``.
         validate_every: steps between validations on the calibration patients.
         checkpoint_every: steps between checkpoints.
     """
@@ -88,6 +89,7 @@ class TrainingConfig:
     precision: str = "32-true"
     device: str = "auto"
     devices: int = 1
+    nodes: int = 1
     validate_every: int = 500
     checkpoint_every: int = 250
     augment: dict[str, Any] = field(default_factory=dict)
@@ -97,7 +99,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value % 4 or value < 0 or (name == "slab" and value == 0):
                 raise InputError(f"--{name} is {value}: expected a positive multiple of 4")
-        for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "devices"):
+        counts = ("steps", "batch_size", "validate_every", "checkpoint_every", "devices", "nodes")
+        for name in counts:
             if getattr(self, name) < 1:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {getattr(self, name)}: expected 1 or more")

@@ -20,9 +20,10 @@ from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, existing, load_into, read_state
+from hagan_clinic.training.checkpoint import CONFIG, LAST, existing, read_state
 from hagan_clinic.training.cohort import check_cohort, find_cohort
 from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.initial import load_first_weights
 from hagan_clinic.training.loop import train
 from hagan_clinic.training.prepared import check_overlap, prepare_cohort
 from hagan_clinic.training.queue import slab_loader
@@ -82,20 +83,21 @@ def run_training(
     config: TrainingConfig,
     folder: Path,
     *,
-    init: Path | None = None,
+    init: str | Path | None = None,
     cache: Path | None = None,
     say: Say = print,
 ) -> dict[str, Any]:
     """Train, or go on training, in a run folder.
 
     A folder that already holds a run is resumed: its configuration must be the same, but for
-    ``steps``, ``device``, ``devices``, ``workers``, ``precision`` and how often it validates
+    ``steps``, ``device``, ``devices``, ``nodes``, ``workers``, ``precision`` and how often it validates
     and saves.
 
     Args:
         config: the run's settings.
         folder: the run folder.
-        init: a run folder whose averaged generator gives the first weights (fine-tuning).
+        init: what gives the first weights (fine-tuning): a run folder, a ``.onnx`` file, or
+            the name of a bundled model.
         cache: folder of the prepared volumes; in the run folder when None.
         say: told what a person watching wants to know, a line at a time.
 
@@ -157,7 +159,7 @@ def run_training(
     model = run.model(config)
     resuming = existing(folder / LAST).exists()
     if init is not None and not resuming:
-        load_averaged(model.generator, init)
+        load_first_weights(model.generator, init)
         say(f"starting from the weights of {init}")
     step = int(read_state(folder / LAST)["step"]) if resuming else 0
     if step:
@@ -186,22 +188,6 @@ def run_training(
     )
 
 
-def load_averaged(generator: torch.nn.Module, run: Path) -> dict[str, Any]:
-    """Load the averaged weights of a run's best checkpoint; returns that checkpoint's state.
-
-    Raises:
-        ModelError: no checkpoint, a corrupt one, or another architecture.
-    """
-    folder = existing(run / BEST)
-    if not folder.exists():
-        folder = existing(run / LAST)
-    state = read_state(folder)
-    average = torch.optim.swa_utils.AveragedModel(generator)
-    load_into(average, folder / "average.safetensors")
-    generator.load_state_dict(average.module.state_dict())
-    return state
-
-
 def read_config(run: Path) -> TrainingConfig:
     """The configuration of a run folder.
 
@@ -219,7 +205,10 @@ def read_config(run: Path) -> TrainingConfig:
 
 
 FREE_ON_RESUME = frozenset(
-    ["steps", "device", "devices", "workers", "precision", "validate_every", "checkpoint_every"]
+    [
+        *("steps", "device", "devices", "nodes", "workers", "precision"),
+        *("validate_every", "checkpoint_every"),
+    ]
 )
 """Settings that may change between two parts of one run."""
 
@@ -272,7 +261,8 @@ def _fabric(config: TrainingConfig) -> Fabric:
     fabric = Fabric(
         accelerator=config.device,
         devices=config.devices,
-        strategy="ddp" if config.devices > 1 else "auto",
+        num_nodes=config.nodes,
+        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
         precision=config.precision,  # type: ignore[arg-type]  # a str here, a Literal there
     )
     fabric.launch()

@@ -1,0 +1,66 @@
+"""First weights of a fine-tuning: from a run folder, or from a model file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from hagan_clinic.errors import ModelError
+from hagan_clinic.runtime import find_model, load_model
+from hagan_clinic.training.checkpoint import BEST, LAST, existing, load_into, read_state
+
+_ONLY_IN_TRAINING = "low."
+"""G^L trains the context and is not in a model file; it starts anew."""
+
+
+def load_first_weights(generator: nn.Module, source: str | Path) -> None:
+    """Load the weights to fine-tune from.
+
+    Args:
+        generator: what they go into.
+        source: a run folder, a ``.onnx`` file, or the name of a bundled model.
+
+    Raises:
+        ModelError: nothing usable there, or another architecture.
+    """
+    if Path(source).is_dir():
+        load_averaged(generator, Path(source))
+        return
+    path = find_model(str(source))
+    weights = {
+        tensor.name.removeprefix("generator."): torch.from_numpy(
+            onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        )
+        for tensor in load_model(path).proto().graph.initializer
+    }
+    own = generator.state_dict()
+    for name, value in own.items():
+        if name.startswith(_ONLY_IN_TRAINING):
+            continue
+        if name not in weights or weights[name].shape != value.shape:
+            found = "nothing" if name not in weights else f"shape {tuple(weights[name].shape)}"
+            raise ModelError(
+                f"{path} does not fit these settings: {name} has {found} there, expected shape "
+                f"{tuple(value.shape)}; use the widths, blocks and sources it was trained with"
+            )
+        own[name] = weights[name]
+    generator.load_state_dict(own)
+
+
+def load_averaged(generator: nn.Module, run: Path) -> dict[str, Any]:
+    """Load the averaged weights of a run's best checkpoint; returns that checkpoint's state.
+
+    Raises:
+        ModelError: no checkpoint, a corrupt one, or another architecture.
+    """
+    folder = existing(run / BEST)
+    if not folder.exists():
+        folder = existing(run / LAST)
+    state = read_state(folder)
+    average = torch.optim.swa_utils.AveragedModel(generator)
+    load_into(average, folder / "average.safetensors")
+    generator.load_state_dict(average.module.state_dict())
+    return state

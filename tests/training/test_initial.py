@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from hagan_clinic.conditional import ConditionalGenerator, GeneratorConfig
+from hagan_clinic.errors import ModelError
+from hagan_clinic.onnx_export import export_run
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.initial import load_first_weights
+from hagan_clinic.training.run import ConditionalRun, run_training
+
+SMALL = {"half_width": 8, "quarter_width": 16}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    settings = tiny_settings | {"steps": 2, "validate_every": 2}
+    run_training(TrainingConfig(**settings), folder, say=lambda line: None)
+    return folder
+
+
+def fresh(seed=9, **changes):
+    torch.manual_seed(seed)
+    config = TrainingConfig(**(SMALL | changes))
+    return ConditionalGenerator(ConditionalRun.of(config).generator).eval()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_model_file_gives_the_weights_it_was_exported_from(run, tmp_path, half):
+    export_run(run, tmp_path / "model.onnx", half=half)
+    from_run, from_file = fresh(), fresh()
+    load_first_weights(from_run, run)
+    load_first_weights(from_file, tmp_path / "model.onnx")
+    source = torch.rand(1, 1, 32, 32, 32) * 2 - 1
+    with torch.inference_mode():
+        one, other, untrained = (g(source)[0] for g in (from_run, from_file, fresh()))
+    assert (one - other).abs().max() < (1e-2 if half else 1e-6)
+    assert (one - untrained).abs().max() > 1e-2
+
+
+def test_another_architecture_is_refused(run, tmp_path):
+    export_run(run, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"does not fit these settings: .* expected shape"):
+        load_first_weights(fresh(half_width=16), tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="does not fit this model"):
+        load_first_weights(fresh(half_width=16), run)
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    generator = ConditionalGenerator(GeneratorConfig(**SMALL))
+    with pytest.raises(ModelError, match="No bundled model is called 'nothing'"):
+        load_first_weights(generator, "nothing")
