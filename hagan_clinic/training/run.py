@@ -90,8 +90,7 @@ def run_training(
     """Train, or go on training, in a run folder.
 
     A folder that already holds a run is resumed: its configuration must be the same, but for
-    ``steps``, ``device``, ``devices``, ``nodes``, ``workers``, ``precision`` and how often it validates
-    and saves.
+    the settings in ``FREE_ON_RESUME``.
 
     Args:
         config: the run's settings.
