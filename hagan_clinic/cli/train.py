@@ -69,10 +69,7 @@ def command(
     from hagan_clinic.training.run import run_training
 
     folder = output or Path("runs") / settings.mode
-    state = run_training(settings, folder, init=init, cache=cache, say=click.echo)
-    figures = "  ".join(f"{name} {value:.4g}" for name, value in state["figures"].items())
-    click.echo(f"{folder}: step {state['step']}, best at {state['best_step']}; {figures}")
-    click.echo(f"next: hagan-clinic export {folder} -o model.onnx")
+    run_training(settings, folder, init=init, cache=cache, say=click.echo)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -177,7 +177,7 @@ def run_training(
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
-    return train(
+    state = train(
         model,
         batches,
         lambda generator: validate_translation(generator, calibration, fabric.device),
@@ -185,6 +185,10 @@ def run_training(
         folder,
         fabric,
     )
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in state["figures"].items())
+    say(f"{folder}: step {state['step']}, best at {state['best_step']}; {figures}")
+    say(f"next: hagan-clinic export {folder} -o model.onnx")
+    return state
 
 
 def read_config(run: Path) -> TrainingConfig:
