@@ -190,7 +190,11 @@ def _random_input(channels: int) -> Array:
 
 
 def _add_metadata(proto: onnx.ModelProto, **entries: str) -> None:
-    del proto.metadata_props[:]
+    # Stack traces of the tracing tell of the machine.
+    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
+        del part.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
     for key, value in entries.items():
         proto.metadata_props.add(key=f"hagan_clinic.{key}", value=value)
 

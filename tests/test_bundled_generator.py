@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 
 import hagan_clinic
-from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.imageio import read
-from hagan_clinic.intensity import from_unit, source_window, target_window, to_unit
 from hagan_clinic.preparation import prepare
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.library import verified
 from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
-from hagan_clinic.volume import to_canonical
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "open_ms_patient07"
 T1 = SAMPLE / "open_ms_patient07_t1.nii.gz"
@@ -54,15 +51,16 @@ def test_the_result_lies_on_the_grid_of_the_scan(translated):
     assert b"NOT FOR DIAGNOSIS" in result.header["descrip"].item()
 
 
-def test_it_is_closer_to_the_real_flair_than_the_t1_is(translated):
+def test_it_follows_the_real_flair_better_than_the_t1_does(translated):
+    """By correlation in the brain, which leaves each scanner its own scale."""
     _, translation = translated
-    t1, flair = (to_canonical(read(path)) for path in (T1, FLAIR))
-    synthetic = to_canonical(translation.volume).array
-    brain = (flair.array > 0) & (t1.array > 0)
-    reference = from_unit(to_unit(flair.array, target_window(flair.array, brain)))
-    source = from_unit(to_unit(t1.array, source_window(t1.array, t1.spacing)))
-    assert psnr(synthetic, reference, brain) > psnr(source, reference, brain) + 2
-    assert ssim(synthetic, reference, brain) > ssim(source, reference, brain)
+    t1, flair = read(T1).array, read(FLAIR).array
+    brain = (flair > 0) & (t1 > 0)
+
+    def correlation(image):
+        return np.corrcoef(image[brain], flair[brain])[0, 1]
+
+    assert correlation(translation.volume.array) > correlation(t1) + 0.03
 
 
 def test_slab_translation_equals_whole_volume():

@@ -49,7 +49,8 @@ class Outputs:
                 it is an input (under this or another name), or two outputs are one file.
         """
         self._check_suffixes()
-        inputs = list(inputs)
+        # A scan's own sidecar is not to be replaced by one that calls the scan synthetic.
+        inputs = [file for scan in inputs for file in (scan, sidecar_path(scan))]
         seen: set[Path] = set()
         for path in self.paths:
             if not path.parent.is_dir():

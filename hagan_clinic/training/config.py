@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -14,6 +15,14 @@ from hagan_clinic.errors import InputError
 
 DEFAULTS_FILE = Path("hagan-clinic.toml")
 """Read from the working folder when it is there."""
+
+
+CHOICES = {
+    "mode": ("conditional",),
+    "precision": ("32-true", "bf16-mixed"),
+    "device": ("auto", "cpu", "cuda"),
+}
+"""Settings that take one of a few words."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,17 @@ class TrainingConfig:
     augment: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                expected = ", ".join(choices)
+                raise InputError(f"{name} is {getattr(self, name)!r}: expected one of {expected}")
+        positive = ("spacing", "generator_lr", "discriminator_lr", "clip", "half_width")
+        for name in (*positive, "quarter_width", "high_blocks", "slabs_per_volume"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}: expected a positive number")
+        for name in ("seed", "workers", "queue_length"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: expected 0 or more")
         for name in ("slab", "halo"):
             value = getattr(self, name)
             if value % 4 or value < 0 or (name == "slab" and value == 0):

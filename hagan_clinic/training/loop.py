@@ -95,6 +95,7 @@ def train(
         optimizer.step()
 
     def checkpoint(name: str, step: int) -> None:
+        _stop_if_diverged(module, step)
         state.update(step=step, seconds=seconds_before + time.monotonic() - began)
         if fabric.is_global_zero:
             save_checkpoint(folder / name, module, average, optimizers, state)
@@ -135,7 +136,6 @@ def train(
                 now = time.monotonic()
                 count = done - max(start, (done - 1) // LOG_EVERY * LOG_EVERY)
                 figures = {f"train/{name}": float(s) / count for name, s in sums.items()}
-                _stop_if_not_finite(figures, done)
                 figures["speed/steps_per_s"] = count / (now - last_log)
                 figures["speed/share_waiting_for_data"] = waited / (now - last_log)
                 figures["speed/peak_memory_gib"] = peak_memory_gib(fabric.device)
@@ -194,11 +194,16 @@ def _ema_with_warm_up(decay: float) -> Any:
 
 
 def _validate(validate: Validate, part: nn.Module, fabric: Fabric) -> Validation:
-    part.eval()
-    with torch.inference_mode(), fabric.autocast():
-        validation = validate(part)
-    part.train()
-    return validation
+    """The first process validates, in full precision as deployed, and tells the others."""
+    validation = None
+    if fabric.is_global_zero:
+        part.eval()
+        with torch.inference_mode():
+            validation = validate(part)
+        part.train()
+    told = fabric.broadcast(validation)
+    assert told is not None
+    return told
 
 
 def _save_montage(folder: Path, step: int, validation: Validation) -> None:
@@ -208,20 +213,21 @@ def _save_montage(folder: Path, step: int, validation: Validation) -> None:
         Image.fromarray(validation.montage).save(beside)
 
 
-def _stop_if_not_finite(figures: Mapping[str, float], step: int) -> None:
-    bad = [name for name, value in figures.items() if not math.isfinite(value)]
+def _stop_if_diverged(module: nn.Module, step: int) -> None:
+    """Weights are the same in every process, so all of them stop, and nothing is saved."""
+    bad = [name for name, p in module.named_parameters() if not torch.isfinite(p).all()]
     if bad:
         raise HaganClinicError(
-            f"training diverged at step {step} ({', '.join(bad)} is not finite): resume from the "
-            "last checkpoint with a lower --generator-lr"
+            f"training diverged by step {step} ({bad[0]} is not finite): train in a new folder "
+            "with a lower --generator-lr, from the last checkpoint with --init if it is good"
         )
 
 
 def _out_of_memory(config: TrainingConfig) -> str:
     return (
         f"out of memory with --batch-size {config.batch_size} --slab {config.slab} "
-        f"--halo {config.halo} --precision {config.precision}: lower --batch-size, then --slab, "
-        "or use --precision bf16-mixed"
+        f"--halo {config.halo} --precision {config.precision}: use --precision bf16-mixed, or in "
+        "a new folder a lower --batch-size, then --slab"
     )
 
 

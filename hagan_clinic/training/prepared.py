@@ -187,7 +187,7 @@ def _prepare_once(
         "files": [None if file is None else digest(file) for file in files],
         "sequences": _sequences(recipe),
         "spacing": recipe.spacing,
-        "window": (recipe.percentiles, recipe.radius_mm),
+        "window": (recipe.percentiles, recipe.radius_mm, recipe.head_mm),
         "crop": (recipe.multiple, recipe.margin_mm, shape),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

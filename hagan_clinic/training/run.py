@@ -122,7 +122,10 @@ def run_training(
     subjects = find_cohort(config.data, config.source, config.target, config.mask or None)
     for warning in check_cohort(subjects):
         say(f"warning: {warning}")
-    if config.split:
+    resuming = existing(folder / LAST).exists()
+    if resuming:
+        split = read_split(folder / SPLIT, subjects)
+    elif config.split:
         split = read_split(config.split, subjects)
     else:
         split = split_by_column(subjects) or split_by_patient(subjects, config.seed)
@@ -151,12 +154,11 @@ def run_training(
         except OSError as error:
             raise OutputError(f"cannot make {folder}: {error.strerror}") from error
         write_text(config.to_json(), folder / CONFIG)
-        write_split(split, folder / "split.csv")
+        write_split(split, folder / SPLIT)
         _write_facts(folder, sides, shape)
     fabric.barrier()
 
     model = run.model(config)
-    resuming = existing(folder / LAST).exists()
     if init is not None and not resuming:
         load_first_weights(model.generator, init)
         say(f"starting from the weights of {init}")
@@ -207,6 +209,11 @@ def read_config(run: Path) -> TrainingConfig:
         raise ModelError(f"{path} cannot be read: {error}") from error
 
 
+SPLIT = "split.csv"
+
+BEFORE_STEPS = frozenset([CONFIG, SPLIT, "cache", "facts.json", "metrics.csv", "tensorboard"])
+"""What a run leaves that ended before its first checkpoint: it may be started over."""
+
 FREE_ON_RESUME = frozenset(
     [
         *("steps", "device", "devices", "nodes", "workers", "precision"),
@@ -217,9 +224,9 @@ FREE_ON_RESUME = frozenset(
 
 
 def _check_resume(config: TrainingConfig, folder: Path) -> None:
-    if not (folder / CONFIG).exists():
+    if not existing(folder / LAST).exists():
         if folder.is_file() or (
-            folder.is_dir() and any(p.name != "cache" for p in folder.iterdir())
+            folder.is_dir() and any(p.name not in BEFORE_STEPS for p in folder.iterdir())
         ):
             raise OutputError(f"{folder} is not empty and holds no run: give a new folder")
         return

@@ -1,6 +1,7 @@
 """Augmented volumes by number: volume n of a run is a function of (seed, n) alone."""
 
 import random
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 import torchio as tio
 from numpy.typing import NDArray
 from torch.nn import functional
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.preparation import BACKGROUND
@@ -35,6 +36,9 @@ class VolumeStream(Dataset[tio.Subject]):
         self.seed = seed
 
     def __getitem__(self, number: int) -> tio.Subject:
+        if get_worker_info() is not None:
+            # A terminal's Ctrl-C reaches the workers too; the training saves and ends them.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         epoch, position = divmod(number, len(self.subjects))
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.subjects))
         prepared = self.subjects[int(order[position])]

@@ -18,7 +18,7 @@ from hagan_clinic.errors import (
     ModelError,
     OutputError,
 )
-from hagan_clinic.training import loop, run
+from hagan_clinic.training import run
 from hagan_clinic.training.checkpoint import read_state
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.loop import learning_rate
@@ -102,7 +102,7 @@ def test_a_crash_loses_at_most_the_steps_since_the_last_checkpoint(
 
 
 def test_fine_tuning_starts_from_the_averaged_weights(trained, tiny_settings, tmp_path):
-    settings = tiny_settings | {"generator_lr": 0.0, "ema": 0.0, "steps": 1}
+    settings = tiny_settings | {"generator_lr": 1e-9, "ema": 0.0, "steps": 1}
     run_training(
         TrainingConfig(**settings), tmp_path / "tuned", init=trained[0], say=lambda line: None
     )
@@ -190,17 +190,50 @@ def test_out_of_memory_says_what_to_turn(tiny_settings, tmp_path, monkeypatch, e
         raise error
 
     monkeypatch.setattr(run.ConditionalHAGAN, "training_step", exhausted)
-    with pytest.raises(DeviceError, match="lower --batch-size, then --slab"):
+    with pytest.raises(DeviceError, match="a lower --batch-size, then --slab"):
         run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
 
 
-def test_divergence_is_named(tiny_settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    monkeypatch.setattr(
-        run.ConditionalHAGAN, "training_step", lambda *a: {"high": torch.tensor(float("nan"))}
+def test_divergence_is_named_and_never_saved(tiny_settings, tmp_path, monkeypatch):
+    whole = run.ConditionalHAGAN.training_step
+
+    def diverging(self, batch, step, update):
+        if step == 3:
+            next(self.generator.parameters()).data.fill_(float("nan"))
+            return {"high": torch.tensor(0.0)}
+        return whole(self, batch, step, update)
+
+    monkeypatch.setattr(run.ConditionalHAGAN, "training_step", diverging)
+    config = TrainingConfig(**(tiny_settings | {"steps": 6, "validate_every": 6}))
+    with pytest.raises(HaganClinicError, match="diverged by step 4"):
+        run_training(config, tmp_path / "run", say=lambda line: None)
+    assert read_state(tmp_path / "run" / "last")["step"] == 2
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_takes_other_settings(
+    tiny_settings, tmp_path, monkeypatch
+):
+    def exhausted(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.ConditionalHAGAN, "training_step", exhausted)
+        with pytest.raises(DeviceError):
+            run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+    smaller = TrainingConfig(**(tiny_settings | {"slab": 12, "steps": 1}))
+    assert run_training(smaller, tmp_path / "run", say=lambda line: None)["step"] == 1
+
+
+def test_resuming_keeps_the_split_that_the_run_began_with(tiny_settings, tmp_path, small_cohort):
+    run_training(
+        TrainingConfig(**(tiny_settings | {"steps": 2})), tmp_path / "run", say=lambda line: None
     )
-    with pytest.raises(HaganClinicError, match="diverged at step 1"):
-        run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+    split = (tmp_path / "run" / "split.csv").read_text()
+    swapped = split.replace(",test", ",kept").replace(",train", ",test").replace(",kept", ",train")
+    (tmp_path / "run" / "split.csv").write_text(swapped)
+    run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+    kept = (tmp_path / "run" / "split.csv").read_text()
+    assert sorted(kept.split()) == sorted(swapped.split())
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
