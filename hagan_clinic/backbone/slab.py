@@ -47,8 +47,8 @@ class Slab:
     def window(self, depth: int, halo: int) -> "Slab":
         """The slab with ``halo`` real slices on each side, moved inwards at the true borders.
 
-        Every window of a volume has the same thickness, so a batch can be stacked, and the
-        network's zero padding falls on true borders only.
+        Every window of a volume has the same thickness, so a batch can be stacked. The network's
+        zero padding falls on true borders, or ``halo`` slices away from the slab.
         """
         thickness = min(self.thickness + 2 * halo, depth)
         start = min(max(self.start - halo, 0), depth - thickness)
