@@ -11,6 +11,7 @@ the space for an error that no translation comes near.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -191,7 +192,9 @@ def _prepare_once(
         "crop": (recipe.multiple, recipe.margin_mm, shape),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    file = folder / f"{subject.name}-{key}.npy"
+    # A CSV may name its subjects anything; a name must not lead out of the folder.
+    stem = re.sub(r"[^\w.-]", "_", subject.name)
+    file = folder / f"{stem}-{key}.npy"
     channels, has_target = len(recipe.sources), bool(recipe.target)
     stored = _open(file, shape)
     if stored is None:

@@ -57,6 +57,12 @@ def test_both_forms_share_the_box_and_the_target(subject, tmp_path):
     assert (source[~inside] > -1).any() and (target[~inside] > -1).any()
 
 
+def test_a_name_with_a_path_in_it_stays_in_the_cache(subject, tmp_path):
+    (prepared,) = prepare_cohort([replace(subject, name="../../p/x")], RECIPE, tmp_path / "cache")
+    assert prepared.file.parent == tmp_path / "cache" and prepared.file.is_file()
+    assert prepared.name == "../../p/x"
+
+
 def test_box_is_centred_on_the_brain(subject, tmp_path):
     (prepared,) = prepare_cohort([subject], RECIPE, tmp_path / "cache")
     for axis in range(3):
