@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from hagan_clinic.cli.failures import INTERRUPTED
+
 
 @click.command(short_help="Train a generator on a cohort.")
 @click.option("--mode", type=click.Choice(["conditional"]), help="What to train.")
@@ -66,10 +68,17 @@ def command(
         [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])],
         given,
     )
+    from hagan_clinic.training.checkpoint import LAST, existing
     from hagan_clinic.training.run import run_training
 
     folder = output or Path("runs") / settings.mode
-    run_training(settings, folder, init=init, cache=cache, say=click.echo)
+    try:
+        run_training(settings, folder, init=init, cache=cache, say=click.echo)
+    except KeyboardInterrupt:
+        saved = existing(folder / LAST).exists()
+        told = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
+        click.echo(f"interrupted; the same command {told} in {folder}", err=True)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _assignment(text: str) -> tuple[str, Any]:

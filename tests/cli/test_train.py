@@ -121,8 +121,9 @@ def test_ctrl_c_saves_and_the_same_command_resumes(cohort, tmp_path):
     while not (folder / "best").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
-    process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert b"interrupted; the same command resumes from its last checkpoint" in errors
     step = read_state(folder / "last")["step"]
     assert 4 <= step < 400
     result = CliRunner().invoke(main, [*command[3:], "--steps", str(step + 1)])
