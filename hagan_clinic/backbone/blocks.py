@@ -1,7 +1,8 @@
-"""Building blocks that act alike on a slab and on the whole volume.
+"""Building blocks.
 
-Everything here normalises per position (over channels), never over space, so a slab with
-enough halo and the whole volume give the same values (slab-exact inference).
+What acts on slabs normalises per position (over channels), never over space, so a slab with
+enough halo and the whole volume give the same values (slab-exact inference). What always sees
+the whole volume may normalise over a region of it.
 """
 
 import torch
@@ -24,24 +25,54 @@ class PositionNorm(nn.Module):
         return normal.movedim(-1, 1)
 
 
+class RegionNorm(nn.Module):
+    """Group normalisation (Wu & He 2018) whose mean and variance are those of a region.
+
+    Voxels outside it count for nothing, so padding a volume with air changes no value.
+    """
+
+    def __init__(self, channels: int, groups: int = 8) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor, region: Tensor) -> Tensor:
+        """(B, C, D, H, W) and weights (B, 1, D, H, W) of its voxels -> (B, C, D, H, W)."""
+        b, c = features.shape[:2]
+        values = features.reshape(b, self.groups, c // self.groups, -1)
+        weights = region.reshape(b, 1, 1, -1)
+        share = weights.mean((2, 3), keepdim=True).clamp_min(1e-6)
+        centred = values - (values * weights).mean((2, 3), keepdim=True) / share
+        variance = (centred * centred * weights).mean((2, 3), keepdim=True) / share
+        normal = (centred * torch.rsqrt(variance + 1e-4)).reshape(features.shape)
+        scale, shift = (p[:, None, None, None] for p in (self.weight, self.bias))
+        return normal * scale + shift
+
+
 class ResidualBlock(nn.Module):
-    """x + conv(LeakyReLU(conv(norm(x)))) with 3x3x3 convolutions; starts as the identity."""
+    """x + conv(LeakyReLU(conv(norm(x)))) with 3x3x3 convolutions; starts as the identity.
+
+    Args:
+        channels: of input and output.
+        regional: normalise over a region of the volume instead of per position.
+    """
 
     radius = 2
     """Receptive field on each side, in voxels of the block's own resolution."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, regional: bool = False) -> None:
         super().__init__()
-        self.norm = PositionNorm(channels)
+        self.norm = RegionNorm(channels) if regional else PositionNorm(channels)
         self.first = nn.Conv3d(channels, channels, 3, padding=1)
         self.second = nn.Conv3d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
         assert self.second.bias is not None
         nn.init.zeros_(self.second.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, D, H, W) -> the same shape."""
-        inner = functional.leaky_relu(self.first(self.norm(features)), 0.1)
+    def forward(self, features: Tensor, *region: Tensor) -> Tensor:
+        """(B, C, D, H, W), and the region (B, 1, D, H, W) if regional -> (B, C, D, H, W)."""
+        inner = functional.leaky_relu(self.first(self.norm(features, *region)), 0.1)
         outer: Tensor = self.second(inner)
         return features + outer
 

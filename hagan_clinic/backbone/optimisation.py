@@ -11,14 +11,15 @@ Update = Callable[[str, Tensor], None]
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters moved by one AdamW.
+    """Parameters moved by one optimiser.
 
     Attributes:
         parameters: what moves.
         lr: the highest learning rate.
         betas: Adam's.
-        weight_decay: AdamW's, decoupled.
+        weight_decay: decoupled.
         decays: whether the rate warms up and falls along a cosine, or stays.
+        muon: whether Muon moves the hidden convolutions; AdamW moves the rest, or all.
     """
 
     parameters: list[nn.Parameter]
@@ -26,3 +27,4 @@ class ParameterGroup:
     betas: tuple[float, float]
     weight_decay: float = 0.0
     decays: bool = False
+    muon: bool = False

@@ -20,6 +20,9 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 SIDE_MULTIPLE = 16
 """Sides of the input are multiples of this: G^A halves the low-resolution volume twice."""
 
+HEAD_FROM = 0.05
+"""Low-resolution voxels this far above the background are wholly head, of a range of 2."""
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -64,7 +67,8 @@ class GeneratorConfig:
 class ContextTrunk(nn.Module):
     """G^A: source X^L (B, C, D/4, H/4, W/4) -> features A (B, 64, D/4, H/4, W/4).
 
-    U-shaped, down to 1/16 of the full resolution, so that every feature has seen the head.
+    U-shaped, down to 1/16 of the full resolution, so that every feature has seen the head. It
+    always sees the whole volume, so it normalises over the head: all that is not background.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -72,24 +76,37 @@ class ContextTrunk(nn.Module):
         quarter, eighth, sixteenth = config.trunk_widths
         down4, down8, bottom, up8, up4 = config.trunk_blocks
         self.stem = nn.Conv3d(config.source_channels, quarter, 3, padding=1)
-        self.down4 = residual_blocks(quarter, down4)
+        self.down4 = _regional_blocks(quarter, down4)
         self.to8 = downsample(quarter, eighth)
-        self.down8 = residual_blocks(eighth, down8)
+        self.down8 = _regional_blocks(eighth, down8)
         self.to16 = downsample(eighth, sixteenth)
-        self.bottom = residual_blocks(sixteenth, bottom)
+        self.bottom = _regional_blocks(sixteenth, bottom)
         self.from16 = Upsample(sixteenth, eighth)
-        self.up8 = residual_blocks(eighth, up8)
+        self.up8 = _regional_blocks(eighth, up8)
         self.from8 = Upsample(eighth, quarter)
-        self.up4 = residual_blocks(quarter, up4)
+        self.up4 = _regional_blocks(quarter, up4)
 
     def forward(self, source_low: Tensor) -> Tensor:
         """The features A of the whole volume."""
-        at4 = self.down4(self.stem(source_low + 1))
-        at8 = self.down8(self.to8(at4))
-        at16 = self.bottom(self.to16(at8))
-        at8 = self.up8(at8 + self.from16(at16))
-        context: Tensor = self.up4(at4 + self.from8(at8))
-        return context
+        brightest = (source_low + 1).amax(dim=1, keepdim=True)
+        head4 = brightest.clamp(0, HEAD_FROM) / HEAD_FROM
+        head8 = functional.avg_pool3d(head4, 2)
+        head16 = functional.avg_pool3d(head8, 2)
+        at4 = _through(self.down4, self.stem(source_low + 1), head4)
+        at8 = _through(self.down8, self.to8(at4), head8)
+        at16 = _through(self.bottom, self.to16(at8), head16)
+        at8 = _through(self.up8, at8 + self.from16(at16), head8)
+        return _through(self.up4, at4 + self.from8(at8), head4)
+
+
+def _regional_blocks(channels: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(ResidualBlock(channels, regional=True) for _ in range(count))
+
+
+def _through(blocks: nn.ModuleList, features: Tensor, region: Tensor) -> Tensor:
+    for block in blocks:
+        features = block(features, region)
+    return features
 
 
 class SourceEncoder(nn.Module):

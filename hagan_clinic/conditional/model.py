@@ -49,6 +49,7 @@ class ConditionalHAGAN(nn.Module):
         adversarial_start: step from which the discriminators train and judge.
         generator_lr: highest rate of the generator, which decays.
         discriminator_lr: constant rate of the discriminators.
+        muon: Muon for the generator's hidden convolutions instead of AdamW.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class ConditionalHAGAN(nn.Module):
         adversarial_start: int = 0,
         generator_lr: float = 1e-3,
         discriminator_lr: float = 4e-4,
+        muon: bool = True,
     ) -> None:
         super().__init__()
         self.weights = weights or LossWeights()
         self.adversarial_start = adversarial_start
         self.generator_lr = generator_lr
         self.discriminator_lr = discriminator_lr
+        self.muon = muon
         self.generator = ConditionalGenerator(config)
         pair = config.source_channels + 1
         self.slab_judge = SlabDiscriminator(pair)
@@ -92,6 +95,7 @@ class ConditionalHAGAN(nn.Module):
                 betas=(0.9, 0.99),
                 weight_decay=1e-4,
                 decays=True,
+                muon=self.muon,
             ),
             "discriminator": ParameterGroup(judges, self.discriminator_lr, betas=(0.0, 0.999)),
         }

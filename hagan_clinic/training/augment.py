@@ -26,6 +26,8 @@ class AugmentConfig:
 
     Attributes:
         stripped: Probability of the skull-stripped form, where the subject has both.
+        erosion: Probability of a tighter brain mask for the skull-stripped form.
+        erosion_voxels: From one to so many layers of voxels are taken off it.
         flip: Probability of a left-right flip.
         affine: Probability of a rotation, scaling and translation together.
         scale: Scaling is drawn from 1 - scale to 1 + scale, for each axis.
@@ -42,6 +44,8 @@ class AugmentConfig:
     """
 
     stripped: float = 0.5
+    erosion: float = 0.5
+    erosion_voxels: int = 2
     flip: float = 0.5
     affine: float = 0.7
     scale: float = 0.08
@@ -59,7 +63,7 @@ class AugmentConfig:
     @classmethod
     def none(cls) -> "AugmentConfig":
         """No augmentation: every volume as prepared, with its skull."""
-        return cls(stripped=0, flip=0, affine=0, anisotropy=0, bias_field=0, gamma=0, noise=0)
+        return cls(stripped=0, erosion=0, flip=0, affine=0, anisotropy=0, bias_field=0, gamma=0, noise=0)
 
 
 class BiasField(RandomTransform, IntensityTransform):

@@ -21,6 +21,7 @@ CHOICES = {
     "mode": ("conditional",),
     "precision": ("32-true", "bf16-mixed"),
     "device": ("auto", "cpu", "cuda"),
+    "optimizer": ("muon", "adamw"),
 }
 """Settings that take one of a few words."""
 
@@ -42,7 +43,8 @@ class TrainingConfig:
         batch_size: slabs a step, on each device.
         slab: slices of a slab, a multiple of 4; the depth of the box trains on whole volumes.
         halo: real slices on each side of a slab, outside the loss, a multiple of 4.
-        generator_lr: Adam's rate at its highest; warms up, then falls along a cosine to 1/100.
+        optimizer: the generator's: ``muon`` for its hidden convolutions, or ``adamw`` for all.
+        generator_lr: its rate at its highest; warms up, then falls along a cosine to 1/100.
         discriminator_lr: Adam's constant rate of the discriminators.
         clip: highest gradient norm of a step.
         ema: decay of the averaged generator.
@@ -77,6 +79,7 @@ class TrainingConfig:
     batch_size: int = 2
     slab: int = 32
     halo: int = 8
+    optimizer: str = "muon"
     generator_lr: float = 1e-3
     discriminator_lr: float = 4e-4
     clip: float = 1.0

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.errors import DeviceError, HaganClinicError
 from hagan_clinic.imageio import atomic_path
 from hagan_clinic.training.checkpoint import (
@@ -31,6 +32,7 @@ from hagan_clinic.training.checkpoint import (
 )
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.log import RunLog, peak_memory_gib
+from hagan_clinic.training.muon import Muon
 from hagan_clinic.training.variant import Validate, Validation, Variant
 
 LOG_EVERY = 10
@@ -74,12 +76,7 @@ def train(
     module = variant.module.to(fabric.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's own stub lacks it
     average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
     groups = variant.groups()
-    optimizers: dict[str, Optimizer] = {
-        name: torch.optim.AdamW(
-            group.parameters, lr=group.lr, betas=group.betas, weight_decay=group.weight_decay
-        )
-        for name, group in groups.items()
-    }
+    optimizers = {name: _optimizer(group) for name, group in groups.items()}
     state: dict[str, Any] = {"step": 0, "best_score": -math.inf, "figures": {}, "seconds": 0.0}
     if existing(folder / LAST).exists():
         state = load_checkpoint(folder / LAST, module, average, optimizers)
@@ -160,6 +157,13 @@ def train(
                 if stop.asked_anywhere(fabric) and not finished:
                     raise KeyboardInterrupt
     return read_state(folder / LAST)
+
+
+def _optimizer(group: ParameterGroup) -> Optimizer:
+    kind = Muon if group.muon else torch.optim.AdamW
+    return kind(
+        group.parameters, lr=group.lr, betas=group.betas, weight_decay=group.weight_decay
+    )
 
 
 def _average_gradients(parameters: list[nn.Parameter], fabric: Fabric) -> None:

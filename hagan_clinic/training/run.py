@@ -76,6 +76,7 @@ class ConditionalRun:
             adversarial_start=round(config.adversarial_start * config.steps),
             generator_lr=config.generator_lr,
             discriminator_lr=config.discriminator_lr,
+            muon=config.optimizer == "muon",
         )
 
 

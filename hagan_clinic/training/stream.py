@@ -45,7 +45,10 @@ class VolumeStream(Dataset[tio.Subject]):
         with _seeded(self.seed, number):
             stripped = prepared.forms == 2 and random.random() < self.augment.stripped
             subject = self.transform(_subject(prepared, stripped))
+            tighter = stripped and random.random() < self.augment.erosion
+            voxels = random.randint(1, self.augment.erosion_voxels) if tighter else 0
         if stripped:
+            _erode(subject.brain, voxels)
             _strip(subject)  # again: interpolation has smeared the edge of the brain
         for name, image in subject.get_images_dict(intensity_only=False).items():
             subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
@@ -65,6 +68,14 @@ def _subject(prepared: PreparedSubject, stripped: bool) -> tio.Subject:
     if target is not None:
         images["target"] = image(tio.ScalarImage, target)
     return tio.Subject(images)
+
+
+def _erode(mask: tio.LabelMap, voxels: int) -> None:
+    """Take so many layers of voxels off a mask (1, D, H, W) of 0 and 1."""
+    outside = 1 - mask.data.float()
+    for _ in range(voxels):
+        outside = functional.max_pool3d(outside, 3, stride=1, padding=1)
+    mask.set_data((1 - outside).to(mask.data.dtype))
 
 
 def _strip(subject: tio.Subject) -> None:
