@@ -1,7 +1,10 @@
+import pytest
 import torch
+from torch.nn import functional
 
 from hagan_clinic.backbone.blocks import (
     PositionNorm,
+    RegionNorm,
     ResidualBlock,
     depth_to_space,
     space_to_depth,
@@ -40,3 +43,65 @@ def test_space_to_depth_keeps_each_cube_at_its_place():
     volume = torch.arange(4**3.0).reshape(1, 1, 4, 4, 4)
     corner = space_to_depth(volume)[0, :, 1, 0, 1]
     assert torch.equal(corner.reshape(2, 2, 2), volume[0, 0, 2:, :2, 2:])
+
+
+def headed():
+    """Features of two volumes, and their heads: off centre, with soft edges, unlike each other."""
+    torch.manual_seed(0)
+    features = 3 + 5 * torch.randn(2, 16, 6, 8, 10)
+    region = torch.zeros(2, 1, 6, 8, 10)
+    region[0, :, 1:4, 2:7, 1:8] = 1
+    region[1, :, 2:6, 1:5, 3:9] = 1
+    region[:, :, 2, 2:5, 3] = 0.5
+    return features, region
+
+
+def test_region_norm_ignores_what_is_outside_its_region():
+    features, region = headed()
+    norm = RegionNorm(16)
+    elsewhere = torch.where(region > 0, features, 100 * torch.randn_like(features))
+    inside = (region > 0).expand_as(features)
+    assert torch.allclose(norm(features, region)[inside], norm(elsewhere, region)[inside])
+
+
+def test_padding_with_air_changes_nothing_inside_for_region_norm():
+    features, region = headed()
+    norm = RegionNorm(16)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    padded, more = (functional.pad(x, (4, 0, 0, 12, 8, 8)) for x in (features, region))
+    inner = norm(padded, more)[:, :, 8:14, 0:8, 4:14]
+    assert torch.allclose(inner, norm(features, region), atol=1e-5)
+
+
+def test_region_norm_gives_each_group_mean_0_and_variance_1_over_the_region():
+    features, region = headed()
+    normal = RegionNorm(16, groups=4)(features, region)
+    for sample, weights in zip(normal, region, strict=True):
+        for group in sample.split(4):
+            weight = weights.expand_as(group)
+            mean = (group * weight).sum() / weight.sum()
+            variance = ((group - mean).square() * weight).sum() / weight.sum()
+            assert mean.abs() < 1e-5
+            assert (variance - 1).abs() < 1e-4
+
+
+def test_region_norm_over_everything_is_group_normalisation():
+    features, _ = headed()
+    norm = RegionNorm(16)
+    everywhere = torch.ones(2, 1, 6, 8, 10)
+    expected = functional.group_norm(features, 8, norm.weight, norm.bias, eps=1e-4)
+    assert torch.allclose(norm(features, everywhere), expected, atol=1e-5)
+
+
+def test_region_norm_of_an_empty_region_is_finite():
+    features, region = headed()
+    assert RegionNorm(16)(features, 0 * region).isfinite().all()
+
+
+def test_a_regional_block_starts_as_the_identity_and_needs_its_region():
+    features, region = headed()
+    block = ResidualBlock(16, regional=True)
+    assert torch.equal(block(features, region), features)
+    with pytest.raises(TypeError):
+        block(features)
