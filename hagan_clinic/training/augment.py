@@ -63,7 +63,9 @@ class AugmentConfig:
     @classmethod
     def none(cls) -> "AugmentConfig":
         """No augmentation: every volume as prepared, with its skull."""
-        return cls(stripped=0, erosion=0, flip=0, affine=0, anisotropy=0, bias_field=0, gamma=0, noise=0)
+        return cls(
+            stripped=0, erosion=0, flip=0, affine=0, anisotropy=0, bias_field=0, gamma=0, noise=0
+        )
 
 
 class BiasField(RandomTransform, IntensityTransform):
