@@ -1,10 +1,11 @@
 """Reading and writing volumes: NIfTI, FreeSurfer .mgz, NRRD and MetaImage."""
 
-from hagan_clinic.imageio.atomic import atomic_path, write_bytes, write_text
+from hagan_clinic.imageio.atomic import atomic_path, flush_folder, write_bytes, write_text
 from hagan_clinic.imageio.formats import (
     DESCRIPTION,
     SUFFIXES,
     read,
+    read_description,
     read_grid,
     suffix_of,
     write,
@@ -14,7 +15,9 @@ __all__ = [
     "DESCRIPTION",
     "SUFFIXES",
     "atomic_path",
+    "flush_folder",
     "read",
+    "read_description",
     "read_grid",
     "suffix_of",
     "write",

@@ -9,8 +9,8 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @contextmanager
-def open_data(path: Path, compressed: bool) -> Iterator[BinaryIO]:
+def open_data(path: Path, compressed: bool) -> Iterator[BufferedIOBase]:
     """Open a file, inflating it if `compressed`; what is wrong with it becomes an `InputError`."""
     with path.open("rb") as probe:
         is_gzip = probe.read(2) == _GZIP_MAGIC
@@ -38,14 +38,14 @@ def open_data(path: Path, compressed: bool) -> Iterator[BinaryIO]:
         found, named = ("gzip", "uncompressed") if is_gzip else ("uncompressed", "gzip")
         raise InputError(f"holds {found} data, expected {named} data by its suffix; rename it")
     try:
-        stream: BinaryIO = gzip.GzipFile(path) if compressed else path.open("rb")  # type: ignore[assignment]
+        stream: BufferedIOBase = gzip.GzipFile(path) if compressed else path.open("rb")
         with stream:
             yield stream
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"is truncated or damaged ({error}); copy it again") from error
 
 
-def read_exactly(stream: BinaryIO, size: int) -> NDArray[np.uint8]:
+def read_exactly(stream: BufferedIOBase, size: int) -> NDArray[np.uint8]:
     """Read `size` bytes.
 
     Raises:
@@ -54,7 +54,7 @@ def read_exactly(stream: BinaryIO, size: int) -> NDArray[np.uint8]:
     buffer = np.empty(size, dtype=np.uint8)
     filled = 0
     while filled < size:
-        count: int = stream.readinto(buffer[filled:])  # type: ignore[attr-defined]
+        count = stream.readinto(buffer[filled:].data)
         if not count:
             raise InputError(
                 f"is truncated: {filled} bytes where its header declares {size}; copy it again"
@@ -63,9 +63,9 @@ def read_exactly(stream: BinaryIO, size: int) -> NDArray[np.uint8]:
     return buffer
 
 
-def check_end(stream: BinaryIO) -> None:
-    """Read the little that may follow the voxels: gzip compares its checksum at the end."""
-    stream.read(_MAX_TRAILER)
+def read_end(stream: BufferedIOBase) -> bytes:
+    """The little that may follow the voxels; gzip compares its checksum at the end."""
+    return stream.read(_MAX_TRAILER)
 
 
 def check_shape(shape: Sequence[int]) -> Shape:

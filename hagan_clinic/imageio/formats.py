@@ -20,6 +20,7 @@ class _Format(Protocol):
 
     def read(self, path: Path) -> Volume: ...
     def read_grid(self, path: Path) -> Grid: ...
+    def read_description(self, path: Path) -> str: ...
     def write(self, volume: Volume, path: Path, like: Path | None, description: str) -> None: ...
 
 
@@ -79,6 +80,20 @@ def read_grid(path: str | Path) -> Grid:
     return grid
 
 
+def read_description(path: str | Path) -> str:
+    """The text that `write` put into a file as its description; empty if there is none.
+
+    NIfTI keeps it in ``descrip``, NRRD and MetaImage in a comment, FreeSurfer in a tag.
+
+    Raises:
+        InputError: As `read`, but for the voxel values.
+    """
+    path = Path(path)
+    with _naming(path):
+        _check_file(path)
+        return _FORMATS[suffix_of(path)].read_description(path)
+
+
 def write(
     volume: Volume,
     path: str | Path,
@@ -92,7 +107,7 @@ def write(
         path: A file with one of `SUFFIXES`.
         like: The file that the volume was made from. If both are NIfTI, both affines, their codes
             and the units are taken over bit for bit.
-        description: Text for the header (NIfTI ``descrip``, at most 79 characters).
+        description: Text for the header (of which NIfTI takes 79 characters).
 
     Raises:
         InputError: If `like` cannot be read.

@@ -2,8 +2,12 @@
 
 import errno
 import math
+import os
 import re
 import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +20,21 @@ from hagan_clinic.volume import Affine, Grid, Volume
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_MAX_HEADER = 2**16
+_MAX_HEADER = 2**20
+_PART = 2**16  # bytes inflated at a time, to 66 MB at most
+
+# A NRRD header ends with an empty line, a MetaImage's with the field that tells where the data are.
+# MetaImage takes "=" and ":" alike, with blanks around.
+_END = {
+    ".nrrd": re.compile(rb"\r?\n\r?\n"),
+    ".mha": re.compile(rb"^\s*ElementDataFile\s*[=:][^\n]*\n", re.MULTILINE),
+}
+_ELSEWHERE = {
+    ".nrrd": re.compile(rb"^data ?file:", re.MULTILINE | re.IGNORECASE),
+    ".mha": re.compile(rb"^\s*ElementDataFile\s*[=:]\s*(?!LOCAL\s)\S", re.MULTILINE),
+}
+_COMPRESSED = re.compile(rb"^\s*CompressedData\s*[=:]\s*[Tt1]", re.MULTILINE)
+_COMMENT = re.compile(rb"^\s*Comment\s*[:=]+\s*(.*)$", re.MULTILINE)
 
 # ITK's world is LPS, ours RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -32,9 +50,11 @@ def read(path: Path) -> Volume:
 
     reader = _reader(path)
     grid = _grid(reader, path)
+    _check_compressed(path)
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
-        array = sitk.GetArrayFromImage(reader.Execute())
+        with _unprinted():
+            array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise InputError(f"is truncated or damaged ({_reason(error)}); copy it again") from error
     return Volume(array.T.reshape(grid.shape, order="F"), grid.affine)
@@ -47,6 +67,17 @@ def read_grid(path: Path) -> Grid:
         InputError: As `read`.
     """
     return _grid(_reader(path), path)
+
+
+def read_description(path: Path) -> str:
+    """The comment in the header; empty if there is none.
+
+    Raises:
+        InputError: If the header cannot be read.
+    """
+    # Not by SimpleITK, which tells a MetaImage's comment to nobody.
+    comment = _COMMENT.search(_header(path))
+    return comment[1].decode("utf-8", "replace").strip() if comment else ""
 
 
 def write(volume: Volume, path: Path, like: Path | None, description: str) -> None:
@@ -64,37 +95,68 @@ def write(volume: Volume, path: Path, like: Path | None, description: str) -> No
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetMetaData("Comment", description)
     try:
-        sitk.WriteImage(image, path, useCompression=True)
-        # The NRRD writer does not notice when the disk takes no more than part of its last bytes.
-        sitk.ReadImage(path)
+        with _unprinted():
+            sitk.WriteImage(image, path, useCompression=True)
+            # The NRRD writer does not notice when the disk takes but a part of its last bytes.
+            sitk.ReadImage(path)
     except RuntimeError as error:
         full = shutil.disk_usage(path.parent).free < 4 * volume.array.size
         raise OSError(errno.ENOSPC if full else errno.EIO, _reason(error)) from error
 
 
-def _check_attached(path: Path) -> None:
-    """Refuse a header that points to another file, which could be any file of the machine."""
+def _header(path: Path) -> bytes:
+    """The lines before the voxels.
+
+    Raises:
+        InputError: If they do not end, or point to another file, which could be any of the machine.
+    """
+    suffix = path.suffix.lower()
     with path.open("rb") as file:
         head = file.read(_MAX_HEADER)
-    if path.suffix.lower() == ".nrrd":
-        fields = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
-        detached = re.search(rb"^data ?file:", fields, re.IGNORECASE | re.MULTILINE)
-    else:
-        detached = re.search(rb"^ElementDataFile\s*=\s*(?!LOCAL\s)\S", head, re.MULTILINE)
-    if detached:
+    end = _END[suffix].search(head)
+    header = head[: end.end()] if end else head
+    if _ELSEWHERE[suffix].search(header):
         raise InputError("keeps its voxels in another file, expected one file; convert it first")
+    if end is None:
+        raise InputError(
+            f"is not a readable {suffix} file (its header has no end in the first {len(head)} "
+            "bytes); check what it is, or convert the image again"
+        )
+    return header
+
+
+def _check_compressed(path: Path) -> None:
+    """Inflate a MetaImage: its reader takes damaged data for whole, and their rest for zeros.
+
+    Raises:
+        InputError: If the compressed data are damaged or cut off.
+    """
+    header = _header(path)
+    if path.suffix.lower() != ".mha" or not _COMPRESSED.search(header):
+        return
+    inflating = zlib.decompressobj(wbits=47)  # zlib's or gzip's format, as MetaImage takes both
+    with path.open("rb") as file:
+        file.seek(len(header))
+        try:
+            while not inflating.eof and (part := file.read(_PART)):
+                inflating.decompress(part)
+        except zlib.error as error:
+            raise InputError(f"is truncated or damaged ({error}); copy it again") from error
+    if not inflating.eof:
+        raise InputError("is truncated: its compressed data do not end; copy it again")
 
 
 def _reader(path: Path) -> "sitk.ImageFileReader":
     import SimpleITK as sitk
 
-    _check_attached(path)
+    _header(path)
     kind = "NrrdImageIO" if path.suffix.lower() == ".nrrd" else "MetaImageIO"
     reader = sitk.ImageFileReader()
     reader.SetImageIO(kind)
     reader.SetFileName(path)
     try:
-        reader.ReadImageInformation()
+        with _unprinted():
+            reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(
             f"is not a readable {path.suffix.lower()} file ({_reason(error)}); check what it is"
@@ -124,6 +186,26 @@ def _grid(reader: "sitk.ImageFileReader", path: Path) -> Grid:
     affine[:3, :3] = direction * np.array(reader.GetSpacing()[:3])
     affine[:3, 3] = reader.GetOrigin()[:3]
     return Grid(shape, _LPS_TO_RAS @ affine)
+
+
+@contextmanager
+def _unprinted() -> Iterator[None]:
+    """Keep off the terminal what MetaImage's reader prints there besides raising an error.
+
+    It prints past Python, to the process's standard error.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # a process without one
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _reason(error: RuntimeError) -> str:

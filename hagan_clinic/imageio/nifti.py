@@ -4,17 +4,18 @@ Only nibabel's headers are used to read: the voxels are read here, so that what 
 is checked before memory is taken for it.
 """
 
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.bounded import (
-    check_end,
     check_length,
     check_shape,
     open_data,
+    read_end,
     read_exactly,
 )
 from hagan_clinic.volume import Grid, Shape, Volume
@@ -48,7 +49,7 @@ def read(path: Path) -> Volume:
         check_length(path, offset + size, compressed)
         read_exactly(stream, offset - header.structarr.itemsize)
         raw = read_exactly(stream, size).view(dtype)
-        check_end(stream)
+        read_end(stream)
     # What overflows becomes infinite, and the reader's caller refuses that.
     with np.errstate(over="ignore", invalid="ignore"):
         array = raw.reshape(grid.shape, order="F").astype(np.float32)
@@ -65,6 +66,16 @@ def read_grid(path: Path) -> Grid:
         InputError: As `read`.
     """
     return _grid(_header_of(path))
+
+
+def read_description(path: Path) -> str:
+    """The field `descrip`.
+
+    Raises:
+        InputError: If the header cannot be read.
+    """
+    field = bytes(_header_of(path)["descrip"])
+    return field.partition(b"\0")[0].decode("utf-8", "replace").strip()
 
 
 def write(volume: Volume, path: Path, like: Path | None, description: str) -> None:
@@ -105,7 +116,7 @@ def _header_of(path: Path) -> Any:
         return _read_header(stream)
 
 
-def _read_header(stream: BinaryIO) -> Any:
+def _read_header(stream: BufferedIOBase) -> Any:
     """A nibabel header of either version and byte order, structurally sound."""
     from nibabel import Nifti1Header, Nifti2Header
 

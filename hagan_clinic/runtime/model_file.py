@@ -161,6 +161,8 @@ def _read(path: Path) -> bytes:
 
 def _parse(path: Path, content: bytes) -> ModelProto:
     import onnx
+
+    # protobuf, which onnx brings along, has no types of its own.
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class Outputs:
                 raise OutputError(
                     f"{path}: the folder {path.parent} does not exist; create it first"
                 )
+            if not os.access(path.parent, os.W_OK | os.X_OK):
+                raise OutputError(
+                    f"{path}: the folder {path.parent} cannot be written; choose another or "
+                    "change its permissions"
+                )
             for read in inputs:
                 if _is_same_file(path, read):
                     raise OutputError(
@@ -99,7 +105,8 @@ def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
             yield temporaries
     except BaseException as error:
         for path in new:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # which would hide what happened
+                path.unlink(missing_ok=True)
         if isinstance(error, OutputError):
             told = str(error)
             for temporary, path in zip(temporaries, paths, strict=False):

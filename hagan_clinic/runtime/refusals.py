@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio import suffix_of
+from hagan_clinic.imageio import read_description, suffix_of
 
 _SYNTHETIC = "SYNTHETIC"  # a word in a header's description; in lower case a key of a sidecar
 
@@ -38,7 +38,7 @@ def refuse_unsuitable(path: Path, name: str, *, allow_contrast: bool = False) ->
         InputError: The image is synthetic, or contrast-enhanced by its name or sidecar.
     """
     sidecar = read_sidecar(path)
-    if sidecar.get(_SYNTHETIC.lower()) is True or _SYNTHETIC in _description(path).upper():
+    if sidecar.get(_SYNTHETIC.lower()) is True or _SYNTHETIC in read_description(path).upper():
         raise InputError(
             f"{path}: this image is synthetic, expected a scan: translating it again would invent "
             "on top of invention; give the original"
@@ -93,12 +93,3 @@ def _sidecar_contrast(sidecar: Mapping[str, Any]) -> str | None:
         if sign := contrast_sign(str(sidecar.get(field) or "")):
             return f"{sign!r} in {field} of its sidecar"
     return None
-
-
-def _description(path: Path) -> str:
-    if suffix_of(path) not in (".nii", ".nii.gz"):
-        return ""
-    import nibabel as nib
-
-    header: Any = nib.load(path).header
-    return bytes(header["descrip"]).decode("latin-1")

@@ -1,6 +1,7 @@
 """Run folders: tensors as safetensors, everything else as JSON; nothing pickled.
 
-A checkpoint is a folder, written beside and renamed, so that it is whole or absent:
+A checkpoint is a folder, written beside, flushed to the disk and renamed, so that it is whole or
+absent, after a power cut too:
 ``weights.safetensors`` (the model), ``average.safetensors`` (the averaged generator),
 ``optimizer.<group>.safetensors`` and ``state.json``.
 """
@@ -12,20 +13,29 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hagan_clinic.errors import ModelError, OutputError
+from hagan_clinic.imageio import flush_folder, write_bytes, write_text
 
 CONFIG = "config.json"
 LAST = "last"
 BEST = "best"
+AVERAGE = "average.safetensors"
+PART = ".part"
+OLD = ".old"
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write tensors, contiguous and on the CPU, as safetensors."""
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
+    """Write tensors, contiguous and on the CPU, as safetensors.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+    write_bytes(content, path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -88,26 +98,30 @@ def save_checkpoint(
     Raises:
         OutputError: the folder cannot be written.
     """
-    beside = folder.with_name(folder.name + ".part")
+    beside = folder.with_name(folder.name + PART)
+    previous = folder.with_name(folder.name + OLD)
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         save_tensors(model.state_dict(), beside / "weights.safetensors")
-        save_tensors(average.state_dict(), beside / "average.safetensors")
+        save_tensors(average.state_dict(), beside / AVERAGE)
         for name, optimizer in optimizers.items():
             save_tensors(optimizer_tensors(optimizer), beside / f"optimizer.{name}.safetensors")
-        (beside / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
-        previous = folder.with_name(folder.name + ".old")
-        shutil.rmtree(previous, ignore_errors=True)
+        write_text(json.dumps(state, indent=2), beside / "state.json")
+        # At every moment one of the two, the old or the new one, stands whole.
         if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
             folder.rename(previous)
         beside.rename(folder)
+        flush_folder(folder.parent)
         shutil.rmtree(previous, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
         raise OutputError(
-            f"cannot write the checkpoint {folder}: {error}; free some space"
+            f"cannot write the checkpoint {folder}: {error.strerror}; mend the folder or give "
+            "another"
         ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def load_checkpoint(
@@ -120,7 +134,7 @@ def load_checkpoint(
     """
     folder = existing(folder)
     load_into(model, folder / "weights.safetensors")
-    load_into(average, folder / "average.safetensors")
+    load_into(average, folder / AVERAGE)
     for name, optimizer in optimizers.items():
         restore_optimizer(optimizer, load_tensors(folder / f"optimizer.{name}.safetensors"))
     return read_state(folder)
@@ -128,7 +142,7 @@ def load_checkpoint(
 
 def existing(folder: Path) -> Path:
     """The checkpoint, or the one before it if a crash fell between two renames."""
-    previous = folder.with_name(folder.name + ".old")
+    previous = folder.with_name(folder.name + OLD)
     return previous if not folder.exists() and previous.exists() else folder
 
 

@@ -63,7 +63,7 @@ class TrainingConfig:
         devices: processes (CPU) or GPUs to train on, on each machine.
         nodes: machines; start the same command on each with ``torchrun``.
         validate_every: steps between validations on the calibration patients.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints; each validation makes one too.
     """
 
     mode: str = "conditional"

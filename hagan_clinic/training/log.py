@@ -1,8 +1,11 @@
-"""Where a run's figures go: TensorBoard, ``metrics.csv`` and a rich progress line."""
+"""Where a run's figures go: TensorBoard, ``metrics.csv``, ``montages/`` and a progress line."""
 
 import csv
-import resource
+import io
+import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,35 +13,55 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
+
+from hagan_clinic.errors import OutputError
+from hagan_clinic.imageio import atomic_path, write_text
+
+if sys.platform != "win32":
+    import resource
 
 COLUMNS = ("step", "name", "value")
 
 
 def peak_memory_gib(device: torch.device) -> float:
-    """Peak memory so far: allocated on the GPU, or resident of this process on the CPU."""
+    """Peak memory so far: allocated on the GPU, or resident of this process on the CPU.
+
+    Windows does not tell the latter: NaN.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
+    if sys.platform == "win32":
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 class RunLog:
-    """Writes figures of one run; a silent one (``active=False``) serves the other ranks."""
+    """Writes figures of one run; a silent one (``active=False``) serves the other ranks.
+
+    What an earlier part of the run logged after step ``start``, from which it goes on, is dropped.
+
+    Raises:
+        OutputError: from any method, when the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, steps: int, start: int, *, active: bool = True) -> None:
         self.active = active
+        self.folder = folder
         if not active:
             return
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
         path = folder / "metrics.csv"
-        kept = self._rows_before(path, start) if start else []
-        self.file = path.open("w", newline="", encoding="utf-8")
+        kept = io.StringIO()
+        csv.writer(kept).writerows([COLUMNS, *(self._rows_until(path, start) if start else [])])
+        write_text(kept.getvalue(), path)
+        with self._told():
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+            self.file = path.open("a", newline="", encoding="utf-8")
         self.rows = csv.writer(self.file)
-        self.rows.writerow(COLUMNS)
-        self.rows.writerows(kept)
         self.console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("step"),
@@ -52,13 +75,23 @@ class RunLog:
         self.task = self.progress.add_task("train", total=steps, completed=start, figures="")
 
     @staticmethod
-    def _rows_before(path: Path, step: int) -> list[list[str]]:
-        """Rows of an earlier part of the run; later ones will be written again."""
+    def _rows_until(path: Path, step: int) -> list[list[str]]:
+        """Whole rows up to a step; a crash may have torn the last one."""
         if not path.exists():
             return []
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row and row[0].isdigit()]
-        return [row for row in rows if int(row[0]) <= step]
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+        return [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the log in {self.folder}: {error.strerror or error}; free some "
+                "space, and the same command goes on"
+            ) from error
 
     def __enter__(self) -> Self:
         if self.active:
@@ -71,10 +104,17 @@ class RunLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.active:
-            self.progress.stop()
-            self.writer.close()
-            self.file.close()
+        if not self.active:
+            return
+        self.progress.stop()
+        try:
+            with self._told():
+                self.file.close()
+                self.writer.close()
+        except OutputError:
+            # What ended the training says more.
+            if error is None:
+                raise
 
     def step(self, step: int) -> None:
         """Advance the bar."""
@@ -85,16 +125,23 @@ class RunLog:
         """Log named figures at a step, and show them."""
         if not self.active:
             return
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, step)
-            self.rows.writerow((step, name, f"{value:.6g}"))
-        self.file.flush()
+        with self._told():
+            for name, value in figures.items():
+                self.writer.add_scalar(name, value, step)
+                self.rows.writerow((step, name, f"{value:.6g}"))
+            self.file.flush()
         shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in figures.items())
         self.progress.update(self.task, figures=shown)
         if not self.console.is_terminal:
             self.console.print(f"step {step}  {shown}", soft_wrap=True)
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Log a grey picture (rows, columns)."""
-        if self.active:
+        """Log a grey picture (rows, columns), and save it as a PNG file."""
+        if not self.active:
+            return
+        path = self.folder / "montages" / f"step_{step:07d}.png"
+        with self._told():
             self.writer.add_image(name, image, step, dataformats="HW")
+            path.parent.mkdir(exist_ok=True)
+        with atomic_path(path) as beside:
+            Image.fromarray(image).save(beside)

@@ -14,14 +14,12 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.errors import DeviceError, HaganClinicError
-from hagan_clinic.imageio import atomic_path
 from hagan_clinic.training.checkpoint import (
     BEST,
     LAST,
@@ -139,31 +137,29 @@ def train(
                 log.figures(done, figures)
                 last_log, waited = now, 0.0
                 sums.clear()
-            if done % config.validate_every == 0 or done == config.steps:
+            validated = done % config.validate_every == 0 or done == config.steps
+            if validated:
                 validation = _validate(validate, average.module, fabric)
                 state["figures"] = validation.figures
                 log.figures(done, {f"calibration/{k}": v for k, v in validation.figures.items()})
                 log.picture(done, "calibration", validation.montage)
-                if fabric.is_global_zero:
-                    _save_montage(folder, done, validation)
                 if validation.score > state["best_score"]:
                     state["best_score"] = validation.score
                     state["best_step"] = done
                     checkpoint(BEST, done)
                 last_log = time.monotonic()
-            finished = done == config.steps
-            if done % config.checkpoint_every == 0 or finished or stop.asked_anywhere(fabric):
+            # A best checkpoint without a last one beside it could not be gone on from.
+            due = validated or done % config.checkpoint_every == 0
+            if due or stop.asked_anywhere(fabric):
                 checkpoint(LAST, done)
-                if stop.asked_anywhere(fabric) and not finished:
+                if stop.asked_anywhere(fabric) and done < config.steps:
                     raise KeyboardInterrupt
     return read_state(folder / LAST)
 
 
 def _optimizer(group: ParameterGroup) -> Optimizer:
     kind = Muon if group.muon else torch.optim.AdamW
-    return kind(
-        group.parameters, lr=group.lr, betas=group.betas, weight_decay=group.weight_decay
-    )
+    return kind(group.parameters, lr=group.lr, betas=group.betas, weight_decay=group.weight_decay)
 
 
 def _average_gradients(parameters: list[nn.Parameter], fabric: Fabric) -> None:
@@ -208,13 +204,6 @@ def _validate(validate: Validate, part: nn.Module, fabric: Fabric) -> Validation
     told = fabric.broadcast(validation)
     assert told is not None
     return told
-
-
-def _save_montage(folder: Path, step: int, validation: Validation) -> None:
-    path = folder / "montages" / f"step_{step:07d}.png"
-    path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as beside:
-        Image.fromarray(validation.montage).save(beside)
 
 
 def _stop_if_diverged(module: nn.Module, step: int) -> None:

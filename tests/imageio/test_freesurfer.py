@@ -1,11 +1,13 @@
 """FreeSurfer volumes agree with nibabel; hostile ones are refused."""
 
+import struct
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio import read, write
+from hagan_clinic.imageio import DESCRIPTION, read, read_description, write
 from hagan_clinic.volume import Volume
 
 # Offsets of fields in the big-endian header.
@@ -44,6 +46,35 @@ def test_what_is_written_is_read_by_nibabel(tmp_path):
     image = nib.load(tmp_path / "a.mgz")
     assert (image.get_fdata(dtype=np.float32) == array).all()
     np.testing.assert_allclose(image.affine, AFFINE, atol=1e-4)
+
+
+def tag(number, content):
+    return struct.pack(">iq", number, len(content)) + content
+
+
+def test_the_description_is_a_command_line_tag_which_freesurfer_prints(tmp_path):
+    write(Volume(np.zeros((3, 4, 5), np.float32), AFFINE), tmp_path / "a.mgh")
+    footer = (tmp_path / "a.mgh").read_bytes()[284 + 4 * 60 + 20 :]
+    assert footer == tag(3, f"description: {DESCRIPTION}\0".encode())
+
+
+@pytest.mark.parametrize(
+    ("footer", "description"),
+    [
+        (tag(31, b"auto.xfm\0") + tag(3, b"mri_convert a b\0") + tag(3, b"description: x\0"), "x"),
+        (tag(3, b"mri_convert synthetic/a.mgz b.mgz\0"), ""),
+        (tag(3, b"description: x\0")[:-1], ""),
+        (struct.pack(">iq", 3, -1), ""),
+        (struct.pack(">i", 2) + tag(3, b"description: x\0"), ""),
+        (b"\0" * 40, ""),
+    ],
+)
+def test_the_description_is_found_among_the_tags_of_others(tmp_path, footer, description):
+    nib.save(nib.MGHImage(np.zeros((3, 4, 5), np.float32), AFFINE), tmp_path / "a.mgh")
+    with (tmp_path / "a.mgh").open("ab") as file:
+        file.write(footer)
+    assert read_description(tmp_path / "a.mgh") == description
+    assert read(tmp_path / "a.mgh").shape == (3, 4, 5)
 
 
 def test_the_footer_of_scan_parameters_may_be_missing(path):

@@ -108,6 +108,11 @@ def test_a_plain_nrrd_is_read(tmp_path):
         (["sizes: 3 4 6", SPACE, DIRECTIONS], "is truncated or damaged"),
         (["sizes: 3 4 0", SPACE, DIRECTIONS], "is not a readable .nrrd file|is empty"),
         (["sizes: 3 4 5", SPACE, DIRECTIONS, "data file: b.raw"], "voxels in another file"),
+        (["sizes: 3 4 5", "#" * 70000, SPACE, "DataFile: b.raw"], "voxels in another file"),
+        (
+            ["sizes: 3 4 5", "#" * 2**20, SPACE, DIRECTIONS],
+            "header has no end in the first 1048576",
+        ),
         (["sizes: 3 4 5", SPACE, "space directions: (1,0,0) (1,0,0) (0,0,1)"], "singular|readable"),
     ],
 )
@@ -116,6 +121,12 @@ def test_a_hostile_nrrd_is_refused(lines, message, tmp_path):
     with pytest.raises(InputError, match=rf"a\.nrrd: .*({message})") as caught:
         read(nrrd(tmp_path / "a.nrrd", *lines))
     assert "\n" not in str(caught.value)
+
+
+def test_a_header_longer_than_most_is_read(tmp_path):
+    path = nrrd(tmp_path / "a.nrrd", "sizes: 3 4 5", *["# a line" * 8] * 2000, SPACE, DIRECTIONS)
+    assert path.stat().st_size > 2**16
+    assert read(path).shape == (3, 4, 5)
 
 
 def metaimage(path, size="3 4 5", file="LOCAL", matrix="1 0 0 0 1 0 0 0 1", kind="MET_SHORT"):
@@ -152,3 +163,26 @@ def test_a_hostile_metaimage_is_refused(change, message, tmp_path):
     with pytest.raises(InputError, match=rf"a\.mha: .*({message})") as caught:
         read(metaimage(tmp_path / "a.mha", **change))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["ElementDataFile : b.raw", " ElementDataFile = b.raw"])
+def test_a_metaimage_cannot_hide_that_it_points_to_another_file(field, tmp_path):
+    (tmp_path / "b.raw").write_bytes(bytes(120))
+    path = metaimage(tmp_path / "a.mha")
+    path.write_bytes(path.read_bytes().replace(b"ElementDataFile = LOCAL", field.encode()))
+    assert sitk.ReadImage(path).GetSize() == (3, 4, 5)  # as ITK would read it
+    with pytest.raises(InputError, match="keeps its voxels in another file"):
+        read(path)
+
+
+@pytest.mark.parametrize("changed", [30, 3000, -6])
+def test_a_metaimage_with_damaged_data_is_refused(changed, tmp_path):
+    path = tmp_path / "a.mha"
+    noise = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
+    write(Volume(noise, OBLIQUE), path)
+    content = bytearray(path.read_bytes())
+    place = changed if changed < 0 else content.index(b"LOCAL\n") + changed
+    content[place : place + 4] = b"\x55" * 4
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is truncated"):
+        read(path)

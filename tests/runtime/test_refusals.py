@@ -1,11 +1,13 @@
 import json
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import DESCRIPTION, SUFFIXES
+from hagan_clinic.imageio import write as write_volume
 from hagan_clinic.runtime.refusals import contrast_sign, refuse_unsuitable, sidecar_path
+from hagan_clinic.volume import Volume
 
 
 @pytest.fixture
@@ -13,10 +15,8 @@ def scan(tmp_path):
     """Write a scan with a name, a description in its header and a sidecar."""
 
     def write(name="t1.nii.gz", description="", sidecar=None):
-        image = nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
-        image.header["descrip"] = description.encode()
-        if name.endswith((".nii", ".nii.gz")):
-            nib.save(image, tmp_path / name)
+        array = np.zeros((4, 4, 4), np.float32)
+        write_volume(Volume(array, np.eye(4)), tmp_path / name, description=description)
         if sidecar is not None:
             sidecar_path(tmp_path / name).write_text(json.dumps(sidecar))
         return tmp_path / name
@@ -95,14 +95,15 @@ def test_model_of_contrast_enhanced_scans_takes_them(scan):
     refuse_unsuitable(scan("t1c.nii.gz"), "t1c")
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("allow_contrast", [False, True])
-def test_synthetic_scan_is_refused_always(scan, allow_contrast):
-    marked = scan(description="SYNTHETIC NOT FOR DIAGNOSIS hagan-clinic")
+def test_synthetic_scan_is_refused_always_and_without_its_sidecar(scan, suffix, allow_contrast):
+    marked = scan(f"t1{suffix}", description=DESCRIPTION)
     with pytest.raises(InputError, match="this image is synthetic, expected a scan"):
         refuse_unsuitable(marked, "t1", allow_contrast=allow_contrast)
 
 
-def test_synthetic_scan_is_known_by_its_sidecar_where_the_format_has_no_description(scan, tmp_path):
+def test_synthetic_scan_is_known_by_its_sidecar_alone(tmp_path):
     path = tmp_path / "flair.mha"
     sidecar_path(path).write_text(json.dumps({"synthetic": True}))
     with pytest.raises(InputError, match="this image is synthetic"):

@@ -1,0 +1,85 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from hagan_clinic.errors import OutputError
+from hagan_clinic.training.log import RunLog, peak_memory_gib
+
+
+def logged(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [(int(row["step"]), float(row["value"])) for row in csv.DictReader(file)]
+
+
+def in_tensorboard(folder):
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return [(event.step, event.value) for event in events.Scalars("train/high")]
+
+
+def write(folder, start, steps, value):
+    with RunLog(folder, 10, start) as log:
+        for step in steps:
+            log.figures(step, {"train/high": value})
+
+
+def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
+    write(tmp_path, 0, range(1, 6), 1.0)
+    write(tmp_path, 3, range(4, 8), 2.0)
+    expected = [(step, 1.0 if step <= 3 else 2.0) for step in range(1, 8)]
+    assert logged(tmp_path) == expected
+    assert in_tensorboard(tmp_path) == expected
+
+
+def test_a_run_that_starts_over_drops_everything(tmp_path):
+    write(tmp_path, 0, range(1, 6), 1.0)
+    write(tmp_path, 0, range(1, 3), 2.0)
+    assert logged(tmp_path) == in_tensorboard(tmp_path) == [(1, 2.0), (2, 2.0)]
+
+
+def test_a_line_that_a_crash_has_torn_is_dropped(tmp_path):
+    write(tmp_path, 0, range(1, 4), 1.0)
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(path.read_bytes() + b"4,train/high,1\r\n3,train/lo\xff")
+    write(tmp_path, 3, [4], 2.0)
+    assert logged(tmp_path) == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
+
+
+def test_a_picture_is_a_file_too(tmp_path):
+    picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    with RunLog(tmp_path, 10, 0) as log:
+        log.picture(7, "calibration", picture)
+    with Image.open(tmp_path / "montages" / "step_0000007.png") as saved:
+        assert np.array_equal(np.asarray(saved), picture)
+
+
+def test_a_silent_log_writes_nothing(tmp_path):
+    with RunLog(tmp_path, 10, 0, active=False) as log:
+        log.step(1)
+        log.figures(1, {"train/high": 1.0})
+        log.picture(1, "calibration", np.zeros((2, 2), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_is_named(small_disk):
+    def fill_and_log():
+        with RunLog(small_disk, 10, 0) as log:
+            log.figures(1, {"train/high": 1.0})
+            with (
+                pytest.raises(OSError, match="No space"),
+                (small_disk / "other").open("wb") as file,
+            ):
+                file.write(bytes(1 << 20))
+            for step in range(2, 4000):
+                log.figures(step, {"train/high": 1.0})
+
+    with pytest.raises(OutputError, match=r"cannot write the log in .*: No space left on device"):
+        fill_and_log()
+
+
+def test_peak_memory_is_that_of_a_python_process():
+    assert 0.05 < peak_memory_gib(torch.device("cpu")) < 100
