@@ -6,6 +6,7 @@ between the intensity transforms work on [0, 1], where it is 0. Geometry moves a
 intensity changes the source alone: the target is what the network has to say, so it stays.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,12 @@ from torch.nn import functional
 from torchio.transforms.augmentation import RandomTransform
 from torchio.transforms.intensity_transform import IntensityTransform
 
+from hagan_clinic.errors import InputError
+
+PROBABILITIES = (
+    "stripped", "erosion", "flip", "affine", "anisotropy", "bias_field", "gamma", "noise",
+)  # fmt: skip
+STRENGTHS = ("scale", "degrees", "shift_mm", "bias_strength", "log_gamma", "noise_std")
 SOURCE = ["source"]
 BIAS_FIELD_ORDER = 3
 BIAS_FIELD_STEP = 8
@@ -23,6 +30,9 @@ BIAS_FIELD_STEP = 8
 @dataclass(frozen=True)
 class AugmentConfig:
     """Probabilities and strengths; a probability of 0 switches a transform off.
+
+    Raises:
+        InputError: a probability outside 0 to 1, a negative strength, or a range upside down.
 
     Attributes:
         stripped: Probability of the skull-stripped form, where the subject has both.
@@ -59,6 +69,27 @@ class AugmentConfig:
     log_gamma: float = 0.2
     noise: float = 0.2
     noise_std: float = 0.03
+
+    def __post_init__(self) -> None:
+        for name in PROBABILITIES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(
+                    f"augment: {name} is {getattr(self, name)}: expected a probability, 0 to 1"
+                )
+        for name in STRENGTHS:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"augment: {name} is {getattr(self, name)}: expected 0 or more")
+        if not self.scale < 1:
+            raise InputError(f"augment: scale is {self.scale}: expected less than 1")
+        if self.erosion_voxels < 1:
+            raise InputError(
+                f"augment: erosion_voxels is {self.erosion_voxels}: expected at least 1"
+            )
+        if not 1 <= self.thickness[0] <= self.thickness[1] < math.inf:
+            raise InputError(
+                f"augment: thickness is {self.thickness}: expected two multiples of the spacing, "
+                "each at least 1, the smaller first"
+            )
 
     @classmethod
     def none(cls) -> "AugmentConfig":

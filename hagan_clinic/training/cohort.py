@@ -50,16 +50,16 @@ def find_cohort(
     path = Path(path)
     wanted = (*sources, target) if target is not None else tuple(sources)
     if not wanted or len(set(wanted)) < len(wanted):
-        raise InputError(f"The sequences are {list(wanted)}; expected at least one, all different.")
+        raise InputError(f"the sequences are {list(wanted)}; expected at least one, all different")
     if path.is_dir():
         subjects = from_folder(path, wanted)
     elif path.is_file() and path.suffix.lower() == ".csv":
         subjects = from_csv(path, wanted)
     else:
-        raise InputError(f"{path} is neither a folder nor a .csv file; give one of these as data.")
+        raise InputError(f"{path} is neither a folder nor a .csv file; give one of these as data")
     if mask is not None:
         if not Path(mask).is_file():
-            raise InputError(f"The brain mask {mask} does not exist.")
+            raise InputError(f"the brain mask {mask} does not exist")
         subjects = [replace(subject, mask=Path(mask)) for subject in subjects]
     return sorted(subjects, key=lambda subject: subject.name)
 
@@ -92,7 +92,7 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
             if not found.same_as(expected):
                 raise InputError(
                     f"{subject.name}: {role} is on another grid than {first}: "
-                    f"{_difference(found, expected)}. Register and resample them to one grid."
+                    f"{_difference(found, expected)}; register and resample them to one grid"
                 )
         for file in subject.images.values():
             owners[file.resolve()].append(subject.name)

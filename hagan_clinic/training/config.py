@@ -141,14 +141,23 @@ class TrainingConfig:
         Raises:
             InputError: unknown name, or a value of another type.
         """
-        hints = typing.get_type_hints(cls)
-        checked: dict[str, Any] = {}
-        for name, value in values.items():
-            if name not in hints:
-                known = ", ".join(sorted(hints))
-                raise InputError(f"{where}: unknown setting {name!r}; known are {known}")
-            checked[name] = _checked(value, hints[name], f"{where}: {name}")
-        return cls(**checked)
+        return cls(**typed(cls, values, where))
+
+
+def typed(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Values for the fields of a dataclass, checked by name and type; ``where`` is for errors.
+
+    Raises:
+        InputError: unknown name, or a value of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            known = ", ".join(sorted(hints))
+            raise InputError(f"{where}: unknown setting {name!r}; known are {known}")
+        checked[name] = _checked(value, hints[name], f"{where}: {name}")
+    return checked
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
@@ -162,12 +171,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple:
         items = [value] if isinstance(value, str | int) else value
         arguments = typing.get_args(hint)
-        kind = arguments[0]
         fixed = Ellipsis not in arguments
-        ok = isinstance(items, list | tuple) and all(isinstance(item, kind) for item in items)
-        if not ok or (fixed and len(items) != len(arguments)):
+        if not isinstance(items, list | tuple) or (fixed and len(items) != len(arguments)):
             raise InputError(f"{where} is {value!r}: expected {_words(hint)}")
-        return tuple(items)
+        return tuple(_checked(item, arguments[0], where) for item in items)
     if origin is dict:
         if not isinstance(value, dict):
             raise InputError(f"{where} is {value!r}: expected a table")
@@ -214,12 +221,10 @@ def gather_settings(
     if preset is not None and preset not in PRESETS:
         raise InputError(f"--preset {preset}: expected one of {', '.join(PRESETS)}")
     settings = dict(PRESETS[preset or "default"])
-    where = "settings"
     for path in files:
-        settings |= read_settings(path)
-        where = str(path)
-    settings |= given
-    return TrainingConfig.from_dict(settings, where)
+        settings |= typed(TrainingConfig, read_settings(path), str(path))
+    settings |= typed(TrainingConfig, given, "command line")
+    return TrainingConfig(**settings)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

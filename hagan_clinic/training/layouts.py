@@ -1,6 +1,7 @@
 """The layouts of a cohort: BraTS-like folders, BIDS, and a CSV."""
 
 import csv
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,11 +35,11 @@ def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
     Raises:
         InputError: There is none, one lacks a sequence, or has two files for one.
     """
-    files = sorted(file for file in root.rglob("*.nii*") if _FILE.fullmatch(file.name))
+    files = _nifti_files(root)
     if not files:
         raise InputError(
             f"{root} holds no .nii or .nii.gz file; expected <subject>_<modality>.nii.gz in "
-            "folders, a BIDS dataset, or a CSV."
+            "folders, a BIDS dataset, or a CSV"
         )
     folder_masks = {file.parent: file for file in files if _FOLDER_MASK.fullmatch(file.name)}
     images = [file for file in files if not _FOLDER_MASK.fullmatch(file.name)]
@@ -70,12 +71,23 @@ def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
     if incomplete:
         raise InputError(
             f"{len(incomplete)} of {len(incomplete) + len(subjects)} subjects under {root} are "
-            f"incomplete: {some(incomplete)}. Add the files, or list the others in a CSV."
+            f"incomplete: {some(incomplete)}; add the files, or list the others in a CSV"
         )
     if not subjects:
         looked_for = {modality: _endings(modality) for modality in wanted}
-        raise InputError(f"{root} holds no subject; looked for file names ending in {looked_for}.")
+        raise InputError(f"{root} holds no subject; looked for file names ending in {looked_for}")
     return subjects
+
+
+def _nifti_files(root: Path) -> list[Path]:
+    """Every NIfTI file under a folder, also through symbolic links, but never in a circle."""
+    files = []
+    for place, folders, names in os.walk(root, followlinks=True):
+        here = Path(place)
+        files += [here / name for name in names if _FILE.fullmatch(name)]
+        above = {folder.resolve() for folder in (here.absolute(), *here.absolute().parents)}
+        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+    return sorted(files)
 
 
 def _folders(files: Sequence[Path]) -> dict[str, FilesByEnding]:
@@ -120,10 +132,10 @@ def read_table(file: Path, required: Sequence[str]) -> list[dict[str, str]]:
             columns = list(reader.fieldnames or ())
             rows = [{name: (row[name] or "").strip() for name in columns} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file} is not a CSV in UTF-8 that can be read: {error}.") from error
+        raise InputError(f"{file} is not a CSV in UTF-8 that can be read: {error}") from error
     if not set(required) <= set(columns):
         raise InputError(
-            f"{file} has the columns {columns}; expected {list(required)}, separated by commas."
+            f"{file} has the columns {columns}; expected {list(required)}, separated by commas"
         )
     return rows
 
@@ -136,7 +148,7 @@ def from_csv(file: Path, wanted: Sequence[str]) -> list[Subject]:
     """
     rows = read_table(file, wanted)
     if not rows:
-        raise InputError(f"{file} lists no subject; expected one on each line after the header.")
+        raise InputError(f"{file} lists no subject; expected one on each line after the header")
     subjects: dict[str, Subject] = {}
     for line, row in enumerate(rows, start=2):
         files = {
@@ -146,15 +158,15 @@ def from_csv(file: Path, wanted: Sequence[str]) -> list[Subject]:
         }
         for column, found in files.items():
             if not found.is_file():
-                raise InputError(f"{file} line {line}: {column} file {found} does not exist.")
+                raise InputError(f"{file} line {line}: {column} file {found} does not exist")
         if absent := [column for column in wanted if column not in files]:
-            raise InputError(f"{file} line {line} lacks {absent}.")
+            raise InputError(f"{file} line {line} lacks {absent}")
         first = files[wanted[0]]
         name = row.get("subject") or _name_parts(first)[0] or first.parent.name
         if name in subjects:
             raise InputError(
                 f"{file} line {line}: the subject {name} comes twice; name each in a column "
-                "'subject'."
+                "'subject'"
             )
         subjects[name] = Subject(
             name=name,
@@ -171,8 +183,8 @@ def _single(name: str, role: str, by_ending: FilesByEnding, endings: Sequence[st
     files = [file for ending in endings for file in by_ending.get(ending, [])]
     if len(files) > 1:
         raise InputError(
-            f"{name} has {len(files)} files for {role}: {some([str(file) for file in files])}. "
-            "Expected one; remove the others, or list the right ones in a CSV."
+            f"{name} has {len(files)} files for {role}: {some([str(file) for file in files])}; "
+            "expected one: remove the others, or list the right ones in a CSV"
         )
     return files[0] if files else None
 
@@ -185,7 +197,7 @@ def _name_parts(file: Path) -> tuple[str, str]:
     """Name before the last ``_`` or ``-``, and what follows it in lower case."""
     match = _FILE.fullmatch(file.name)
     if match is None:
-        raise InputError(f"{file} is not a .nii or .nii.gz file; training reads NIfTI.")
+        raise InputError(f"{file} is not a .nii or .nii.gz file; training reads NIfTI")
     return match.group("prefix") or "", match.group("ending").lower()
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,18 @@ def peak_memory_gib(device: torch.device) -> float:
         return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+@contextmanager
+def counted(task: str, total: int, *, active: bool) -> Iterator[Callable[[], None]]:
+    """A progress line that counts to ``total``, by one for each call of what it gives."""
+    progress = Progress(
+        TextColumn(task), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True, disable=not active,
+    )  # fmt: skip
+    with progress:
+        line = progress.add_task(task, total=total)
+        yield lambda: progress.advance(line)
 
 
 class RunLog:

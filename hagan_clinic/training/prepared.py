@@ -28,6 +28,7 @@ from hagan_clinic.imageio import atomic_path, read
 from hagan_clinic.intensity import foreground, target_window, to_unit
 from hagan_clinic.preparation import BACKGROUND, network_grid, prepare
 from hagan_clinic.recipe import Recipe
+from hagan_clinic.training.layouts import some
 from hagan_clinic.training.subject import Subject
 from hagan_clinic.volume import Grid, Shape, Spacing, Volume, crop_or_pad, resample, to_canonical
 
@@ -99,7 +100,7 @@ def prepare_cohort(
     *,
     shape: Shape | None = None,
     workers: int = 2,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> list[PreparedSubject]:
     """Prepare every subject that the cache does not hold yet.
 
@@ -110,7 +111,7 @@ def prepare_cohort(
             files and by the recipe, so several runs share one folder.
         shape: (D, H, W) for all; found by `box_shape` when None.
         workers: Threads.
-        progress: Called with each subject's name as it is ready.
+        progress: Called as each subject is ready, by several threads.
 
     Raises:
         InputError: A subject cannot be read or scaled; the message names it.
@@ -119,7 +120,7 @@ def prepare_cohort(
     if shape is None:
         shape = box_shape(subjects, recipe)
     elif any(side <= 0 or side % recipe.multiple for side in shape):
-        raise InputError(f"The training shape is {shape}; expected multiples of {recipe.multiple}.")
+        raise InputError(f"the training shape is {shape}; expected multiples of {recipe.multiple}")
     folder = Path(cache)
     digest = lru_cache(maxsize=None)(_sha256)
 
@@ -128,8 +129,7 @@ def prepare_cohort(
             prepared = _prepare_once(subject, recipe, folder, shape, digest)
         except InputError as error:
             raise InputError(f"{subject.name}: {error}") from error
-        if progress is not None:
-            progress(subject.name)
+        progress()
         return prepared
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -173,6 +173,22 @@ def check_overlap(subjects: Sequence[PreparedSubject]) -> list[str]:
                 "foregrounds); check that they are registered"
             )
     return warnings
+
+
+def check_size(subjects: Sequence[PreparedSubject]) -> list[str]:
+    """A warning that names the subjects whose brain reaches an edge of the box, if there are any.
+
+    The box is centred on the brain, so one that reaches an edge has most likely been cut there.
+    """
+    cut = []
+    for subject in subjects:
+        brain = np.load(subject.file, mmap_mode="r")[-1]
+        if any(brain.take(edge, axis).any() for axis in range(3) for edge in (0, -1)):
+            cut.append(subject.name)
+    if not cut:
+        return []
+    shape = "x".join(map(str, subjects[0].shape))
+    return [f"the training box of {shape} voxels cuts the brain of {some(cut)}; give a larger size"]
 
 
 def _prepare_once(
@@ -305,8 +321,8 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"The folder {folder} of the prepared volumes cannot be made: {error.strerror}. "
-            "Choose another."
+            f"the folder {folder} of the prepared volumes cannot be made: {error.strerror}; "
+            "choose another"
         ) from error
 
 

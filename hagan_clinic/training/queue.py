@@ -217,10 +217,10 @@ class _Endless(Sampler[int]):
 
 def _common_shape(subjects: Sequence[PreparedSubject]) -> tuple[int, int, int]:
     if not subjects:
-        raise InputError("There are no prepared subjects to train on.")
+        raise InputError("there are no prepared subjects to train on")
     shapes = {subject.shape for subject in subjects}
     if len(shapes) != 1:
-        raise InputError(f"The prepared volumes have the shapes {sorted(shapes)}; expected one.")
+        raise InputError(f"the prepared volumes have the shapes {sorted(shapes)}; expected one")
     return shapes.pop()
 
 
@@ -229,13 +229,13 @@ def _check_sizes(
 ) -> None:
     if not 0 < thickness <= depth or thickness % LOW_RES_FACTOR:
         raise InputError(
-            f"The slab thickness is {thickness}; expected a multiple of {LOW_RES_FACTOR} up to "
-            f"the {depth} slices of the prepared volumes."
+            f"the slab thickness is {thickness}; expected a multiple of {LOW_RES_FACTOR} up to "
+            f"the {depth} slices of the prepared volumes"
         )
     if halo < 0 or halo % LOW_RES_FACTOR:
-        raise InputError(f"The halo is {halo}; expected a multiple of {LOW_RES_FACTOR}, or 0.")
+        raise InputError(f"the halo is {halo}; expected a multiple of {LOW_RES_FACTOR}, or 0")
     if min(batch_size, slabs_per_volume) < 1 or workers < 0:
         raise InputError(
-            f"Batch size {batch_size}, slabs per volume {slabs_per_volume}, workers {workers}; "
-            "expected at least 1, 1 and 0."
+            f"batch size {batch_size}, slabs per volume {slabs_per_volume}, workers {workers}; "
+            "expected at least 1, 1 and 0"
         )

@@ -36,11 +36,11 @@ class Split:
             for subject in subjects:
                 if side_of.setdefault(subject.patient, side) != side:
                     raise InputError(
-                        f"Patient {subject.patient} is in {side_of[subject.patient]} and in {side}"
-                        f" ({subject.name}); a patient must stay on one side of the split."
+                        f"patient {subject.patient} is in {side_of[subject.patient]} and in {side}"
+                        f" ({subject.name}); a patient must stay on one side of the split"
                     )
         if not self.train:
-            raise InputError("The split leaves no subject to train on.")
+            raise InputError("the split leaves no subject to train on")
 
     def sides(self) -> dict[str, tuple[Subject, ...]]:
         """The three sides by the names that a split file uses."""
@@ -64,7 +64,7 @@ def split_by_patient(
         InputError: The fractions are no shares of 1, or there are fewer patients than sides.
     """
     if min(fractions) < 0 or fractions[0] <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise InputError(f"The split fractions are {fractions}; expected three shares of 1.")
+        raise InputError(f"the split fractions are {fractions}; expected three shares of 1")
     by_patient: dict[str, list[Subject]] = defaultdict(list)
     for subject in sorted(subjects, key=lambda subject: subject.name):
         by_patient[subject.patient].append(subject)
@@ -72,8 +72,8 @@ def split_by_patient(
     needed = sum(fraction > 0 for fraction in fractions)
     if len(patients) < needed:
         raise InputError(
-            f"There are {len(patients)} patients for {needed} sides of a split; add patients, or "
-            "set the fractions of sides to leave empty to 0."
+            f"there are {len(patients)} patients for {needed} sides of a split; add patients, or "
+            "set the fractions of sides to leave empty to 0"
         )
     random.Random(seed).shuffle(patients)
     held_out = [max(1, round(share * len(patients))) if share else 0 for share in fractions[1:]]
@@ -97,25 +97,25 @@ def read_split(file: Path | str, subjects: Sequence[Subject]) -> Split:
     """
     file = Path(file)
     if not file.is_file():
-        raise InputError(f"The split file {file} does not exist.")
+        raise InputError(f"the split file {file} does not exist")
     rows = [(row["subject"], row["split"]) for row in read_table(file, ("subject", "split"))]
     by_name = {subject.name: subject for subject in subjects}
     sides: dict[str, list[Subject]] = {side: [] for side in SIDES}
     seen: set[str] = set()
     for name, side in rows:
         if side not in sides:
-            raise InputError(f"{file}: {name} is in {side!r}; expected one of {', '.join(SIDES)}.")
+            raise InputError(f"{file}: {name} is in {side!r}; expected one of {', '.join(SIDES)}")
         if name not in by_name:
-            raise InputError(f"{file} names {name}, which is not in the cohort.")
+            raise InputError(f"{file} names {name}, which is not in the cohort")
         if name in seen:
-            raise InputError(f"{file} names {name} twice.")
+            raise InputError(f"{file} names {name} twice")
         seen.add(name)
         sides[side].append(by_name[name])
     if left_out := sorted(set(by_name) - seen):
         raise InputError(
             f"{file} leaves out {len(left_out)} subjects of the cohort: "
-            f"{', '.join(left_out[:SHOWN])}{' …' if len(left_out) > SHOWN else ''}. Put each on a "
-            "side, or take it out of the cohort."
+            f"{', '.join(left_out[:SHOWN])}{' …' if len(left_out) > SHOWN else ''}; put each on a "
+            "side, or take it out of the cohort"
         )
     return Split(tuple(sides["train"]), tuple(sides["calibration"]), tuple(sides["test"]))
 
@@ -132,7 +132,7 @@ def split_by_column(subjects: Sequence[Subject]) -> Split | None:
         if subject.split not in SIDES:
             raise InputError(
                 f"{subject.name} has split {subject.split!r}; expected one of {', '.join(SIDES)} "
-                "for every subject."
+                "for every subject"
             )
     train, calibration, test = (
         tuple(subject for subject in subjects if subject.split == side) for side in SIDES

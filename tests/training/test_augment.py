@@ -1,11 +1,19 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 import torchio as tio
 
-from hagan_clinic.training.augment import AugmentConfig, BiasField, SignalNoise, augmentation
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.augment import (
+    PROBABILITIES,
+    STRENGTHS,
+    AugmentConfig,
+    BiasField,
+    SignalNoise,
+    augmentation,
+)
 
 NONE = AugmentConfig.none()
 SHAPE = (32, 48, 40)
@@ -35,6 +43,29 @@ def subject():
 def augmented(seed=0, **changes):
     torch.manual_seed(seed)
     return augmentation(replace(NONE, **changes))(subject())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *(({name: value}, f"{name} is {value}: expected a probability")
+          for name in PROBABILITIES for value in (-0.1, 1.5, float("nan"))),
+        *(({name: value}, f"{name} is {value}: expected 0 or more")
+          for name in STRENGTHS for value in (-0.1, float("inf"))),
+        ({"scale": 1.0}, "scale is 1.0: expected less than 1"),
+        ({"erosion_voxels": 0}, "erosion_voxels is 0: expected at least 1"),
+        ({"thickness": (3.0, 1.5)}, r"thickness is \(3.0, 1.5\): expected two multiples"),
+        ({"thickness": (0.5, 1.5)}, "thickness"),
+    ],
+)  # fmt: skip
+def test_values_that_make_no_sense_are_named(changes, message):
+    with pytest.raises(InputError, match=f"augment: {message}"):
+        AugmentConfig(**changes)
+
+
+def test_every_probability_and_strength_is_checked():
+    checked = {*PROBABILITIES, *STRENGTHS, "erosion_voxels", "thickness"}
+    assert checked == {field.name for field in fields(AugmentConfig)}
 
 
 def test_no_augmentation_changes_nothing():

@@ -165,6 +165,20 @@ def test_two_subjects_of_one_name_are_refused(tmp_path):
         find_cohort(tmp_path)
 
 
+def test_patients_that_are_links_are_found_and_circles_are_not_walked(tmp_path):
+    pair(tmp_path / "disk" / "p1", "p1")
+    pair(tmp_path / "disk" / "p2", "p2")
+    cohort = tmp_path / "cohort"
+    pair(cohort / "p3", "p3")
+    for name in ("p1", "p2"):
+        (cohort / name).symlink_to(tmp_path / "disk" / name)
+    (tmp_path / "disk" / "p1" / "up").symlink_to(cohort)
+    (cohort / "self").symlink_to(cohort)
+    (cohort / "all").symlink_to(tmp_path)
+    assert [subject.name for subject in find_cohort(cohort)] == ["p1", "p2", "p3"]
+    assert find_cohort(cohort)[0].images["t1"] == cohort / "p1" / "p1_t1.nii.gz"
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -13,7 +13,12 @@ from hagan_clinic.intensity import target_window, to_unit
 from hagan_clinic.preparation import prepare, restore
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.cohort import Subject, find_cohort
-from hagan_clinic.training.prepared import box_shape, check_overlap, prepare_cohort
+from hagan_clinic.training.prepared import (
+    box_shape,
+    check_overlap,
+    check_size,
+    prepare_cohort,
+)
 
 RECIPE = Recipe(("t1",), "flair", (2.0, 2.0, 2.0), 16, 8, 1.0)
 HALF_STEP = 1 / 255 + 1e-6
@@ -118,9 +123,9 @@ def test_another_resolution_resamples_all_alike(subject, tmp_path):
 
 def test_second_run_reads_the_cache(subject, tmp_path):
     ready = []
-    (first,) = prepare_cohort([subject], RECIPE, tmp_path, progress=ready.append)
+    (first,) = prepare_cohort([subject], RECIPE, tmp_path, progress=lambda: ready.append("p"))
     stamp = first.file.stat().st_mtime_ns
-    (second,) = prepare_cohort([subject], RECIPE, tmp_path, progress=ready.append)
+    (second,) = prepare_cohort([subject], RECIPE, tmp_path, progress=lambda: ready.append("p"))
     assert second == first and second.file.stat().st_mtime_ns == stamp
     assert ready == ["p", "p"]
 
@@ -200,6 +205,13 @@ def test_pairs_that_do_not_overlap_are_named(subject, tmp_path):
     prepared = prepare_cohort([subject, apart], RECIPE, tmp_path / "cache")
     (warning,) = check_overlap(prepared)
     assert warning.startswith("q: source and target overlap by")
+
+
+def test_brains_that_the_box_cuts_are_named(subject, tmp_path):
+    small = prepare_cohort([subject], RECIPE, tmp_path / "cache", shape=(32, 32, 32))
+    (warning,) = check_size(small)
+    assert warning == "the training box of 32x32x32 voxels cuts the brain of p; give a larger size"
+    assert check_size(prepare_cohort([subject], RECIPE, tmp_path / "cache")) == []
 
 
 @needs_data

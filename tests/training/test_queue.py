@@ -195,7 +195,7 @@ def test_cohort_without_target_gives_no_target(tmp_path):
         ({"thickness": 64}, "thickness is 64; expected a multiple of 4 up to the 48 slices"),
         ({"thickness": 10}, "thickness is 10; expected a multiple of 4"),
         ({"halo": 3}, "halo is 3; expected a multiple of 4"),
-        ({"batch_size": 0}, "Batch size 0"),
+        ({"batch_size": 0}, "batch size 0"),
         ({"workers": -1}, "workers -1"),
     ],
 )

@@ -98,7 +98,7 @@ def test_malformed_split_files_are_refused(tmp_path, text, message):
 def test_patient_on_two_sides_is_refused(tmp_path):
     (tmp_path / "split.csv").write_text(GOOD)
     cohort = [subject("a", "one"), subject("b", "two"), subject("c", "one")]
-    with pytest.raises(InputError, match=r"Patient one is in train and in test \(c\)"):
+    with pytest.raises(InputError, match=r"patient one is in train and in test \(c\)"):
         read_split(tmp_path / "split.csv", cohort)
 
 
