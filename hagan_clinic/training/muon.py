@@ -86,8 +86,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    x = x.T if tall else x
-    return x.to(matrix.dtype).contiguous()
+    result: Tensor = (x.T if tall else x).to(matrix.dtype).contiguous()
+    return result
 
 
 def _adam(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
@@ -100,4 +100,6 @@ def _adam(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Ten
     count = float(state["step"])
     mean: Tensor = state["mean"].lerp_(gradient, 1 - beta1)
     square: Tensor = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    return (mean / (1 - beta1**count)) / ((square / (1 - beta2**count)).sqrt() + 1e-8)
+    root = (square / (1 - beta2**count)).sqrt()
+    change: Tensor = mean / (1 - beta1**count) / (root + 1e-8)
+    return change
