@@ -29,8 +29,9 @@ from hagan_clinic.imageio import read, write_bytes
 from hagan_clinic.preparation import prepare
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.model_file import CONTEXT, OPSET, SCALE, SCHEMA, SOURCE, TARGET, Card
+from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.run import ConditionalRun, read_config
+from hagan_clinic.training.run import read_config
 
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""

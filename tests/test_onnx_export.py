@@ -12,8 +12,8 @@ from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.onnx_export import export_run
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.training.checkpoint import save_tensors
+from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.run import ConditionalRun
 
 
 def make_run(folder, **settings):

@@ -38,7 +38,7 @@ from hagan_clinic.cli.failures import INTERRUPTED
 @click.option("--precision", type=click.Choice(["32-true", "bf16-mixed"]), help="Arithmetic.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
 @click.option("--devices", type=int, help="GPUs, or CPU processes, on each machine.")
-@click.option("--nodes", type=int, help="Machines; start the command on each with torchrun.")
+@click.option("--nodes", type=int, help="Machines that share the run folder, each with torchrun.")
 @click.option("--validate-every", type=int, help="Steps between validations.")
 @click.option("--checkpoint-every", type=int, help="Steps between checkpoints.")
 def command(

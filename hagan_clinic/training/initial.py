@@ -1,5 +1,6 @@
 """First weights of a fine-tuning: from a run folder, or from a model file."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,38 @@ from torch import nn
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime import find_model, load_model
-from hagan_clinic.training.checkpoint import BEST, LAST, existing, load_into, read_state
+from hagan_clinic.training.checkpoint import AVERAGE, BEST, LAST, existing, load_into, read_state
 
 _ONLY_IN_TRAINING = "low."
 """G^L trains the context and is not in a model file; it starts anew."""
 
 
-def load_first_weights(generator: nn.Module, source: str | Path) -> None:
+def load_first_weights(generator: nn.Module, source: str | Path) -> dict[str, str]:
     """Load the weights to fine-tune from.
 
     Args:
         generator: what they go into.
         source: a run folder, a ``.onnx`` file, or the name of a bundled model.
 
+    Returns:
+        What they are, without a path: ``name`` of the run folder or of the model, and ``sha256``
+        of the file they were read from.
+
     Raises:
         ModelError: nothing usable there, or another architecture.
     """
     if Path(source).is_dir():
-        load_averaged(generator, Path(source))
-        return
+        run = Path(source)
+        load_averaged(generator, run)
+        content = (_best(run) / AVERAGE).read_bytes()
+        return {"name": run.resolve().name, "sha256": hashlib.sha256(content).hexdigest()}
     path = find_model(str(source))
+    model = load_model(path)
     weights = {
         tensor.name.removeprefix("generator."): torch.from_numpy(
             onnx.numpy_helper.to_array(tensor).astype(np.float32)
         )
-        for tensor in load_model(path).proto().graph.initializer
+        for tensor in model.proto().graph.initializer
     }
     own = generator.state_dict()
     for name, value in own.items():
@@ -48,6 +56,7 @@ def load_first_weights(generator: nn.Module, source: str | Path) -> None:
             )
         own[name] = weights[name]
     generator.load_state_dict(own)
+    return {"name": model.card.name, "sha256": model.sha256}
 
 
 def load_averaged(generator: nn.Module, run: Path) -> dict[str, Any]:
@@ -56,11 +65,15 @@ def load_averaged(generator: nn.Module, run: Path) -> dict[str, Any]:
     Raises:
         ModelError: no checkpoint, a corrupt one, or another architecture.
     """
-    folder = existing(run / BEST)
-    if not folder.exists():
-        folder = existing(run / LAST)
+    folder = _best(run)
     state = read_state(folder)
     average = torch.optim.swa_utils.AveragedModel(generator)
-    load_into(average, folder / "average.safetensors")
+    load_into(average, folder / AVERAGE)
     generator.load_state_dict(average.module.state_dict())
     return state
+
+
+def _best(run: Path) -> Path:
+    """The best checkpoint of a run, or its last one before any was validated."""
+    best = existing(run / BEST)
+    return best if best.exists() else existing(run / LAST)

@@ -1,8 +1,8 @@
 """From a configuration to a trained run folder: cohort, split, queue, model, loop."""
 
 import json
+import platform
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,74 +10,21 @@ import torch
 from lightning_fabric import Fabric
 
 from hagan_clinic import __version__
-from hagan_clinic.conditional import (
-    SIDE_MULTIPLE,
-    ConditionalHAGAN,
-    GeneratorConfig,
-    LossWeights,
-)
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.checkpoint import CONFIG, LAST, existing, read_state
+from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, existing, read_state
 from hagan_clinic.training.cohort import check_cohort, find_cohort
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.config import TrainingConfig, typed
 from hagan_clinic.training.initial import load_first_weights
+from hagan_clinic.training.log import counted
 from hagan_clinic.training.loop import train
-from hagan_clinic.training.prepared import check_overlap, prepare_cohort
+from hagan_clinic.training.modes import mode_of
+from hagan_clinic.training.prepared import check_overlap, check_size, prepare_cohort
 from hagan_clinic.training.queue import slab_loader
 from hagan_clinic.training.split import read_split, split_by_column, split_by_patient, write_split
-from hagan_clinic.training.validation import validate_translation
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ConditionalRun:
-    """The model and the recipe that a configuration of ``--mode conditional`` describes."""
-
-    generator: GeneratorConfig
-    recipe: Recipe
-
-    @classmethod
-    def of(cls, config: TrainingConfig) -> "ConditionalRun":
-        """Read the run's generator and recipe off its configuration."""
-        generator = GeneratorConfig(
-            source_channels=len(config.source),
-            half_width=config.half_width,
-            quarter_width=config.quarter_width,
-            high_blocks=config.high_blocks,
-            low_res_branch=config.low_res_branch,
-        )
-        recipe = Recipe(
-            sources=config.source,
-            target=config.target,
-            spacing=(config.spacing,) * 3,
-            multiple=SIDE_MULTIPLE,
-            halo=generator.halo,
-            interval_factor=0.0,
-        )
-        return cls(generator, recipe)
-
-    def model(self, config: TrainingConfig) -> ConditionalHAGAN:
-        """A model with weights from the seed."""
-        torch.manual_seed(config.seed)
-        return ConditionalHAGAN(
-            self.generator,
-            LossWeights(
-                high=config.weight_high,
-                low=config.weight_low,
-                structure=config.weight_structure,
-                likelihood=config.weight_likelihood,
-                adversarial=config.weight_adversarial,
-                background=config.weight_background,
-            ),
-            adversarial_start=round(config.adversarial_start * config.steps),
-            generator_lr=config.generator_lr,
-            discriminator_lr=config.discriminator_lr,
-            muon=config.optimizer == "muon",
-        )
 
 
 def run_training(
@@ -110,8 +57,8 @@ def run_training(
         DeviceError: the device cannot be had, or its memory does not suffice.
         OutputError: the folder cannot be written.
     """
-    run = ConditionalRun.of(config)
-    recipe = run.recipe
+    mode = mode_of(config)
+    recipe = mode.recipe
     if not config.data:
         raise InputError("no data: give a folder or a CSV file of the cohort with --data")
     augment = _augmentation(config)
@@ -120,7 +67,7 @@ def run_training(
     if not fabric.is_global_zero:
         say = _silent
 
-    subjects = find_cohort(config.data, config.source, config.target, config.mask or None)
+    subjects = find_cohort(config.data, recipe.sources, recipe.target or None, config.mask or None)
     for warning in check_cohort(subjects):
         say(f"warning: {warning}")
     resuming = existing(folder / LAST).exists()
@@ -138,31 +85,44 @@ def run_training(
     sides = {name: len(side) for name, side in split.sides().items()}
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
+    model = mode.model(config)
+    first_weights = read_facts(folder).get("init") if resuming else None
+    if init is not None and not resuming:
+        first_weights = load_first_weights(model.averaged, init)
+        say(f"starting from the weights of {init}")
+
+    if fabric.is_global_zero:
+        _make_folder(folder)
+        write_text(config.to_json(), folder / CONFIG)
+        write_split(split, folder / SPLIT)
+    fabric.barrier()
+    _check_shared(folder)
+
     # The pictures a run shows are never of test patients, so these are not even prepared.
-    with fabric.rank_zero_first(local=True):
+    seen = [*split.train, *split.calibration]
+    with (
+        fabric.rank_zero_first(local=True),
+        counted("preparing", len(seen), active=fabric.is_global_zero) as progress,
+    ):
         prepared = prepare_cohort(
-            [*split.train, *split.calibration], recipe, cache or folder / "cache", shape=config.size
+            seen, recipe, cache or folder / "cache", shape=config.size, progress=progress
         )
     training, calibration = prepared[: len(split.train)], prepared[len(split.train) :]
-    for warning in check_overlap(prepared):
+    too_small = [] if config.size is None else check_size(prepared)
+    for warning in [*check_overlap(prepared), *too_small]:
         say(f"warning: {warning}")
     shape = prepared[0].shape
     say(f"training box {'x'.join(map(str, shape))} voxels of {config.spacing:g} mm (D, H, W)")
 
     if fabric.is_global_zero:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make {folder}: {error.strerror}") from error
-        write_text(config.to_json(), folder / CONFIG)
-        write_split(split, folder / SPLIT)
-        _write_facts(folder, sides, shape)
-    fabric.barrier()
-
-    model = run.model(config)
-    if init is not None and not resuming:
-        load_first_weights(model.generator, init)
-        say(f"starting from the weights of {init}")
+        facts = {
+            "hagan_clinic": __version__,
+            "torch": torch.__version__,
+            "subjects": sides,
+            "box": shape,
+            "init": first_weights,
+        }
+        write_text(json.dumps(facts, indent=2), folder / FACTS)
     step = int(read_state(folder / LAST)["step"]) if resuming else 0
     if step:
         say(f"resuming at step {step}")
@@ -183,7 +143,7 @@ def run_training(
     state = train(
         model,
         batches,
-        lambda generator: validate_translation(generator, calibration, fabric.device),
+        lambda averaged: mode.validate(averaged, calibration, fabric.device),
         config,
         folder,
         fabric,
@@ -210,18 +170,35 @@ def read_config(run: Path) -> TrainingConfig:
         raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-SPLIT = "split.csv"
+def read_facts(run: Path) -> dict[str, Any]:
+    """What the model card tells of a run, apart from its settings.
 
-BEFORE_STEPS = frozenset([CONFIG, SPLIT, "cache", "facts.json", "metrics.csv", "tensorboard"])
+    Raises:
+        ModelError: it cannot be read.
+    """
+    path = run / FACTS
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    return facts
+
+
+SPLIT = "split.csv"
+FACTS = "facts.json"
+
+BEFORE_STEPS = frozenset(
+    [
+        *(CONFIG, SPLIT, FACTS, "cache", "metrics.csv", "montages", "tensorboard"),
+        *(BEST + PART, LAST + PART),
+    ]
+)
 """What a run leaves that ended before its first checkpoint: it may be started over."""
 
 FREE_ON_RESUME = frozenset(
-    [
-        *("steps", "device", "devices", "nodes", "workers", "precision"),
-        *("validate_every", "checkpoint_every"),
-    ]
+    ["device", "devices", "nodes", "workers", "precision", "validate_every", "checkpoint_every"]
 )
-"""Settings that may change between two parts of one run."""
+"""Settings that may change between two parts of one run; the schedules hang on ``steps``."""
 
 
 def _check_resume(config: TrainingConfig, folder: Path) -> None:
@@ -248,14 +225,7 @@ def _check_resume(config: TrainingConfig, folder: Path) -> None:
 
 
 def _augmentation(config: TrainingConfig) -> AugmentConfig:
-    known = AugmentConfig.__dataclass_fields__
-    if unknown := sorted(set(config.augment) - set(known)):
-        raise InputError(f"augment has {unknown}, expected of {sorted(known)}")
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in config.augment.items()
-    }
-    return AugmentConfig(**values)
+    return AugmentConfig(**typed(AugmentConfig, config.augment, "augment"))
 
 
 def _silent(line: str) -> None:
@@ -280,12 +250,17 @@ def _fabric(config: TrainingConfig) -> Fabric:
     return fabric
 
 
-def _write_facts(folder: Path, sides: dict[str, int], shape: tuple[int, int, int]) -> None:
-    """What the model card tells of the training, apart from its settings."""
-    facts = {
-        "hagan_clinic": __version__,
-        "torch": torch.__version__,
-        "subjects": sides,
-        "box": shape,
-    }
-    write_text(json.dumps(facts, indent=2), folder / "facts.json")
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror}; give another folder") from error
+
+
+def _check_shared(folder: Path) -> None:
+    """Every process must see the folder that the first one has just written to."""
+    if not (folder / CONFIG).is_file():
+        raise OutputError(
+            f"{folder} on {platform.node()} is not the run folder of the first machine: give one "
+            "that all machines share"
+        )

@@ -1,5 +1,7 @@
 """A small cohort of brain-like volumes at 6 mm."""
 
+import subprocess
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -46,3 +48,13 @@ def tiny_settings(small_cohort):
         "checkpoint_every": 2,
         "adversarial_start": 0.25,
     }
+
+
+@pytest.fixture
+def remount_read_only():
+    """The function that makes a mounted file system read-only."""
+
+    def remount(folder):
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+    return remount

@@ -1,7 +1,15 @@
 import pytest
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.config import TrainingConfig, gather_settings, read_settings
+from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.config import (
+    CHOICES,
+    TrainingConfig,
+    gather_settings,
+    read_settings,
+    typed,
+)
+from hagan_clinic.training.modes import MODES
 
 
 def test_each_place_counts_over_the_one_before(tmp_path):
@@ -41,13 +49,25 @@ def test_a_configuration_survives_json():
         ({"slab": 30}, "--slab is 30: expected a positive multiple of 4"),
         ({"halo": 2}, "--halo is 2"),
         ({"size": [16, 16]}, "size is"),
+        ({"size": [16, 16, "16"]}, "size is '16': expected int"),
         ({"source": []}, "--source is empty"),
+        ({"source": [1]}, "source is 1: expected str"),
         ({"low_res_branch": 1}, "expected bool"),
     ],
 )
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig.from_dict(values, "test")
+
+
+def test_whole_numbers_do_for_a_range():
+    assert typed(AugmentConfig, {"thickness": [2, 3], "degrees": 5}, "augment") == {
+        "thickness": (2.0, 3.0), "degrees": 5.0,
+    }  # fmt: skip
+
+
+def test_every_mode_that_can_be_asked_for_can_be_trained():
+    assert tuple(MODES) == CHOICES["mode"]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +80,16 @@ def test_bad_files_are_named(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_settings(path)
+
+
+def test_an_error_is_laid_to_the_place_it_came_from(tmp_path):
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text("[train]\nslab = 'thick'\n")
+    second.write_text("[train]\nslab = 20\n")
+    with pytest.raises(InputError, match=r"a\.toml: slab is 'thick': expected int"):
+        gather_settings(None, [first, second], {})
+    with pytest.raises(InputError, match=r"^command line: unknown setting 'colour'"):
+        gather_settings(None, [second], {"colour": "red"})
 
 
 def test_an_unknown_preset_is_named():

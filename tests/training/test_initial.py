@@ -4,9 +4,11 @@ import torch
 from hagan_clinic.conditional import ConditionalGenerator, GeneratorConfig
 from hagan_clinic.errors import ModelError
 from hagan_clinic.onnx_export import export_run
+from hagan_clinic.runtime import load_model
+from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_first_weights
-from hagan_clinic.training.run import ConditionalRun, run_training
+from hagan_clinic.training.run import run_training
 
 SMALL = {"half_width": 8, "quarter_width": 16}
 
@@ -29,8 +31,11 @@ def fresh(seed=9, **changes):
 def test_a_model_file_gives_the_weights_it_was_exported_from(run, tmp_path, half):
     export_run(run, tmp_path / "model.onnx", half=half)
     from_run, from_file = fresh(), fresh()
-    load_first_weights(from_run, run)
-    load_first_weights(from_file, tmp_path / "model.onnx")
+    assert load_first_weights(from_run, run)["name"] == "run"
+    model = load_model(tmp_path / "model.onnx")
+    stated = {"name": model.card.name, "sha256": model.sha256}
+    assert load_first_weights(from_file, tmp_path / "model.onnx") == stated
+    assert model.training["init"] is None
     source = torch.rand(1, 1, 32, 32, 32) * 2 - 1
     with torch.inference_mode():
         one, other, untrained = (g(source)[0] for g in (from_run, from_file, fresh()))

@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.validation import validate_translation
+
+SHAPE = (16, 24, 20)
+CPU = torch.device("cpu")
+C1 = 0.01**2
+"""Of SSIM, for a range of 1. Where both images are even, SSIM is (2ab + C1) / (a² + b² + C1)."""
+
+
+class Halved(nn.Module):
+    """Half the source, and a tenth of its distance from -1 as scale."""
+
+    def forward(self, source):
+        return source / 2, (source + 1) / 10
+
+
+def unit(code):
+    """A stored byte on [0, 1]."""
+    return code / 255
+
+
+def halved(code):
+    """What `Halved` makes of a stored byte, on [0, 1]."""
+    return ((2 * unit(code) - 1) / 2 + 1) / 2
+
+
+def psnr(a, b):
+    return -10 * np.log10((a - b) ** 2)
+
+
+def ssim(a, b):
+    return (2 * a * b + C1) / (a**2 + b**2 + C1)
+
+
+def even_subject(folder, name, head, stripped, target):
+    """A brain that fills the box, each image of one value."""
+    values = [head, *([] if stripped is None else [stripped]), target, 1]
+    file = folder / f"{name}.npy"
+    np.save(file, np.stack([np.full(SHAPE, value, np.uint8) for value in values]))
+    forms = 1 if stripped is None else 2
+    return PreparedSubject(name, name, file, 1, forms, True, SHAPE, (1.0, 1.0, 1.0))
+
+
+def test_figures_are_those_worked_out_by_hand(tmp_path):
+    subjects = [
+        even_subject(tmp_path, "a", head=200, stripped=150, target=100),
+        even_subject(tmp_path, "b", head=80, stripped=40, target=220),
+    ]
+    figures = validate_translation(Halved(), subjects, CPU).figures
+    heads = [(halved(200), unit(100)), (halved(80), unit(220))]
+    stripped = [(halved(150), unit(100)), (halved(40), unit(220))]
+    assert figures["psnr_head"] == pytest.approx(np.mean([psnr(*p) for p in heads]), rel=1e-5)
+    assert figures["psnr_stripped"] == pytest.approx(
+        np.mean([psnr(*p) for p in stripped]), rel=1e-5
+    )
+    assert figures["psnr"] == pytest.approx(np.mean([psnr(*p) for p in heads + stripped]), rel=1e-5)
+    assert figures["ssim"] == pytest.approx(np.mean([ssim(*p) for p in heads + stripped]), rel=1e-3)
+
+
+def test_the_interval_factor_holds_nine_tenths_of_the_voxels(tmp_path):
+    # Four equal shares of voxels, each of one ratio: nine tenths end within the largest.
+    subjects = [
+        even_subject(tmp_path, "a", head=200, stripped=150, target=100),
+        even_subject(tmp_path, "b", head=80, stripped=40, target=220),
+    ]
+    pairs = [(200, 100), (150, 100), (80, 220), (40, 220)]
+    ratios = [abs((unit(s) - 0.5) - (2 * unit(t) - 1)) / (2 * unit(s) / 10) for s, t in pairs]
+    factor = validate_translation(Halved(), subjects, CPU).figures["interval_factor"]
+    assert factor == pytest.approx(max(ratios), rel=1e-4)
+
+
+def test_figures_are_of_the_brain_alone(tmp_path):
+    subject = even_subject(tmp_path, "a", head=200, stripped=None, target=100)
+    stored = np.load(subject.file)
+    stored[-1, :8] = 0
+    stored[0, :8] = np.random.default_rng(0).integers(0, 256, (8, *SHAPE[1:]))
+    np.save(subject.file, stored)
+    figures = validate_translation(Halved(), [subject], CPU).figures
+    assert figures["psnr"] == pytest.approx(psnr(halved(200), unit(100)), rel=1e-5)
+    assert "psnr_head" not in figures
+
+
+def test_the_score_is_the_psnr_and_the_montage_has_a_row_a_subject(tmp_path):
+    subjects = [even_subject(tmp_path, n, head=200, stripped=150, target=100) for n in "abcdef"]
+    validation = validate_translation(Halved(), subjects, CPU)
+    assert validation.score == validation.figures["psnr"]
+    assert validation.montage.shape == (4 * SHAPE[1], 4 * SHAPE[2])
+    row = validation.montage[: SHAPE[1]].reshape(SHAPE[1], 4, SHAPE[2])
+    expected = [unit(150), halved(150), unit(100), 2 * unit(150) / 10]
+    assert np.abs(row - 255 * np.array(expected)[:, None]).max() <= 1
+
+
+def test_a_subject_without_a_target_is_named(tmp_path):
+    subject = even_subject(tmp_path, "p7", head=200, stripped=None, target=100)
+    np.save(subject.file, np.load(subject.file)[[0, 2]])
+    with pytest.raises(InputError, match="p7 has no target image to validate on"):
+        validate_translation(Halved(), [replace(subject, has_target=False)], CPU)
