@@ -9,6 +9,8 @@ import copy
 import dataclasses
 import json
 import logging
+import subprocess
+import sys
 import tomllib
 import warnings
 from collections.abc import Sequence
@@ -24,14 +26,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hagan_clinic.conditional import SIDE_MULTIPLE, ConditionalGenerator
-from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.errors import HaganClinicError, InputError, ModelError
 from hagan_clinic.imageio import read, write_bytes
 from hagan_clinic.preparation import prepare
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.runtime.model_file import CONTEXT, OPSET, SCALE, SCHEMA, SOURCE, TARGET, Card
+from hagan_clinic.runtime.model_file import (
+    CONTEXT,
+    DEFAULT_ACTIVATION_BYTES,
+    OPSET,
+    SCALE,
+    SCHEMA,
+    SOURCE,
+    TARGET,
+    Card,
+)
+from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.conditional import ConditionalRun
+from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.run import read_config
+from hagan_clinic.training.run import SPLIT, read_config
+from hagan_clinic.training.split import read_split
 
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""
@@ -40,8 +54,8 @@ LARGEST_DIFFERENCE = 1e-4
 LARGEST_DIFFERENCE_HALF = 2e-2
 """Largest difference from torch (fp32) that is let through, on values in [-1, 1]."""
 
-ACTIVATION_BYTES_PER_VOXEL = 170
-"""Peak memory of a run a voxel of input (fp32), measured by ``benchmarks/translate_cost.py``."""
+PROBED_SIDES = (64, 128)
+"""Sides of the cubes between which a run's memory is measured."""
 
 Array = NDArray[np.float32]
 
@@ -78,7 +92,8 @@ def export_run(
         output: the ``.onnx`` file to write.
         half: weights and inner tensors in fp16; input and output stay float32.
         card: TOML file with the card's fields (``runtime.model_file.Card``).
-        images: real source images, one a sequence, to check on besides random input.
+        images: real source images, one a sequence, to check on besides random input; a
+            calibration patient's of the run while its cohort is still there, if not given.
 
     Raises:
         ModelError: the run cannot be read, or the file computes something else than torch.
@@ -109,13 +124,15 @@ def export_run(
         recipe=recipe.to_json(),
         card=json.dumps(dataclasses.asdict(_card(card, run, recipe))),
         training=json.dumps(training),
-        runtime=json.dumps({"activation_bytes_per_voxel": ACTIVATION_BYTES_PER_VOXEL}),
+        runtime=json.dumps(
+            {"activation_bytes_per_voxel": _activation_bytes(content, len(recipe.sources))}
+        ),
     )
     onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString()
 
     inputs = {"random": _random_input(len(recipe.sources))}
-    if images:
+    if images := images or _calibration_images(run, config):
         volumes = [read(path) for path in images]
         inputs["real"] = prepare(volumes, recipe).array[None]
     allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
@@ -188,6 +205,46 @@ def _random_input(channels: int) -> Array:
     sides = (SIDE_MULTIPLE * 3, SIDE_MULTIPLE * 4, SIDE_MULTIPLE * 2)
     values = np.random.default_rng(0).uniform(-1, 1, (1, channels, *sides))
     return values.astype(np.float32)
+
+
+def _calibration_images(run: Path, config: TrainingConfig) -> tuple[Path, ...]:
+    """The source images of the run's first calibration patient; none if they have moved."""
+    try:
+        cohort = find_cohort(config.data, config.source, config.target)
+        patients = read_split(run / SPLIT, cohort).calibration
+    except HaganClinicError:
+        return ()
+    return tuple(patients[0].images[name] for name in config.source) if patients else ()
+
+
+_PROBE = """
+import sys
+import numpy as np
+from hagan_clinic.runtime import memory, providers, session
+
+content = sys.stdin.buffer.read()
+network = session.Session(content, providers.choose_device("cpu"))
+channels, *sides = map(int, sys.argv[1:])
+for side in sides:
+    network.run({"source": np.zeros((1, channels, side, side, side), "f4")}, ["target", "scale"])
+    print(memory.peak() or 0)
+"""
+
+
+def _activation_bytes(content: bytes, channels: int) -> int:
+    """Bytes at peak a voxel of input, measured on the CPU in a fresh process.
+
+    The network's own share: what the process holds for a large cube above what it holds for a
+    small one, divided by the voxels between them.
+    """
+    small, large = PROBED_SIDES
+    arguments = [sys.executable, "-c", _PROBE, *map(str, (channels, small, large))]
+    done = subprocess.run(arguments, input=content, capture_output=True, check=False)
+    if done.returncode:
+        raise ModelError(f"the exported file does not run: {done.stderr.decode().strip()[-300:]}")
+    before, after = map(int, done.stdout.split())
+    measured = -(-(after - before) // (large**3 - small**3))
+    return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell
 
 
 def _add_metadata(proto: onnx.ModelProto, **entries: str) -> None:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,14 +12,20 @@ from hagan_clinic.conditional import ConditionalGenerator
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.onnx_export import export_run
 from hagan_clinic.runtime.model_file import load_model
+from hagan_clinic.runtime.network import Network
+from hagan_clinic.runtime.providers import choose_device
+from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training.checkpoint import save_tensors
 from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import TrainingConfig
 
+SAMPLE = Path(__file__).parents[1] / "examples/open_ms_patient07/open_ms_patient07"
+
 
 def make_run(folder, **settings):
     """A run folder as training leaves it, with weights that are not the identity."""
-    config = TrainingConfig(half_width=8, quarter_width=16, data="private", **settings)
+    narrow = {"half_width": 8, "quarter_width": 16, "data": "private"}
+    config = TrainingConfig(**narrow | settings)
     torch.manual_seed(0)
     generator = ConditionalGenerator(ConditionalRun.of(config).generator)
     for parameter in generator.parameters():
@@ -68,6 +75,25 @@ def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
         assert trace not in content
 
 
+def test_the_file_tells_what_a_run_takes(tmp_path, exported):
+    narrow = load_model(exported[0] / "model.onnx").activation_bytes
+    assert narrow > 40  # one layer of eight channels, and two outputs
+    make_run(tmp_path / "run", half_width=96)
+    export_run(tmp_path / "run", tmp_path / "wide.onnx")
+    assert load_model(tmp_path / "wide.onnx").activation_bytes > 1.2 * narrow
+
+
+def test_the_file_is_checked_on_a_calibration_patient_that_is_still_there(tmp_path):
+    cohort = tmp_path / "cohort.csv"
+    files = f"{SAMPLE}_t1.nii.gz,{SAMPLE}_flair.nii.gz"
+    cohort.write_text(f"subject,t1,flair\np1,{files}\np2,{files}\n")
+    make_run(tmp_path / "run", data=str(cohort), spacing=6.0)
+    (tmp_path / "run" / "split.csv").write_text("subject,split\np1,train\np2,calibration\n")
+    assert export_run(tmp_path / "run", tmp_path / "a.onnx").checked == ("random", "real")
+    cohort.unlink()
+    assert export_run(tmp_path / "run", tmp_path / "b.onnx").checked == ("random",)
+
+
 def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported):
     make_run(tmp_path / "run")
     result = export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
@@ -83,6 +109,22 @@ def test_several_sources_and_the_ablation_export(tmp_path):
     model = load_model(tmp_path / "model.onnx")
     assert model.recipe.sources == ("t1", "t2")
     assert not model.has_context
+
+
+@pytest.mark.parametrize("low_res_branch", [True, False])
+def test_slabs_give_what_the_whole_volume_gives(tmp_path, low_res_branch):
+    make_run(tmp_path / "run", low_res_branch=low_res_branch)
+    export_run(tmp_path / "run", tmp_path / "model.onnx")
+    model = load_model(tmp_path / "model.onnx")
+    network = Network(model, choose_device("cpu"))
+    source = np.random.default_rng(2).uniform(-1, 1, (1, 112, 32, 16)).astype(np.float32)
+    whole = network.run(source, SlabPlan(112, 112, model.recipe.halo))
+    for thickness in (4, 12, 44):
+        slabs = network.run(source, SlabPlan(112, thickness, model.recipe.halo))
+        for one, other in zip(slabs, whole, strict=True):
+            assert np.abs(one - other).max() < 1e-4, thickness
+    short = network.run(source, SlabPlan(112, 12, model.recipe.halo - 12))
+    assert np.abs(short[0] - whole[0]).max() > 1e-4  # the halo is needed, so the test can fail
 
 
 def test_the_card_is_carried_and_checked(tmp_path):

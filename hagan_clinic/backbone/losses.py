@@ -17,8 +17,12 @@ def regional_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def reconstruction_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """L1, rounded within 0.25 of zero (Huber), so that its optimum leans to the mean."""
-    errors = functional.smooth_l1_loss(prediction, target, reduction="none", beta=0.25)
+    """L1, rounded within 1 of zero (Huber), for images in [-1, 1].
+
+    Within the rounding its optimum is the mean, not the median: a lesion that the source makes
+    likely but not certain is drawn, as grey as it is likely.
+    """
+    errors = functional.smooth_l1_loss(prediction, target, reduction="none", beta=1.0)
     return regional_mean(errors, weights)
 
 

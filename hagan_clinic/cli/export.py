@@ -20,7 +20,8 @@ import click
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A real source image to check the file on, once a sequence; random input always is.",
+    help="A real source image to check the file on, once a sequence; without it a calibration "
+    "patient's, while the cohort is still where it was. Random input always is.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(

@@ -89,7 +89,7 @@ class ContextTrunk(nn.Module):
     def forward(self, source_low: Tensor) -> Tensor:
         """The features A of the whole volume."""
         brightest = (source_low + 1).amax(dim=1, keepdim=True)
-        head4 = brightest.clamp(0, HEAD_FROM) / HEAD_FROM
+        head4 = brightest.clamp(0.0, HEAD_FROM) / HEAD_FROM
         head8 = functional.avg_pool3d(head4, 2)
         head16 = functional.avg_pool3d(head8, 2)
         at4 = _through(self.down4, self.stem(source_low + 1), head4)
