@@ -32,11 +32,11 @@ class LossWeights:
         background: weight of voxels outside the brain, relative to those inside.
     """
 
-    high: float = 1.0
-    low: float = 0.5
-    structure: float = 0.1
-    likelihood: float = 0.1
-    adversarial: float = 0.01
+    high: float = 4.0
+    low: float = 4.0
+    structure: float = 0.3
+    likelihood: float = 0.2
+    adversarial: float = 0.003
     background: float = 0.05
 
 
@@ -58,8 +58,8 @@ class ConditionalHAGAN(nn.Module):
         weights: LossWeights | None = None,
         *,
         adversarial_start: int = 0,
-        generator_lr: float = 1e-3,
-        discriminator_lr: float = 4e-4,
+        generator_lr: float = 2e-3,
+        discriminator_lr: float = 1e-4,
         muon: bool = True,
     ) -> None:
         super().__init__()
