@@ -14,7 +14,7 @@ import click
 def command(context: click.Context, as_json: bool) -> None:
     """Try every device and model, and tell what works, what does not, and what to do.
 
-    The exit code is 0 if `translate` works on the CPU.
+    The exit code is 0 if `translate` works on the CPU and there is one ONNX Runtime, not two.
     """
     from hagan_clinic.runtime.diagnosis import diagnose
 

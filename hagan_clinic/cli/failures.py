@@ -10,18 +10,11 @@ from contextlib import contextmanager
 import click
 
 from hagan_clinic.errors import DeviceError, HaganClinicError
+from hagan_clinic.extras import TRAINING
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UNFORESEEN = 1
 _DEBUG = "hagan_clinic.debug"
-
-# Top-level modules of the [train] extra: one of them missing is not a defect.
-_TRAINING_MODULES = frozenset(
-    (
-        *("lightning_fabric", "matplotlib", "monai", "onnxscript", "safetensors", "scipy"),
-        *("sklearn", "tensorboard", "torch", "torchio"),
-    )
-)
 
 EXIT_CODES = """\b
 Exit codes:
@@ -75,9 +68,10 @@ def told_in_one_line(context: click.Context) -> Iterator[None]:
 
 def explained(error: Exception) -> tuple[str, int]:
     """One line about an exception, and its exit code."""
-    if isinstance(error, ModuleNotFoundError) and _top_level(error) in _TRAINING_MODULES:
+    # A missing package of the extra is not a defect.
+    if isinstance(error, ModuleNotFoundError) and _top_level(error) in TRAINING:
         error = DeviceError(
-            f"{_top_level(error)} is not installed, and this command needs it; "
+            f"{TRAINING[_top_level(error)]} is not installed, and this command needs it; "
             'run `pip install "hagan-clinic[train]"`'
         )
     if isinstance(error, MemoryError):

@@ -11,14 +11,13 @@ import numpy as np
 
 from hagan_clinic import __version__
 from hagan_clinic.errors import HaganClinicError
+from hagan_clinic.extras import TRAINING
 from hagan_clinic.runtime import memory, providers
 from hagan_clinic.runtime.library import DEFAULT_MODEL, bundled_models, verified
 from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.provenance import TOOL
 from hagan_clinic.runtime.session import usable_cpus
 from hagan_clinic.runtime.slabs import SlabPlan
-
-_TRAINING_MODULES = ("torch", "torchio", "lightning_fabric", "onnxscript", "safetensors", "monai")
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Finding:
         subject: What.
         works: Whether it works here; None for a plain fact.
         detail: The fact, or why it does not work and what to do.
-        needed: Whether `translate` on the CPU needs it.
+        needed: Whether a sound installation has it: without it `doctor` fails.
         exit_code: Of the error that it would be.
     """
 
@@ -59,7 +58,7 @@ def _runtime() -> Iterator[Finding]:
     found = ", ".join(f"{name} {version}" for name, version in providers.runtime_packages().items())
     clash = providers.two_packages()
     version = found or str(providers.runtime().__version__)
-    yield Finding("ONNX Runtime", clash is None, clash or version)
+    yield Finding("ONNX Runtime", clash is None, clash or version, needed=True)
     for name, subject in (("cpu", "CPU"), ("cuda", "CUDA"), ("tensorrt", "TensorRT")):
         reason = providers.obstacle(name)
         yield Finding(subject, reason is None, reason or "a session starts", needed=name == "cpu")
@@ -93,7 +92,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _training() -> Finding:
-    missing = [name for name in _TRAINING_MODULES if find_spec(name) is None]
+    missing = [package for module, package in TRAINING.items() if find_spec(module) is None]
     if missing:
         detail = f'{", ".join(missing)} not installed; run `pip install "{TOOL}[train]"` to train'
         return Finding("training", False, detail)

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from hagan_clinic.cli import main
+from hagan_clinic.extras import TRAINING
 from hagan_clinic.runtime import diagnosis, library, providers
 
 
@@ -71,17 +72,19 @@ def test_two_onnxruntime_packages_are_found(machine, monkeypatch):
     both = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
     monkeypatch.setattr(providers, "runtime_packages", lambda: both)
     result, findings = _findings()
-    assert result.exit_code == 0
+    assert result.exit_code == 5
     assert findings["ONNX Runtime"]["works"] is False
     assert "pip uninstall" in findings["ONNX Runtime"]["detail"]
+    assert "error: ONNX Runtime: both onnxruntime and onnxruntime-gpu" in result.stderr
 
 
-def test_missing_training_extra_is_no_illness(machine, monkeypatch):
-    monkeypatch.setattr(diagnosis, "find_spec", lambda name: None if name == "torch" else object())
+@pytest.mark.parametrize(("module", "package"), TRAINING.items())
+def test_missing_training_package_is_named_and_no_illness(machine, monkeypatch, module, package):
+    monkeypatch.setattr(diagnosis, "find_spec", lambda name: None if name == module else object())
     result, findings = _findings()
     assert result.exit_code == 0
     assert findings["training"]["works"] is False
     assert (
-        'torch not installed; run `pip install "hagan-clinic[train]"`'
+        f'{package} not installed; run `pip install "hagan-clinic[train]"`'
         in (findings["training"]["detail"])
     )
