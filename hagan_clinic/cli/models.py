@@ -65,6 +65,7 @@ def _facts(model: ModelFile, verified: bool) -> dict[str, Any]:
         "spacing_mm": list(model.recipe.spacing),
         "training_data": card.training_data,
         "intended_use": card.intended_use,
+        "failures": list(card.failures),
         "metrics": dict(card.metrics),
         "training": dict(model.training),
         "file": str(model.path),
@@ -124,7 +125,8 @@ def _told(value: Any, indent: str = "") -> str:
             )
         return "\n".join(lines)
     if isinstance(value, list):
-        return ", ".join(_told(inner) for inner in value)
+        told = [_told(inner) for inner in value]
+        return ("\n" if any(" " in part for part in told) else ", ").join(told)
     if isinstance(value, bool):
         return "yes" if value else "no (--verify does it)"
     return str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ class Card:
         licence: SPDX expression of the weights' licence.
         training_data: What it was trained on.
         intended_use: What it is for, and what it is not for.
+        failures: Cases in which it is known to fail, a sentence each.
         metrics: Figures by name, as measured by the makers.
     """
 
@@ -50,6 +51,7 @@ class Card:
     description: str = ""
     training_data: str = ""
     intended_use: str = ""
+    failures: Sequence[str] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -235,6 +237,12 @@ def _card(path: Path, entries: Mapping[str, Any]) -> Card:
     missing = [name for name in ("name", "licence") if not entries.get(name)]
     if missing:
         raise ModelError(f"{path}: the model card lacks {' and '.join(missing)}. {_REMEDY}")
+    failures = entries.get("failures", [])
+    if not isinstance(failures, list) or not all(isinstance(case, str) for case in failures):
+        raise ModelError(
+            f"{path}: failures in the model card are {failures!r}, expected a list of sentences. "
+            f"{_REMEDY}"
+        )
     known = {f.name for f in fields(Card)}
     return Card(**{name: value for name, value in entries.items() if name in known})
 

@@ -39,6 +39,16 @@ def test_card_tells_licence_and_sha256(bundled):
     assert hashlib.sha256(bundled.read_bytes()).hexdigest() in result.stdout
 
 
+def test_card_tells_every_known_failure_on_a_line_of_its_own(tmp_path, make_generator):
+    cases = ["Lesions are missing.", "Edges of stripped brains are blurred."]
+    card = {"name": "toy", "licence": "CC0-1.0", "failures": cases}
+    path = make_generator(tmp_path / "toy.onnx", metadata={"hagan_clinic.card": json.dumps(card)})
+    lines = [line.strip() for line in _run(str(path)).stdout.splitlines()]
+    second = lines.index(cases[1])
+    assert lines[second - 1].split(maxsplit=1) == ["failures", cases[0]]
+    assert json.loads(_run(str(path), "--json").stdout)["failures"] == cases
+
+
 @pytest.mark.parametrize("arguments", [[], ["toy"]])
 def test_json_holds_the_same_facts(bundled, arguments):
     told = json.loads(_run(*arguments, "--json").stdout)

@@ -53,6 +53,13 @@ def test_missing_model_is_named(tmp_path):
         load_model(tmp_path / "none.onnx")
 
 
+def test_card_tells_of_known_failures_and_older_ones_do_not(altered, toy_generator):
+    cases = ["Lesions are missing.", "Edges are blurred."]
+    card = {"name": "toy", "licence": "CC0-1.0", "failures": cases}
+    assert list(load_model(altered(_set("card", json.dumps(card)))).card.failures) == cases
+    assert list(load_model(toy_generator).card.failures) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(range(256)) * 10])
 def test_other_content_is_refused(tmp_path, content):
     path = tmp_path / "model.onnx"
@@ -101,6 +108,8 @@ def _clear(proto):
         ("card", "{", "'hagan_clinic.card' is not JSON"),
         ("card", "[]", "not a JSON object"),
         ("card", '{"name": "x"}', "card lacks licence"),
+        ("card", '{"name": "x", "licence": "y", "failures": "z"}', "'z', expected a list of sent"),
+        ("card", '{"name": "x", "licence": "y", "failures": [1]}', "expected a list of sentences"),
         ("runtime", '{"activation_bytes_per_voxel": -1}', "-1, expected a positive number"),
     ],
 )
