@@ -115,6 +115,7 @@ def command(
 
     # Imported here, so that --help is quick.
     from hagan_clinic.cli.batch import Job, many_jobs
+    from hagan_clinic.imageio import SUFFIXES, suffix_of
     from hagan_clinic.runtime import Translator
 
     options = _Options(mask, allow_contrast, overwrite, quiet)
@@ -132,7 +133,7 @@ def command(
     if mask is not None:
         raise click.UsageError("--mask goes with one input only.")
     for option, path in {"output": output, **wanted}.items():
-        if path is not None and path.suffix in (".nii", ".gz", ".png", ".json"):
+        if path is not None and suffix_of(path) in (*SUFFIXES, ".png", ".json"):
             raise click.UsageError(f"--{option} {path}: with several inputs, give a folder.")
     recipe = translator.model.recipe
     jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from hagan_clinic.cli import main
+from hagan_clinic.imageio import SUFFIXES
 
 DICOM = b"\0" * 128 + b"DICM"
 
@@ -130,13 +131,19 @@ def test_nothing_translated_leaves_no_folder(run, tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("option", ["-o", "--preview"])
-def test_file_where_several_inputs_need_a_folder_is_wrong_usage(run, scan, tmp_path, option):
-    places = {"-o": tmp_path / "out", option: tmp_path / "p.png"}
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        *(("-o", f"p{suffix}") for suffix in SUFFIXES),
+        *(("--uncertainty", "p.mgz"), ("--preview", "p.png"), ("--report", "p.json")),
+    ],
+)
+def test_file_where_several_inputs_need_a_folder_is_wrong_usage(run, scan, tmp_path, option, name):
+    places = {"-o": tmp_path / "out", option: tmp_path / name}
     pairs = [part for pair in places.items() for part in pair]
     result = run(scan("a.nii.gz"), scan("b.nii.gz"), *pairs)
     assert result.exit_code == 2
-    assert "p.png: with several inputs, give a folder" in result.stderr
+    assert f"{name}: with several inputs, give a folder" in result.stderr
     assert _names(tmp_path) == ["a.nii.gz", "b.nii.gz"]
 
 
