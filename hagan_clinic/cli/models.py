@@ -125,8 +125,8 @@ def _told(value: Any, indent: str = "") -> str:
             )
         return "\n".join(lines)
     if isinstance(value, list):
-        told = [_told(inner) for inner in value]
-        return ("\n" if any(" " in part for part in told) else ", ").join(told)
+        parts = [_told(inner) for inner in value]
+        return ("\n" if any(" " in part for part in parts) else ", ").join(parts)
     if isinstance(value, bool):
         return "yes" if value else "no (--verify does it)"
     return str(value)
