@@ -97,6 +97,7 @@ def write(volume: Volume, path: Path, like: Path | None, description: str) -> No
     try:
         with _unprinted():
             sitk.WriteImage(image, path, useCompression=True)
+            del image  # so that it is not held beside the one that is read
             # The NRRD writer does not notice when the disk takes but a part of its last bytes.
             sitk.ReadImage(path)
     except RuntimeError as error:

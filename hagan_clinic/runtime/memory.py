@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
@@ -72,6 +74,12 @@ def peak() -> int | None:
     except ImportError:  # Windows
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
+
+
+def give_back() -> None:
+    """Return freed memory to the system where the C library keeps it for later, as glibc does."""
+    with suppress(OSError, AttributeError, TypeError):  # another C library, another system
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _available_on_machine() -> int:

@@ -71,16 +71,19 @@ class MemoryModel:
         voxel: For each voxel of a window, at peak.
         kept_voxel: For each voxel of the whole volume as long as slabs run: results and context.
         fixed: The network's weights and their copies.
+        after: At peak after the last slab, the network's results included; the weights stay.
     """
 
     voxel: int
     kept_voxel: int
     fixed: int
+    after: int = 0
 
     def needed(self, plan: SlabPlan, slice_voxels: int) -> int:
         """Bytes at peak of a plan for slices of so many voxels."""
         kept = self.kept_voxel * plan.depth * slice_voxels
-        return self.fixed + kept + self.voxel * plan.window * slice_voxels
+        running = kept + self.voxel * plan.window * slice_voxels
+        return self.fixed + max(running, self.after)
 
 
 def plan_slabs(
@@ -108,7 +111,7 @@ def plan_slabs(
             return plan
     thinnest = memory.needed(SlabPlan(depth, STEP, halo), height * width)
     raise DeviceError(
-        f"{told(max(budget, 0))} of memory are left for the network, and the thinnest slab of a "
-        f"{depth}x{height}x{width} volume needs {told(thinnest)}: raise --max-memory by "
-        f"{told(thinnest - budget)} or more, or use a machine with more memory"
+        f"{told(max(budget, 0))} of memory are left for the network, and a volume of "
+        f"{depth}x{height}x{width} in the thinnest slabs needs {told(thinnest)}: raise "
+        f"--max-memory by {told(thinnest - budget)} or more, or use a machine with more memory"
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import DeviceError, InputError
 from hagan_clinic.imageio import DESCRIPTION, write
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.preparation import Prepared, prepare, restore
 from hagan_clinic.runtime import memory, provenance
+from hagan_clinic.runtime.footprint import footprint
 from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Float32, Network
@@ -57,8 +58,10 @@ class Translator:
     Args:
         model: Name of a bundled model, or path of a `.onnx` file.
         device: `auto`, `cpu`, `cuda` or `tensorrt`.
-        max_memory: Limit on what the translation adds to the process (on a GPU: takes there), in
-            bytes or as `1GiB`; by default what is available, with a reserve.
+        max_memory: Limit on what the translation adds to the process, in bytes or as `1GiB`; by
+            default what is available, with a reserve. It holds for reading, preparing, network,
+            restoring and writing alike. On a GPU it limits what the network takes there, and the
+            process's own memory has no limit.
         threads: CPU threads; all usable cores if not given.
 
     Raises:
@@ -108,6 +111,8 @@ class Translator:
         progress("reading", 0.0)
         with clock.stage("read"):
             inputs = read_inputs(named, mask, allow_contrast=allow_contrast)
+        beside = footprint(inputs.volumes[0].grid, self.model.recipe.spacing, len(inputs.volumes))
+        self._check_room(beside.preparing)
         progress("preparing", 0.05)
         with clock.stage("prepare"):
             prepared = prepare(inputs.volumes, self.model.recipe, masks=inputs.mask)
@@ -115,12 +120,16 @@ class Translator:
             warnings = self._warnings(inputs, prepared)
         budget = self._budget()
         shape = _shape(prepared.array)
-        plan = plan_slabs(shape, self.model.recipe.halo, self._network.memory, budget)
+        needs = self._network.memory
+        if self.device.name == "cpu":
+            needs = replace(needs, after=beside.restoring)
+        plan = plan_slabs(shape, self.model.recipe.halo, needs, budget)
         progress("translating", 0.15)
         with clock.stage("network"):
             target, scale = self._network.run(
                 prepared.array, plan, lambda share: progress("translating", 0.15 + 0.65 * share)
             )
+        memory.give_back()
         progress("restoring", 0.8)
         with clock.stage("restore"):
             volume = restore(from_unit(target), prepared, fill=0.0)
@@ -152,8 +161,21 @@ class Translator:
             warnings += image_warnings(name, array, prepared.grid.spacing)
         return warnings
 
+    def _check_room(self, size: int) -> None:
+        """Refuse a `max_memory` that the preparation would not keep to."""
+        if self.device.name != "cpu" or self._max_memory is None:
+            return
+        import SimpleITK  # noqa: F401  (imported somewhere below; what it takes counts as held)
+
+        if size > self._budget():
+            raise DeviceError(
+                f"{memory.told(max(self._budget(), 0))} of memory are left to prepare the scan, "
+                f"which needs {memory.told(size)}: raise --max-memory by "
+                f"{memory.told(size - self._budget())} or more"
+            )
+
     def _budget(self) -> int:
-        """Bytes that the network may take now."""
+        """Bytes that may be taken now: by the process on the CPU, else on the GPU."""
         if self.device.name != "cpu":
             budget = int(_SHARE_OF_AVAILABLE * (gpu_memory() or _GPU_FALLBACK))
             return budget if self._max_memory is None else min(budget, self._max_memory)
@@ -232,8 +254,9 @@ def translate(
         uncertainty: Where to write the half-width of the 90 % interval.
         preview: Where to write a picture (`.png`).
         report: Where to write facts of the run (`.json`).
-        max_memory: Limit on the memory added to the process, in bytes or as `1GiB`; a volume that
-            does not fit is translated in slabs, with the same result to 1e-4.
+        max_memory: Limit on the memory added to the process (on a GPU: taken there), in bytes or
+            as `1GiB`; a volume that does not fit is translated in slabs, with the same result to
+            1e-4.
         threads: CPU threads; all usable cores if not given.
         allow_contrast: Take a scan that looks contrast-enhanced.
         overwrite: Replace outputs that exist.

@@ -46,6 +46,14 @@ def test_resident_size_follows_what_is_held():
         assert memory.peak() > 0.99 * memory.resident()  # the kernel counts in batches
 
 
+def test_freed_memory_goes_back_to_the_system():
+    blocks = [bytearray(2**16) for _ in range(1024)]  # too small to be mapped one by one
+    del blocks[:-1]
+    before = memory.resident()
+    memory.give_back()
+    assert before - memory.resident() > 48 * 2**20
+
+
 def test_available_memory_is_at_most_the_machines():
     lines = Path("/proc/meminfo").read_text().splitlines()
     total = next(int(line.split()[1]) for line in lines if line.startswith("MemTotal"))

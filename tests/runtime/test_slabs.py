@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,15 @@ def test_need_counts_the_window_with_its_halo_and_what_is_kept_of_the_whole():
     assert MEMORY.needed(plan, 100) == 200 * (16 + 2 * 8) * 100 + 24 * 64 * 100 + 1000
 
 
+def test_need_is_that_of_what_comes_after_the_network_where_that_is_more():
+    plan = SlabPlan(64, 16, 8)
+    running = MEMORY.needed(plan, 100) - MEMORY.fixed
+    assert replace(MEMORY, after=running).needed(plan, 100) == running + MEMORY.fixed
+    assert replace(MEMORY, after=running + 5).needed(plan, 100) == running + 5 + MEMORY.fixed
+    with pytest.raises(DeviceError, match="raise --max-memory"):
+        plan_slabs((64, 10, 10), 8, replace(MEMORY, after=10**6), 10**6)
+
+
 def test_volume_that_fits_stays_whole():
     plan = plan_slabs((64, 10, 10), 8, MEMORY, 10**9)
     assert plan.is_whole
@@ -52,7 +63,7 @@ def test_plan_takes_the_fewest_slabs_that_fit():
 
 def test_error_states_what_the_thinnest_slab_needs_and_that_much_suffices():
     memory = MemoryModel(voxel=200, kept_voxel=24, fixed=30 * 2**20)
-    with pytest.raises(DeviceError, match=r"thinnest slab.*needs (\d+) MiB.*--max-memory") as error:
+    with pytest.raises(DeviceError, match=r"thinnest slabs needs (\d+) MiB.*--max-memory") as error:
         plan_slabs((160, 200, 200), 8, memory, 50 * 2**20)
     assert error.value.exit_code == 5
     needed = memory.needed(SlabPlan(160, 4, 8), 200 * 200)
