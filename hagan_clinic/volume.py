@@ -55,11 +55,17 @@ class Grid:
         d, h, w = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(d), float(h), float(w)
 
+    def corners(self) -> NDArray[np.float64]:
+        """Positions in mm of the eight corner voxels, as columns."""
+        indices = np.array(list(product(*((0, size - 1) for size in self.shape)))).T
+        corners: NDArray[np.float64] = self.affine[:3, :3] @ indices + self.affine[:3, 3:]
+        return corners
+
     def same_as(self, other: "Grid", tolerance_mm: float = 1e-3) -> bool:
         """Whether both have one shape and their corner voxels lie at the same places."""
         if self.shape != other.shape:
             return False
-        distances = np.linalg.norm(_corners(self) - _corners(other), axis=0)
+        distances = np.linalg.norm(self.corners() - other.corners(), axis=0)
         return bool(distances.max() <= tolerance_mm)
 
 
@@ -262,13 +268,6 @@ def _directions(affine: Affine) -> NDArray[np.float64]:
     columns = affine[:3, :3]
     directions: Affine = columns / np.linalg.norm(columns, axis=0)
     return directions
-
-
-def _corners(grid: Grid) -> NDArray[np.float64]:
-    """Positions in mm of the eight corner voxels, as columns."""
-    indices = np.array(list(product(*((0, size - 1) for size in grid.shape)))).T
-    corners: NDArray[np.float64] = grid.affine[:3, :3] @ indices + grid.affine[:3, 3:]
-    return corners
 
 
 def _checked_affine(affine: Affine) -> Affine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.intensity import foreground
+from hagan_clinic.intensity import HEAD_MM, foreground
 from hagan_clinic.volume import Grid, Spacing
 
 THICK_MM = 3.0
@@ -16,7 +16,6 @@ HEAD_LITRES = (0.3, 8.0)
 WHITE_MATTER_OFFSET = 0.2
 """Below this a T1 is doubted. `benchmarks/input_checks.py` measures how often by mistake."""
 
-_TOP_MM = 150.0  # height of a brain: below it a head has face and neck
 _RADIUS_MM = 60.0
 _STEP_MM = 3.0
 _SMOOTHEST = 10  # per cent
@@ -84,7 +83,7 @@ def white_matter_offset(
         spacing: In mm.
     """
     occupied = np.flatnonzero(head.sum(axis=(1, 2)) > 0.01 * head.sum(axis=(1, 2)).max())
-    lowest = max(int(occupied[-1] + 1 - _TOP_MM / spacing[0]), 0)
+    lowest = max(int(occupied[-1] + 1 - HEAD_MM / spacing[0]), 0)
     centre = np.argwhere(head[lowest:]).mean(axis=0) + np.array((lowest, 0, 0))
     places = np.indices(array.shape, dtype=np.float32).transpose(1, 2, 3, 0)
     distance = np.linalg.norm((places - centre) * spacing, axis=-1)

@@ -3,11 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read_grid
@@ -110,12 +108,5 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
 def _difference(found: Grid, expected: Grid) -> str:
     if found.shape != expected.shape:
         return f"shape {found.shape} against {expected.shape}"
-    offset = float(np.abs(_corners(found) - _corners(expected)).max())
+    offset = float(np.abs(found.corners() - expected.corners()).max())
     return f"same shape {found.shape}, but a corner is {offset:.3f} mm away"
-
-
-def _corners(grid: Grid) -> NDArray[np.float64]:
-    """Positions in mm of the eight corner voxels."""
-    ends = np.array(list(product(*((0, side - 1) for side in grid.shape))))
-    corners: NDArray[np.float64] = ends @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    return corners
