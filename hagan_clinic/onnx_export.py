@@ -108,13 +108,17 @@ def export_run(
     factor = state["figures"].get("interval_factor")
     if factor is None:
         raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
-    recipe = dataclasses.replace(described.recipe, interval_factor=float(factor))
+    facts = _facts(run)
+    # The network has learned where in its box a brain lies: deployment gives it the same one.
+    recipe = dataclasses.replace(
+        described.recipe, interval_factor=float(factor), box=tuple(facts.get("box", ()))
+    )
     training = {
         "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in _LOCAL},
         "step": state["step"],
         "seconds": round(float(state["seconds"])),
         "calibration": state["figures"],
-        **_facts(run),
+        **facts,
     }
     content = _to_onnx(generator, recipe, half=half)
     proto = onnx.load_model_from_string(content)

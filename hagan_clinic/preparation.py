@@ -24,6 +24,9 @@ from hagan_clinic.volume import (
 
 BACKGROUND = -1.0
 
+BRAIN_MIDDLE_MM = 90.0
+"""The brain's middle lies about this far under the top of an adult's head."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -53,8 +56,9 @@ def prepare(
         volumes: One volume for each of `recipe.sources`, on one grid.
         recipe: The model's recipe.
         masks: Brain mask on the same grid, if there is one; only the intensity window uses it.
-        shape: (D, H, W) of the result; by default the head with `recipe.margin_mm` around it,
-            rounded up to multiples of `recipe.multiple`.
+        shape: (D, H, W) of the result; by default `recipe.box` around the brain or, where the
+            recipe has none, the head with `recipe.margin_mm` around it, rounded up to multiples
+            of `recipe.multiple`.
 
     Raises:
         InputError: If the number of volumes is wrong, their grids differ, or one has no contrast.
@@ -73,7 +77,10 @@ def prepare(
     mask = None if masks is None else _on_grid(masks, grid) > 0.5
     arrays = [_on_grid(volume, grid) for volume in volumes]
     occupied = np.logical_or.reduce([foreground(array) for array in arrays])
-    start, size = _crop_box(occupied, grid.spacing, recipe, shape)
+    if recipe.box and shape is None:
+        start, size = _brain_box(occupied, grid.spacing, recipe.box)
+    else:
+        start, size = _crop_box(occupied, grid.spacing, recipe, shape)
     result = np.empty((len(arrays), *size), dtype=np.float32)
     for channel, array in zip(result, arrays, strict=True):
         window = source_window(
@@ -123,6 +130,28 @@ def network_grid(source_grid: Grid, spacing: Spacing) -> Grid:
 def _on_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
     resampled = resample(to_canonical(volume), grid).array
     return np.asarray(resampled, dtype=np.float32)
+
+
+def _brain_box(
+    occupied: NDArray[np.bool_], spacing: Spacing, box: Sequence[int]
+) -> tuple[list[int], Shape]:
+    """First voxel and size of a box centred on the brain, which may reach beyond the scan.
+
+    A skull-stripped brain is centred whole. Of a head with a neck, the brain's middle is taken to
+    lie `BRAIN_MIDDLE_MM` under the top, and in the slices what is above it, and so above the
+    nose, is centred if the whole does not fit.
+    """
+    low, high = occupied_span(occupied, 0)
+    middle = round(BRAIN_MIDDLE_MM / spacing[0])
+    spans = [(max(low, high - 2 * middle), high)]
+    upper = occupied[max(low, high - middle) : high]
+    for axis in (1, 2):
+        span = occupied_span(occupied, axis)
+        fits = span[1] - span[0] <= box[axis]
+        spans.append(span if fits else occupied_span(upper, axis))
+    start = [(low + high - side) // 2 for (low, high), side in zip(spans, box, strict=True)]
+    d, h, w = box
+    return start, (d, h, w)
 
 
 def _crop_box(

@@ -27,6 +27,8 @@ class Recipe:
         radius_mm: Radius around the centre of mass that the window looks at.
         head_mm: Length of the head, from its top, whose centre of mass is taken.
         margin_mm: Background kept around the head.
+        box: (D, H, W) of the network's input, centred on the brain, as in training; empty for
+            the whole head with its margin.
         schema: Version of this list.
 
     Raises:
@@ -43,6 +45,7 @@ class Recipe:
     radius_mm: float = RADIUS_MM
     head_mm: float = HEAD_MM
     margin_mm: float = 12.0
+    box: tuple[int, ...] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -57,6 +60,8 @@ class Recipe:
             and self.radius_mm > 0
             and self.head_mm > 0
             and self.margin_mm >= 0
+            and len(self.box) in (0, 3)
+            and all(side > 0 and side % self.multiple == 0 for side in self.box)
         )
         numbers = (*self.spacing, self.interval_factor, self.radius_mm, self.head_mm)
         if not (in_range and all(map(math.isfinite, (*numbers, self.margin_mm)))):

@@ -156,6 +156,47 @@ def test_a_fixed_shape_is_centred_on_the_head():
     ).all()
 
 
+def ellipsoid(shape, middle, radii):
+    """Voxels within an ellipsoid, all in mm on a grid of 2 mm, axes right, anterior, superior."""
+    places = np.meshgrid(*(2.0 * np.arange(side) for side in shape), indexing="ij")
+    return sum(((p - m) / r) ** 2 for p, m, r in zip(places, middle, radii, strict=True)) < 1
+
+
+BRAIN_MIDDLE = (130, 150, 200)
+
+
+def head(*, stripped):
+    """A brain, or a head around it with a nose, a jaw and a neck; values of tissue vary."""
+    shape = (130, 150, 150)
+    inside = ellipsoid(shape, BRAIN_MIDDLE, (68, 84, 72))
+    if not stripped:
+        inside |= ellipsoid(shape, (130, 150, 198), (80, 98, 90))
+        inside |= ellipsoid(shape, (130, 250, 150), (20, 30, 30))  # nose
+        inside |= ellipsoid(shape, (130, 150, 100), (60, 70, 110))  # jaw and neck
+    values = np.random.default_rng(0).uniform(100, 900, shape)
+    return Volume(np.where(inside, values, 0).astype(np.float32), np.diag([2.0, 2, 2, 1]))
+
+
+@pytest.mark.parametrize(("stripped", "tolerance"), [(True, 2), (False, 10)])
+def test_the_box_of_training_is_put_around_the_brain(stripped, tolerance):
+    prepared = prepare([head(stripped=stripped)], recipe(spacing=(2.0, 2, 2), box=(80, 96, 80)))
+    assert prepared.array.shape == (1, 80, 96, 80)
+    middle = prepared.grid.affine @ [40, 48, 40, 1]
+    assert np.abs(middle[:3] - BRAIN_MIDDLE).max() <= tolerance  # mm
+    back = restore(prepared.array[0], prepared, fill=0)
+    assert np.array_equal(back.affine, prepared.source_grid.affine)
+
+
+def test_a_box_larger_than_the_scan_is_padded_with_background():
+    brain = head(stripped=True)
+    prepared = prepare([brain], recipe(spacing=(2.0, 2, 2), box=(160, 160, 160)))
+    assert prepared.array.shape == (1, 160, 160, 160)
+    assert (prepared.array[0, -1] == -1).all()
+    back = restore(prepared.array[0], prepared, fill=-1)
+    inside = brain.array > 0
+    assert np.corrcoef(back.array[inside], brain.array[inside])[0, 1] > 0.99
+
+
 def test_several_sequences_share_the_box_and_have_their_own_windows():
     t1 = phantom(np.diag([1.5, 1.5, 1.5, 1]), (64, 64, 64))
     t2 = t1.with_array(np.where(t1.array > 0, 4000 - t1.array, 0))

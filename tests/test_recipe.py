@@ -62,6 +62,8 @@ def test_what_is_no_json_object_is_refused(text):
         {"percentiles": [99.5, 0.5]},
         {"radius_mm": 0},
         {"interval_factor": float("inf")},
+        {"box": [112, 128]},
+        {"box": [112, 128, 100]},
     ],
 )
 def test_a_value_out_of_range_is_refused(change):

@@ -46,8 +46,7 @@ class RegionNorm(nn.Module):
         centred = values - (values * weights).mean((2, 3), keepdim=True) / share
         variance = (centred * centred * weights).mean((2, 3), keepdim=True) / share
         normal = (centred * torch.rsqrt(variance + 1e-4)).reshape(features.shape)
-        scale, shift = (p[:, None, None, None] for p in (self.weight, self.bias))
-        return normal * scale + shift
+        return (normal.movedim(1, -1) * self.weight + self.bias).movedim(-1, 1)
 
 
 class ResidualBlock(nn.Module):

@@ -13,7 +13,7 @@ import click
     "--card",
     type=click.Path(path_type=Path),
     help="TOML file with the card: name, licence, version, description, training_data, "
-    "intended_use, [metrics].",
+    "intended_use, failures, [metrics].",
 )
 @click.option(
     "--check",

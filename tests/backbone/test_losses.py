@@ -31,7 +31,9 @@ def test_every_sample_weighs_the_same_whatever_its_region():
 def test_voxels_outside_the_region_do_not_count():
     target, region = torch.zeros(1, 1, 24, 24, 24), ball()
     prediction = torch.where(region > 0, 0.5, 100.0)
-    assert reconstruction_loss(prediction, target, region) == pytest.approx(0.5 - 0.125)
+    assert reconstruction_loss(prediction, target, region) == pytest.approx(0.5**2 / 2)
+    far = torch.where(region > 0, 3.0, 100.0)
+    assert reconstruction_loss(far, target, region) == pytest.approx(3.0 - 0.5)
 
 
 def test_the_likelihood_is_least_at_the_mean_absolute_error():
