@@ -44,7 +44,7 @@ from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.run import SPLIT, read_config
+from hagan_clinic.training.run import SPLIT, read_config, read_facts
 from hagan_clinic.training.split import read_split
 
 TRACED_SIDES = (4, 5, 6)
@@ -108,7 +108,7 @@ def export_run(
     factor = state["figures"].get("interval_factor")
     if factor is None:
         raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
-    facts = _facts(run)
+    facts = read_facts(run)
     # The network has learned where in its box a brain lies: deployment gives it the same one.
     recipe = dataclasses.replace(
         described.recipe, interval_factor=float(factor), box=tuple(facts.get("box", ()))
@@ -282,11 +282,3 @@ def _card(path: Path | None, run: Path, recipe: Recipe) -> Card:
     if missing := [name for name in ("name", "licence") if not values.get(name)]:
         raise InputError(f"the card {path} lacks {' and '.join(missing)}")
     return Card(**values)
-
-
-def _facts(run: Path) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads((run / "facts.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{run}/facts.json cannot be read: {error}") from error
-    return facts
