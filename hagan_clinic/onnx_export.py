@@ -44,7 +44,7 @@ from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.run import SPLIT, read_config, read_facts
+from hagan_clinic.training.run import FACTS, SPLIT, read_config, read_facts
 from hagan_clinic.training.split import read_split
 
 TRACED_SIDES = (4, 5, 6)
@@ -67,7 +67,8 @@ class Exported:
     Attributes:
         path: the file.
         parameters: weights in the graph.
-        difference: the largest difference from torch over all checks, on values in [-1, 1].
+        difference: the largest difference from torch over all checks and outputs, on values in
+            [-1, 1]; where an output goes beyond, as a share of its largest value.
         checked: the inputs it was checked on.
     """
 
@@ -96,7 +97,8 @@ def export_run(
             calibration patient's of the run while its cohort is still there, if not given.
 
     Raises:
-        ModelError: the run cannot be read, or the file computes something else than torch.
+        ModelError: the run cannot be read or does not tell its training box, or the file computes
+            something else than torch.
         InputError: the card or an image cannot be read.
         OutputError: the file cannot be written.
     """
@@ -109,9 +111,8 @@ def export_run(
     if factor is None:
         raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
     facts = read_facts(run)
-    # The network has learned where in its box a brain lies: deployment gives it the same one.
     recipe = dataclasses.replace(
-        described.recipe, interval_factor=float(factor), box=tuple(facts.get("box", ()))
+        described.recipe, interval_factor=float(factor), box=_training_box(run, facts)
     )
     training = {
         "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in _LOCAL},
@@ -169,6 +170,17 @@ class _FloatEnds(nn.Module):
         return tuple(output.float() for output in self.generator(source.half()))
 
 
+def _training_box(run: Path, facts: dict[str, Any]) -> tuple[int, ...]:
+    """The box that the run was trained on, in which the network has learned where a brain lies."""
+    box = facts.get("box")
+    if not isinstance(box, list) or len(box) != 3:
+        raise ModelError(
+            f"{run / FACTS} has the box {box!r}, expected the three sides that training used: "
+            "go on training in this folder, which writes them"
+        )
+    return tuple(box)
+
+
 def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> bytes:
     """The generator as a serialised ONNX model with dynamic D, H, W."""
     traced = _FloatEnds(copy.deepcopy(generator).half()) if half else generator
@@ -196,12 +208,22 @@ def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> 
 
 
 def _difference(generator: ConditionalGenerator, content: bytes, source: Array) -> float:
-    """Largest difference of target and scale between the file on the CPU and torch."""
+    """Largest difference between any output of the file on the CPU and torch's.
+
+    The features `context` have no range of their own: values beyond 1 count relative to the
+    largest of their output.
+    """
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = session.run([TARGET, SCALE], {SOURCE: source})
+    names = [output.name for output in session.get_outputs()]
     with torch.inference_mode():
-        expected = generator(torch.from_numpy(source))[:2]
-    return max(float(np.abs(f - e.numpy()).max()) for f, e in zip(found, expected, strict=True))
+        computed = generator(torch.from_numpy(source))
+    outputs = dict(zip((TARGET, SCALE, CONTEXT), computed, strict=False))
+    differences = []
+    for name, found in zip(names, session.run(names, {SOURCE: source}), strict=True):
+        expected = outputs[name].numpy()
+        largest = max(1.0, float(np.abs(expected).max()))
+        differences.append(float(np.abs(found - expected).max()) / largest)
+    return max(differences)
 
 
 def _random_input(channels: int) -> Array:

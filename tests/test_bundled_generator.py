@@ -39,6 +39,7 @@ def test_it_is_whole_small_and_says_what_it_is():
     assert re.search("not for diagnosis", model.card.intended_use, re.IGNORECASE)
     assert model.recipe.sources == ("t1",) and model.recipe.target == "flair"
     assert model.recipe.spacing == (1.5, 1.5, 1.5)
+    assert model.recipe.box == tuple(model.training["box"]) == (112, 128, 112)
     assert model.recipe.interval_factor > 1
 
 

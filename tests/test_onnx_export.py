@@ -36,7 +36,8 @@ def make_run(folder, **settings):
     state = {"step": 7, "seconds": 3.2, "figures": {"psnr": 15.0, "interval_factor": 2.25}}
     (folder / "best" / "state.json").write_text(json.dumps(state))
     (folder / "config.json").write_text(config.to_json())
-    (folder / "facts.json").write_text(json.dumps({"subjects": {"train": 3}}))
+    facts = {"subjects": {"train": 3}, "box": [32, 48, 64]}
+    (folder / "facts.json").write_text(json.dumps(facts))
     return generator.eval()
 
 
@@ -65,6 +66,7 @@ def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
     assert model.recipe.interval_factor == 2.25
     assert model.recipe.sources == ("t1",) and model.recipe.target == "flair"
     assert model.recipe.halo == 32 and model.recipe.multiple == 16
+    assert model.recipe.box == (32, 48, 64)
     assert model.has_context
     assert model.training["step"] == 7
     assert "private" not in json.dumps(dict(model.training))
@@ -149,6 +151,36 @@ def test_a_file_that_differs_from_torch_is_not_written(tmp_path, monkeypatch):
     make_run(tmp_path / "run")
     monkeypatch.setattr(onnx_export, "LARGEST_DIFFERENCE", 0.0)
     with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
+        export_run(tmp_path / "run", tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("output", ["target", "scale", "context"])
+def test_every_output_is_compared_with_torch(tmp_path, monkeypatch, output):
+    make_run(tmp_path / "run")
+    translated = onnx_export._to_onnx
+
+    def spoilt(generator, recipe, *, half):
+        """The file with 0.01 added to one output, which the others do not see."""
+        proto = onnx.load_model_from_string(translated(generator, recipe, half=half))
+        (last,) = (node for node in proto.graph.node if output in node.output)
+        last.output[list(last.output).index(output)] = "right"
+        for node in proto.graph.node:
+            node.input[:] = ["right" if name == output else name for name in node.input]
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.01), "wrong"))
+        proto.graph.node.append(onnx.helper.make_node("Add", ["right", "wrong"], [output]))
+        return proto.SerializeToString()
+
+    monkeypatch.setattr(onnx_export, "_to_onnx", spoilt)
+    with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
+        export_run(tmp_path / "run", tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("box", [None, [], [32, 48]])
+def test_a_run_that_does_not_tell_its_box_is_not_exported(tmp_path, box):
+    make_run(tmp_path / "run")
+    (tmp_path / "run" / "facts.json").write_text(json.dumps({} if box is None else {"box": box}))
+    with pytest.raises(ModelError, match=r"facts\.json has the box .* expected the three sides"):
         export_run(tmp_path / "run", tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 

@@ -47,3 +47,9 @@ def command(
         f"{exported.path.stat().st_size / 2**20:.1f} MiB; equal to torch within "
         f"{exported.difference:.1g} on {' and '.join(exported.checked)} input"
     )
+    if "real" not in exported.checked:
+        click.echo(
+            "warning: checked on random input alone, as the run's calibration images are no longer "
+            "where they were: give --check IMAGE to check it on a scan",
+            err=True,
+        )
