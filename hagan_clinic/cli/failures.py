@@ -14,6 +14,13 @@ from hagan_clinic.extras import TRAINING
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UNFORESEEN = 1
+
+MEMORY_ADVICE = {
+    "translate": "give a smaller --max-memory or free some",
+    "train": "free some, or give fewer --workers",
+}
+"""What to do in a command that ran out of memory."""
+
 _DEBUG = "hagan_clinic.debug"
 
 EXIT_CODES = """\b
@@ -75,11 +82,17 @@ def explained(error: Exception) -> tuple[str, int]:
             'run `pip install "hagan-clinic[train]"`'
         )
     if isinstance(error, MemoryError):
-        error = DeviceError("memory ran out; give a smaller --max-memory or free some")
+        error = DeviceError(f"memory ran out; {_advice_on_memory()}")
     if isinstance(error, HaganClinicError):
         return " ".join(str(error).split()), error.exit_code
     told = " ".join(f"{type(error).__name__}: {error}".split())
     return f"{told} (this was not foreseen; --debug shows where it happened)", UNFORESEEN
+
+
+def _advice_on_memory() -> str:
+    context = click.get_current_context(silent=True)
+    command = context.find_root().invoked_subcommand if context else None
+    return MEMORY_ADVICE.get(command or "", "free some")
 
 
 def _top_level(error: ModuleNotFoundError) -> str:

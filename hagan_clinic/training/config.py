@@ -26,6 +26,10 @@ CHOICES = {
 """Settings that take one of a few words."""
 
 
+SEEDS = 2**32
+"""A step is seeded with the run's seed and its own number, 32 bits each."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """One training run.
@@ -35,8 +39,10 @@ class TrainingConfig:
         data: cohort: a folder (BraTS or BIDS layout) or a CSV file.
         source: sequences the generator sees.
         target: sequence it makes.
-        split: CSV of subject and split; without it the seed decides, by patient.
-        seed: of the split, the initial weights and every sample.
+        split: CSV of subject and split; without it the cohort or the seed decides, by patient.
+        fractions: shares of the patients for training, calibration and test, where the seed
+            decides.
+        seed: of the split, the initial weights and every sample; below 2**32.
         spacing: voxel size in mm that volumes are resampled to.
         size: (D, H, W) of the training box; found from the cohort when None.
         steps: optimiser steps.
@@ -72,6 +78,7 @@ class TrainingConfig:
     target: str = "flair"
     mask: str = ""
     split: str = ""
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     seed: int = 0
     spacing: float = 1.5
     size: tuple[int, int, int] | None = None
@@ -118,6 +125,17 @@ class TrainingConfig:
         for name in ("seed", "workers", "queue_length"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: expected 0 or more")
+        if self.seed >= SEEDS:
+            raise InputError(f"seed is {self.seed}: expected less than {SEEDS} (2**32)")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema is {self.ema}: expected 0 or more, and less than 1")
+        for name in ("adversarial_start", "weight_background"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}: expected 0 to 1")
+        for name in ("high", "low", "structure", "likelihood", "adversarial"):
+            weight = getattr(self, f"weight_{name}")
+            if not 0 <= weight < math.inf:
+                raise InputError(f"weight_{name} is {weight}: expected 0 or more")
         for name in ("slab", "halo"):
             value = getattr(self, name)
             if value % 4 or value < 0 or (name == "slab" and value == 0):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hagan_clinic.errors import ModelError
-from hagan_clinic.runtime import find_model, load_model
+from hagan_clinic.runtime import ModelFile, find_model, load_model
 from hagan_clinic.training.checkpoint import AVERAGE, BEST, LAST, existing, load_into, read_state
 
 _ONLY_IN_TRAINING = "low."
@@ -32,10 +32,8 @@ def load_first_weights(generator: nn.Module, source: str | Path) -> dict[str, st
         ModelError: nothing usable there, or another architecture.
     """
     if Path(source).is_dir():
-        run = Path(source)
-        load_averaged(generator, run)
-        content = (_best(run) / AVERAGE).read_bytes()
-        return {"name": run.resolve().name, "sha256": hashlib.sha256(content).hexdigest()}
+        load_averaged(generator, Path(source))
+        return identity(source)
     path = find_model(str(source))
     model = load_model(path)
     weights = {
@@ -56,6 +54,30 @@ def load_first_weights(generator: nn.Module, source: str | Path) -> dict[str, st
             )
         own[name] = weights[name]
     generator.load_state_dict(own)
+    return _identity(model)
+
+
+def identity(source: str | Path) -> dict[str, str]:
+    """What :func:`load_first_weights` returns of a source, without loading it anywhere.
+
+    Raises:
+        ModelError: nothing usable there.
+    """
+    if not Path(source).is_dir():
+        return _identity(load_model(find_model(str(source))))
+    run = Path(source)
+    path = _best(run) / AVERAGE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}): give a run folder with a checkpoint, a "
+            ".onnx file or the name of a bundled model"
+        ) from error
+    return {"name": run.resolve().name, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _identity(model: ModelFile) -> dict[str, str]:
     return {"name": model.card.name, "sha256": model.sha256}
 
 

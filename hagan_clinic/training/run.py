@@ -16,7 +16,7 @@ from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, existing, read_state
 from hagan_clinic.training.cohort import check_cohort, find_cohort
 from hagan_clinic.training.config import TrainingConfig, typed
-from hagan_clinic.training.initial import load_first_weights
+from hagan_clinic.training.initial import identity, load_first_weights
 from hagan_clinic.training.log import counted
 from hagan_clinic.training.loop import train
 from hagan_clinic.training.modes import mode_of
@@ -38,7 +38,7 @@ def run_training(
     """Train, or go on training, in a run folder.
 
     A folder that already holds a run is resumed: its configuration must be the same, but for
-    the settings in ``FREE_ON_RESUME``.
+    the settings in ``FREE_ON_RESUME``, and so must ``init`` if it is given again.
 
     Args:
         config: the run's settings.
@@ -62,7 +62,7 @@ def run_training(
     if not config.data:
         raise InputError("no data: give a folder or a CSV file of the cohort with --data")
     augment = _augmentation(config)
-    _check_resume(config, folder)
+    _check_resume(config, folder, init)
     fabric = _fabric(config)
     if not fabric.is_global_zero:
         say = _silent
@@ -76,7 +76,9 @@ def run_training(
     elif config.split:
         split = read_split(config.split, subjects)
     else:
-        split = split_by_column(subjects) or split_by_patient(subjects, config.seed)
+        split = split_by_column(subjects) or split_by_patient(
+            subjects, config.seed, config.fractions
+        )
     if not split.calibration:
         raise InputError(
             "the split has no calibration patients, who choose the checkpoint and fit the error "
@@ -201,7 +203,7 @@ FREE_ON_RESUME = frozenset(
 """Settings that may change between two parts of one run; the schedules hang on ``steps``."""
 
 
-def _check_resume(config: TrainingConfig, folder: Path) -> None:
+def _check_resume(config: TrainingConfig, folder: Path, init: str | Path | None) -> None:
     if not existing(folder / LAST).exists():
         if folder.is_file() or (
             folder.is_dir() and any(p.name not in BEFORE_STEPS for p in folder.iterdir())
@@ -222,6 +224,17 @@ def _check_resume(config: TrainingConfig, folder: Path) -> None:
             f"{folder} holds a run with other settings: {options}; "
             "use the same ones to resume, or give a new folder"
         )
+    began_from = read_facts(folder).get("init")
+    if init is not None and (now := identity(init))["sha256"] != (began_from or {}).get("sha256"):
+        before_it = f"the weights of {_told(began_from)}" if began_from else "weights from its seed"
+        raise InputError(
+            f"{folder} holds a run that began from {before_it}, and --init now gives those of "
+            f"{_told(now)}: leave --init out to resume, or give a new folder"
+        )
+
+
+def _told(weights: dict[str, str]) -> str:
+    return f"{weights['name']} (sha256 {weights['sha256'][:12]})"
 
 
 def _augmentation(config: TrainingConfig) -> AugmentConfig:

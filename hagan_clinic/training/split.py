@@ -10,12 +10,10 @@ from pathlib import Path
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.training.layouts import read_table
+from hagan_clinic.training.layouts import read_table, some
 from hagan_clinic.training.subject import Subject
 
 SIDES = ("train", "calibration", "test")
-FRACTIONS = (0.7, 0.15, 0.15)
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Split:
 def split_by_patient(
     subjects: Sequence[Subject],
     seed: int,
-    fractions: tuple[float, float, float] = FRACTIONS,
+    fractions: tuple[float, float, float],
 ) -> Split:
     """Draw the split from a seed; the order of ``subjects`` does not matter.
 
@@ -63,8 +61,10 @@ def split_by_patient(
     Raises:
         InputError: The fractions are no shares of 1, or there are fewer patients than sides.
     """
-    if min(fractions) < 0 or fractions[0] <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise InputError(f"the split fractions are {fractions}; expected three shares of 1")
+    if min(fractions) < 0 or fractions[0] <= 0 or not abs(sum(fractions) - 1) < 1e-6:
+        raise InputError(
+            f"fractions is {fractions}: expected three shares of 1, as in 0.7, 0.15, 0.15"
+        )
     by_patient: dict[str, list[Subject]] = defaultdict(list)
     for subject in sorted(subjects, key=lambda subject: subject.name):
         by_patient[subject.patient].append(subject)
@@ -73,7 +73,7 @@ def split_by_patient(
     if len(patients) < needed:
         raise InputError(
             f"there are {len(patients)} patients for {needed} sides of a split; add patients, or "
-            "set the fractions of sides to leave empty to 0"
+            "leave the test side empty with --set fractions=[0.8,0.2,0]"
         )
     random.Random(seed).shuffle(patients)
     held_out = [max(1, round(share * len(patients))) if share else 0 for share in fractions[1:]]
@@ -113,9 +113,8 @@ def read_split(file: Path | str, subjects: Sequence[Subject]) -> Split:
         sides[side].append(by_name[name])
     if left_out := sorted(set(by_name) - seen):
         raise InputError(
-            f"{file} leaves out {len(left_out)} subjects of the cohort: "
-            f"{', '.join(left_out[:SHOWN])}{' …' if len(left_out) > SHOWN else ''}; put each on a "
-            "side, or take it out of the cohort"
+            f"{file} leaves out {len(left_out)} of {len(subjects)} subjects of the cohort: "
+            f"{some(left_out)}; put each on a side, or take it out of the cohort"
         )
     return Split(tuple(sides["train"]), tuple(sides["calibration"]), tuple(sides["test"]))
 

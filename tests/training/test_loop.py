@@ -146,6 +146,29 @@ def test_what_a_fine_tuning_began_from_outlives_a_resume(
     assert str(trained[0].parent) not in (folder / "facts.json").read_text()
 
 
+@pytest.fixture(scope="module")
+def fine_tuned(trained, tiny_settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tuned"
+    run_training(TrainingConfig(**tiny_settings), folder, init=trained[0], say=lambda line: None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("began", "init", "message"),
+    [
+        ("fine_tuned", "t1_to_flair", r"weights of whole \(sha256 .*\), and --init .* t1_to_flair"),
+        ("trained", "t1_to_flair", "weights from its seed, and --init now gives those of t1_to_"),
+    ],
+)
+def test_a_run_is_not_resumed_over_other_first_weights(
+    request, tiny_settings, began, init, message
+):
+    folder = request.getfixturevalue(began)
+    folder = folder if began == "fine_tuned" else folder[0]
+    with pytest.raises(InputError, match=message):
+        run_training(TrainingConfig(**tiny_settings), folder, init=init, say=lambda line: None)
+
+
 TWO_PROCESSES = """
 import itertools, json, sys
 from pathlib import Path

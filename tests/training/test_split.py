@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -18,12 +19,13 @@ def subject(name, patient=None, split=None):
     return Subject(name, patient or name, {"t1": Path(f"{name}_t1.nii.gz")}, split=split)
 
 
+SHARES = (0.7, 0.15, 0.15)
 COHORT = [subject(f"p{patient:02d}_{scan}", f"p{patient:02d}") for patient in range(20)
           for scan in range(1 + patient % 3)]  # fmt: skip
 
 
 def test_patients_stay_on_one_side_and_nobody_is_lost():
-    split = split_by_patient(COHORT, seed=0)
+    split = split_by_patient(COHORT, seed=0, fractions=SHARES)
     sides = [{subject.patient for subject in side} for side in split.sides().values()]
     assert [len(side) for side in sides] == [14, 3, 3]
     assert len(set.union(*sides)) == 20
@@ -33,13 +35,19 @@ def test_patients_stay_on_one_side_and_nobody_is_lost():
 
 
 def test_split_depends_on_the_seed_and_not_on_the_order_of_files():
-    assert split_by_patient(COHORT, seed=1) == split_by_patient(COHORT[::-1], seed=1)
-    assert split_by_patient(COHORT, seed=1) != split_by_patient(COHORT, seed=2)
+    assert split_by_patient(COHORT, seed=1, fractions=SHARES) == split_by_patient(
+        COHORT[::-1], seed=1, fractions=SHARES
+    )
+    assert split_by_patient(COHORT, seed=1, fractions=SHARES) != split_by_patient(
+        COHORT, seed=2, fractions=SHARES
+    )
 
 
 def test_small_cohorts_keep_a_patient_on_every_side():
     for number in (3, 4, 5):
-        split = split_by_patient([subject(f"p{i}") for i in range(number)], seed=0)
+        split = split_by_patient(
+            [subject(f"p{i}") for i in range(number)], seed=0, fractions=SHARES
+        )
         assert all(split.sides().values())
 
 
@@ -50,24 +58,28 @@ def test_side_of_no_share_stays_empty():
 
 def test_too_few_patients_are_refused():
     with pytest.raises(InputError, match="2 patients for 3 sides"):
-        split_by_patient([subject("a"), subject("b")], seed=0)
+        split_by_patient([subject("a"), subject("b")], seed=0, fractions=SHARES)
 
 
-@pytest.mark.parametrize("fractions", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.0, 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "fractions", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.0, 0.5, 0.5), (math.nan, 0.5, 0.5)]
+)
 def test_fractions_that_are_no_shares_are_refused(fractions):
-    with pytest.raises(InputError, match="expected three shares of 1"):
+    with pytest.raises(InputError, match=r"fractions is .*: expected three shares of 1"):
         split_by_patient(COHORT, seed=0, fractions=fractions)
 
 
 def test_written_split_reads_back(tmp_path):
-    split = split_by_patient(COHORT, seed=4)
+    split = split_by_patient(COHORT, seed=4, fractions=SHARES)
     write_split(split, tmp_path / "split.csv")
     assert read_split(tmp_path / "split.csv", COHORT) == split
 
 
 def test_split_that_cannot_be_written_is_an_output_error(tmp_path):
     with pytest.raises(OutputError):
-        write_split(split_by_patient(COHORT, seed=4), tmp_path / "missing" / "split.csv")
+        write_split(
+            split_by_patient(COHORT, seed=4, fractions=SHARES), tmp_path / "missing" / "split.csv"
+        )
 
 
 GOOD = "subject,split\na,train\nb,calibration\nc,test\n"
@@ -78,7 +90,7 @@ GOOD = "subject,split\na,train\nb,calibration\nc,test\n"
     [
         (GOOD + "d,test\n", "names d, which is not in the cohort"),
         (GOOD + "a,test\n", "names a twice"),
-        (GOOD.replace("c,test\n", ""), "leaves out 1 subjects of the cohort: c"),
+        (GOOD.replace("c,test\n", ""), "leaves out 1 of 3 subjects of the cohort: c"),
         (GOOD.replace("c,test", "c,validation"), "c is in 'validation'; expected one of train"),
         (
             GOOD.replace("subject", "name"),
