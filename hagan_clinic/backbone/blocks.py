@@ -5,9 +5,14 @@ enough halo and the whole volume give the same values (slab-exact inference). Wh
 the whole volume may normalise over a region of it.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+GROUPS = 8
+"""Groups of the paper's group normalisation."""
 
 
 class PositionNorm(nn.Module):
@@ -25,13 +30,23 @@ class PositionNorm(nn.Module):
         return normal.movedim(-1, 1)
 
 
+def normalisation(kind: str, channels: int) -> nn.Module:
+    """``position`` (over channels, slab-exact) or ``group`` (the paper's, over space too).
+
+    Where eight groups do not divide the channels, as in narrow networks, there are fewer.
+    """
+    if kind == "position":
+        return PositionNorm(channels)
+    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+
+
 class RegionNorm(nn.Module):
     """Group normalisation (Wu & He 2018) whose mean and variance are those of a region.
 
     Voxels outside it count for nothing, so padding a volume with air changes no value.
     """
 
-    def __init__(self, channels: int, groups: int = 8) -> None:
+    def __init__(self, channels: int, groups: int = GROUPS) -> None:
         super().__init__()
         self.groups = groups
         self.weight = nn.Parameter(torch.ones(channels))

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+WIDTH = 512
+"""Channels of D^H's widest layer in the paper."""
+
 
 def _convolution(
     in_channels: int,
@@ -48,35 +51,48 @@ class SlabDiscriminator(nn.Module):
         channels: image channels; source and target together for pairs.
         levels: how many of the strided 4x4x4 convolutions (16, 32, 64 channels) to use:
             3 for 256-voxel sides, 2 for 128, 1 for 64, 0 for 32 (the paper's layers).
+        width: channels of the widest layer; the others are parts of it.
+        classes: how many class labels an auxiliary head tells apart.
     """
 
-    def __init__(self, channels: int = 1, levels: int = 2) -> None:
+    def __init__(
+        self, channels: int = 1, levels: int = 2, *, width: int = WIDTH, classes: int = 0
+    ) -> None:
         super().__init__()
-        widths = (channels, *(16, 32, 64)[3 - levels :])
+        widths = (channels, *(width // 32, width // 16, width // 8)[3 - levels :])
         cubes = [_convolution(a, b) for a, b in pairwise(widths)]
         last = widths[-1]
         flat, halve = (2, 4, 4), (2, 2, 2)
         self.layers = nn.ModuleList(
             [
                 *cubes,
-                _convolution(last, 128, flat, halve, (0, 1, 1)),
-                _convolution(128, 256, flat, halve, (0, 1, 1)),
-                _convolution(256, 512, (1, 4, 4), (1, 2, 2), (0, 1, 1)),
-                _convolution(512, 128, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
+                _convolution(last, width // 4, flat, halve, (0, 1, 1)),
+                _convolution(width // 4, width // 2, flat, halve, (0, 1, 1)),
+                _convolution(width // 2, width, (1, 4, 4), (1, 2, 2), (0, 1, 1)),
+                _convolution(width, width // 4, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
             ]
         )
-        self.hidden = spectral_norm(nn.Linear(128 + 1, 64), eps=1e-4)
-        self.head = spectral_norm(nn.Linear(64, 1), eps=1e-4)
+        self.hidden = spectral_norm(nn.Linear(width // 4 + 1, width // 8), eps=1e-4)
+        self.head = spectral_norm(nn.Linear(width // 8, 1), eps=1e-4)
+        self.class_head = (
+            spectral_norm(nn.Linear(width // 8, classes), eps=1e-4) if classes else None
+        )
 
     def forward(self, slab: Tensor, position: Tensor) -> Tensor:
         """Judge a slab whose relative position r / (D - thickness) is in [0, 1]."""
+        return self.judge(slab, position)[0]
+
+    def judge(self, slab: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B,) of being real, and those of the classes (B, classes)."""
         features = slab
         for layer in self.layers:
             features = functional.leaky_relu(layer(_pad_to(features, _smallest(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
         joined = torch.cat([pooled, position.to(pooled).unsqueeze(1)], dim=1)
-        logits: Tensor = self.head(functional.leaky_relu(self.hidden(joined), 0.2))
-        return logits.squeeze(1)
+        hidden = functional.leaky_relu(self.hidden(joined), 0.2)
+        logits: Tensor = self.head(hidden)
+        labels = hidden[:, :0] if self.class_head is None else self.class_head(hidden)
+        return logits.squeeze(1), labels
 
 
 class LowResolutionDiscriminator(nn.Module):
@@ -86,18 +102,27 @@ class LowResolutionDiscriminator(nn.Module):
         channels: image channels; source and target together for pairs.
         levels: how many strided convolutions of (32, 64, 128, 256) channels to use: 4 for
             256-voxel sides, 3 for 128, 2 for 64, 1 for 32 (the paper's layers).
+        width: twice the channels of the widest layer; the others are parts of it.
+        classes: how many class labels an auxiliary head tells apart.
     """
 
-    def __init__(self, channels: int = 1, levels: int = 3) -> None:
+    def __init__(
+        self, channels: int = 1, levels: int = 3, *, width: int = WIDTH, classes: int = 0
+    ) -> None:
         super().__init__()
-        widths = (channels, *(32, 64, 128, 256)[4 - levels :])
+        all_widths = (width // 16, width // 8, width // 4, width // 2)
+        widths = (channels, *all_widths[4 - levels :])
         self.layers = nn.ModuleList([_convolution(a, b) for a, b in pairwise(widths)])
-        self.head = _convolution(widths[-1], 1, (4, 4, 4), (1, 1, 1), (0, 0, 0))
+        self.head = _convolution(widths[-1], 1 + classes, (4, 4, 4), (1, 1, 1), (0, 0, 0))
 
     def forward(self, image: Tensor) -> Tensor:
         """Judge a whole low-resolution volume."""
+        return self.judge(image)[0]
+
+    def judge(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (B,) of being real, and those of the classes (B, classes)."""
         features = image
         for layer in self.layers:
             features = functional.leaky_relu(layer(_pad_to(features, (2, 2, 2))), 0.2)
-        logits: Tensor = self.head(_pad_to(features, (4, 4, 4)))
-        return logits.mean(dim=(1, 2, 3, 4))
+        logits = self.head(_pad_to(features, (4, 4, 4))).mean(dim=(2, 3, 4))
+        return logits[:, 0], logits[:, 1:]

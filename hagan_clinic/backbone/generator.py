@@ -2,28 +2,33 @@
 
 from torch import Tensor, nn
 
-from hagan_clinic.backbone.blocks import PositionNorm
+from hagan_clinic.backbone.blocks import normalisation
 
 CONTEXT_CHANNELS = 64
 """Channels of the features A."""
 
 
 class LowResolutionHead(nn.Module):
-    """G^L: A (B, 64, D/4, H/4, W/4) -> X^L (B, channels, D/4, H/4, W/4) in [-1, 1].
+    """G^L: A (B, 64, D/4, H/4, W/4) -> X^L (B, 1, D/4, H/4, W/4) in [-1, 1].
 
-    Convolutions 64 -> 32 -> 16 -> channels, the layers of the paper's G^L.
+    Convolutions 64 -> 32 -> 16 -> 1, the layers of the paper's G^L.
+
+    Args:
+        context_channels: of A; each convolution halves them.
+        norm: ``position`` or ``group``, see ``blocks.normalisation``.
     """
 
-    def __init__(self, channels: int = 1, context_channels: int = CONTEXT_CHANNELS) -> None:
+    def __init__(self, context_channels: int = CONTEXT_CHANNELS, norm: str = "position") -> None:
         super().__init__()
+        half, quarter = context_channels // 2, context_channels // 4
         self.layers = nn.Sequential(
-            nn.Conv3d(context_channels, 32, 3, padding=1),
-            PositionNorm(32),
+            nn.Conv3d(context_channels, half, 3, padding=1),
+            normalisation(norm, half),
             nn.ReLU(),
-            nn.Conv3d(32, 16, 3, padding=1),
-            PositionNorm(16),
+            nn.Conv3d(half, quarter, 3, padding=1),
+            normalisation(norm, quarter),
             nn.ReLU(),
-            nn.Conv3d(16, channels, 3, padding=1),
+            nn.Conv3d(quarter, 1, 3, padding=1),
             nn.Tanh(),
         )
 

@@ -46,15 +46,28 @@ class SlabSampler(tio.data.sampler.PatchSampler):
         thickness: Slices of a slab, a multiple of 4, at most D.
         halo: Real slices on each side that the network sees and the loss does not.
         seed: Of the run.
+        in_turn: Take the disjoint slabs in turn, volume by volume, instead of drawing r.
+        whole: Give the whole volume too.
     """
 
-    def __init__(self, shape: tuple[int, int, int], thickness: int, halo: int, seed: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        thickness: int,
+        halo: int,
+        seed: int,
+        *,
+        in_turn: bool = False,
+        whole: bool = False,
+    ) -> None:
         window = Slab(0, thickness).window(shape[0], halo)
         super().__init__((window.thickness, *shape[1:]))
         self.depth = shape[0]
         self.thickness = thickness
         self.halo = halo
         self.seed = seed
+        self.in_turn = in_turn
+        self.whole = whole
 
     def _generate_patches(
         self, subject: tio.Subject, num_patches: int | None = None
@@ -65,9 +78,7 @@ class SlabSampler(tio.data.sampler.PatchSampler):
 
     def sample(self, subject: tio.Subject, number: int) -> Batch:
         """Slab ``number`` of a subject of the stream, with its window and the whole volume."""
-        rng = np.random.default_rng((self.seed, int(subject.number), number, 1))
-        steps = (self.depth - self.thickness) // LOW_RES_FACTOR
-        slab = Slab(LOW_RES_FACTOR * int(rng.integers(steps + 1)), self.thickness)
+        slab = Slab(self._start(int(subject.number), number), self.thickness)
         window = slab.window(self.depth, self.halo)
         # The slices are copied: a view would keep the whole volume in the queue.
         sample: Batch = {
@@ -79,8 +90,19 @@ class SlabSampler(tio.data.sampler.PatchSampler):
         }
         if "target" in subject:
             sample["target_slab"] = slab.high(subject.target.data).clone()
+        if self.whole:
+            sample["source_whole"] = subject.source.data
+        if "label" in subject:
+            sample["label"] = torch.tensor(int(subject.label))
         low = {key: value for key, value in subject.items() if key.endswith("_low")}
         return sample | cast(Batch, low)
+
+    def _start(self, volume: int, number: int) -> int:
+        if self.in_turn:
+            return (volume + number) % (self.depth // self.thickness) * self.thickness
+        rng = np.random.default_rng((self.seed, volume, number, 1))
+        steps = (self.depth - self.thickness) // LOW_RES_FACTOR
+        return LOW_RES_FACTOR * int(rng.integers(steps + 1))
 
 
 class LaneOrder(Sampler[int]):
@@ -151,6 +173,8 @@ def slab_loader(
     augment: AugmentConfig | None = None,
     rank: int = 0,
     world_size: int = 1,
+    in_turn: bool = False,
+    whole: bool = False,
 ) -> Iterator[Batch]:
     """Batches for ever, from batch number ``start_index`` on.
 
@@ -169,6 +193,8 @@ def slab_loader(
         augment: None for no augmentation.
         rank: Of this process.
         world_size: Number of processes.
+        in_turn: Take the disjoint slabs in turn instead of drawing where they start.
+        whole: Give the whole volume with every slab.
 
     Returns:
         An iterator of dictionaries of tensors, with w = min(thickness + 2 * halo, D):
@@ -177,7 +203,8 @@ def slab_loader(
         ``brain_low`` (B, 1, D/4, H/4, W/4), and int64 (B,): ``slab_start`` r, ``window_start``,
         ``index`` (the sample's number in the global stream), ``volume`` (the number of the
         augmented volume it is from). Without a target in the recipe the two target entries are
-        absent.
+        absent. With ``whole`` there is ``source_whole`` (B, C, D, H, W), and for subjects with a
+        class ``label`` (B,).
 
     Raises:
         InputError: No subjects, unequal shapes, or sizes that do not fit them.
@@ -192,7 +219,7 @@ def slab_loader(
     with torch.random.fork_rng(devices=[]):
         queue = LaneQueue(
             VolumeStream(subjects, augment or AugmentConfig.none(), seed),
-            SlabSampler(shape, thickness, halo, seed),
+            SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole),
             order,
             slabs_per_volume,
             workers,

@@ -1,0 +1,216 @@
+"""G^A from noise, G^H, and the generator of the unconditional HA-GAN (Sun et al. 2022, fig. 2).
+
+The layers are those of the paper at 32, 64, 128 and 256 cubes; other sizes follow the same rule.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from hagan_clinic.backbone.blocks import normalisation
+from hagan_clinic.backbone.generator import LowResolutionHead
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
+from hagan_clinic.errors import InputError
+
+LARGEST_UPSAMPLES = 4
+SMALLEST_BASE = 4
+"""G^A starts from a grid of about so many voxels a side."""
+
+HALO = 4
+"""Slices beside a slab that its G^H sees with norm ``position``: two convolutions reach three."""
+
+
+@dataclass(frozen=True)
+class HAGANConfig:
+    """Sizes of the unconditional HA-GAN; the defaults are the paper's.
+
+    Attributes:
+        size: (D, H, W) of a volume, multiples of ``multiple``.
+        slab: thickness of the slabs that train G^H and that E^H encodes; divides D.
+        latent: length of z.
+        width: channels of G^A's first layers; every other width of G and E is a part of it.
+        judge_width: channels of D^H's widest layer; every other width of the two judges follows.
+        classes: class labels that z is joined with, as one-hot vectors.
+        norm: ``group``, the paper's: whole volumes and slabs differ. ``position``: G^H normalises
+            over channels, and slabs with their halo are what the whole volume is.
+
+    Raises:
+        InputError: sizes that do not fit together.
+    """
+
+    size: tuple[int, int, int] = (128, 128, 128)
+    slab: int = 16
+    latent: int = 1024
+    width: int = 512
+    judge_width: int = 512
+    classes: int = 0
+    norm: str = "position"
+
+    def __post_init__(self) -> None:
+        if min(self.size) < SMALLEST_BASE * 2 * LOW_RES_FACTOR:
+            raise InputError(
+                f"the size is {_times(self.size)}: expected at least "
+                f"{SMALLEST_BASE * 2 * LOW_RES_FACTOR} voxels a side"
+            )
+        if any(side % self.multiple for side in self.size):
+            raise InputError(
+                f"the size is {_times(self.size)}: expected multiples of {self.multiple} voxels "
+                f"where the shortest side has {min(self.size)}"
+            )
+        if self.slab <= 0 or self.slab % LOW_RES_FACTOR or self.size[0] % self.slab:
+            raise InputError(
+                f"the slab has {self.slab} slices: expected a multiple of {LOW_RES_FACTOR} that "
+                f"divides the {self.size[0]} of the volume"
+            )
+        for name in ("width", "judge_width"):
+            value = getattr(self, name)
+            if value <= 0 or value % 32:
+                raise InputError(f"{name} is {value}: expected a positive multiple of 32")
+        if self.latent < 1 or self.classes < 0 or self.classes == 1:
+            raise InputError(
+                f"latent is {self.latent} and classes {self.classes}: expected a latent of 1 or "
+                "more, and no classes or at least two"
+            )
+
+    @property
+    def upsamples(self) -> int:
+        """How often G^A doubles its grid: 4 for 256, 3 for 128, 2 for 64, 1 for 32."""
+        fitting = int(math.log2(min(self.size) / (SMALLEST_BASE * LOW_RES_FACTOR)))
+        return min(max(fitting, 1), LARGEST_UPSAMPLES)
+
+    @property
+    def multiple(self) -> int:
+        """What every side is a multiple of."""
+        return LOW_RES_FACTOR * 2**self.upsamples
+
+    @property
+    def base(self) -> tuple[int, int, int]:
+        """The grid that G^A starts from and E^G ends at; 4 cubed for cubes up to 256."""
+        d, h, w = (side // self.multiple for side in self.size)
+        return d, h, w
+
+    @property
+    def context_channels(self) -> int:
+        """Channels of the features A."""
+        return self.width // 8
+
+    @property
+    def halo(self) -> int:
+        """Real slices beside a slab that G^H sees, 0 for the paper's norm."""
+        return HALO if self.norm == "position" else 0
+
+
+class ConvolutionBlock(nn.Module):
+    """Convolution 3x3x3, group or position norm, ReLU; after doubling each side if asked to."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str, *, double: bool) -> None:
+        super().__init__()
+        self.double = double
+        self.convolution = nn.Conv3d(in_channels, out_channels, 3, padding=1)
+        self.norm = normalisation(norm, out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, out, D, H, W), or twice as many a side."""
+        if self.double:
+            features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+        return functional.relu(self.norm(self.convolution(features)))
+
+
+class NoiseTrunk(nn.Module):
+    """G^A: z (B, latent + classes) -> features A (B, 64, D/4, H/4, W/4).
+
+    It always makes the whole volume, so it keeps the paper's group normalisation.
+    """
+
+    def __init__(self, config: HAGANConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.shape = (width, *config.base)
+        self.project = nn.Linear(config.latent + config.classes, math.prod(self.shape))
+        widths = (width, width, width // 2, width // 4, width // 8)
+        self.blocks = nn.ModuleList([ConvolutionBlock(width, width, "group", double=False)])
+        for number in range(LARGEST_UPSAMPLES):
+            double = number < config.upsamples
+            self.blocks.append(
+                ConvolutionBlock(widths[number], widths[number + 1], "group", double=double)
+            )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """The features A of a whole volume."""
+        features = self.project(latent).reshape(-1, *self.shape)
+        for block in self.blocks:
+            features = block(features)
+        return features
+
+
+class HighResolutionHead(nn.Module):
+    """G^H: A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W) in [-1, 1]."""
+
+    def __init__(self, context_channels: int, norm: str) -> None:
+        super().__init__()
+        half = context_channels // 2
+        self.block = ConvolutionBlock(context_channels, half, norm, double=True)
+        self.last = nn.Conv3d(half, 1, 3, padding=1)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """The slab, or the whole volume, that the features show."""
+        features = self.block(context)
+        full = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+        return torch.tanh(self.last(full))
+
+
+class UnconditionalGenerator(nn.Module):
+    """G: z -> A, then A -> X^L and A_r -> X_r^H, or the whole X^H.
+
+    Args:
+        config: sizes.
+        checkpointing: recompute G^A and G^H in the backward pass instead of keeping them.
+    """
+
+    def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.checkpointing = checkpointing
+        self.trunk = NoiseTrunk(config)
+        self.low = LowResolutionHead(config.context_channels, "group")
+        self.high = HighResolutionHead(config.context_channels, config.norm)
+
+    def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """G^A: z (B, latent) and one-hot labels (B, classes) -> A (B, 64, D/4, H/4, W/4)."""
+        joined = latent if label is None else torch.cat([latent, label.to(latent)], dim=1)
+        return self._kept(self.trunk, joined)
+
+    def slabs(self, context: Tensor, starts: Tensor, thickness: int) -> Tensor:
+        """G^H on each sample's slab: A and r (B,) -> X_r^H (B, 1, thickness, H, W)."""
+        depth = context.shape[2] * LOW_RES_FACTOR
+        slabs = [Slab(int(start), thickness) for start in starts]
+        windows = [slab.window(depth, self.config.halo) for slab in slabs]
+        inputs = torch.stack([w.low(a) for w, a in zip(windows, context, strict=True)])
+        images = self._kept(self.high, inputs)
+        inner = [
+            image.narrow(1, slab.start - window.start, thickness)
+            for image, slab, window in zip(images, slabs, windows, strict=True)
+        ]
+        return torch.stack(inner)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """From z (B, latent + classes) the whole X^H (B, 1, D, H, W) and A."""
+        context = self.context(latent)
+        return self.high(context), context
+
+    def _kept(self, part: nn.Module, features: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+            result: Tensor = again(part, features)
+        else:
+            result = part(features)
+        return result
+
+
+def _times(size: tuple[int, ...]) -> str:
+    return "x".join(map(str, size))

@@ -1,0 +1,276 @@
+"""Unconditional HA-GAN for training: generator, encoder, two judges and one training step.
+
+The losses are those of Sun et al. 2022: L_GAN^H (eq. 4) and L_GAN^L (eq. 5) are binary
+cross-entropies on the slab and on the low-resolution volume, L_recon^H (eq. 6) and L_recon^G
+(eq. 7) the L1 errors of what E^H, and of what E^H and E^G together, bring back. Eq. 8 adds them
+up, the last two times lambda. As in the authors' code each of G, D, E^H and E^G is moved in
+turn by its own part of the sum.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
+from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.optimisation import ParameterGroup, Update
+from hagan_clinic.unconditional.encoder import VolumeEncoder
+from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
+
+BETAS = (0.0, 0.999)
+"""The paper's, for every Adam."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised, beyond the sizes.
+
+    Attributes:
+        low_res_branch: G^L and D^L take part; without them D^H alone judges (Table IV).
+        encoder: E^H and E^G are trained (Table IV).
+        encoder_to_generator: G is moved by lambda times the reconstruction losses too. Without it
+            the encoder learns to invert G and cannot influence it, as in the authors' code.
+        averaged_logits: one cross-entropy on the mean of the two judges' logits, as in the
+            authors' code, instead of eq. 4 and 5.
+        weight_reconstruction: lambda_1 and lambda_2 of eq. 8. Adam takes no notice of it where E
+            alone is moved.
+        weight_class: of the auxiliary class losses in G.
+        augment: of what the judges see; None for nothing.
+        generator_lr: of G, E^H and E^G.
+        discriminator_lr: of D^H and D^L.
+        seed: of the noise.
+    """
+
+    low_res_branch: bool = True
+    encoder: bool = True
+    encoder_to_generator: bool = False
+    averaged_logits: bool = False
+    weight_reconstruction: float = 5.0
+    weight_class: float = 0.1
+    augment: DiffAugment | None = None
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 4e-4
+    seed: int = 0
+
+
+class Autoencoder(nn.Module):
+    """G and E: all that is left after training."""
+
+    def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.generator = UnconditionalGenerator(config, checkpointing=checkpointing)
+        self.encoder = VolumeEncoder(config, checkpointing=checkpointing)
+
+
+class HAGAN(nn.Module):
+    """Generator (G^A, G^L, G^H), encoder (E^H, E^G) and discriminators (D^H, D^L).
+
+    Args:
+        config: sizes.
+        objective: losses and rates.
+        checkpointing: recompute activations of G and E^H in the backward pass.
+    """
+
+    def __init__(
+        self,
+        config: HAGANConfig,
+        objective: Objective | None = None,
+        *,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.objective = objective or Objective()
+        self.autoencoder = Autoencoder(config, checkpointing=checkpointing)
+        self.slab_judge = SlabDiscriminator(
+            1, max(config.upsamples - 1, 0), width=config.judge_width, classes=config.classes
+        )
+        self.low_judge = (
+            LowResolutionDiscriminator(
+                1, config.upsamples, width=config.judge_width, classes=config.classes
+            )
+            if self.objective.low_res_branch
+            else None
+        )
+
+    @property
+    def module(self) -> nn.Module:
+        """All that trains."""
+        return self
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Generator and encoder: their moving averages are validated, used and exported."""
+        return self.autoencoder
+
+    def groups(self) -> dict[str, ParameterGroup]:
+        """Parameters by the optimiser that moves them."""
+        rate = self.objective.generator_lr
+        parts: dict[str, tuple[nn.Module, float]] = {
+            "discriminator": (self._judges(), self.objective.discriminator_lr),
+            "generator": (self.autoencoder.generator, rate),
+        }
+        if self.objective.encoder:
+            parts["slab_encoder"] = (self.autoencoder.encoder.slab, rate)
+            parts["latent_encoder"] = (self.autoencoder.encoder.latent, rate)
+        return {
+            name: ParameterGroup(list(part.parameters()), lr, betas=BETAS)
+            for name, (part, lr) in parts.items()
+        }
+
+    def training_step(
+        self, batch: Mapping[str, Tensor], step: int, update: Update
+    ) -> dict[str, Tensor]:
+        """The four updates on a batch of ``training.queue`` with whole volumes.
+
+        Args:
+            batch: ``source_window`` (B, 1, d, H, W), the slab X_r^H without a halo, ``source_low``
+                (B, 1, D/4, H/4, W/4),
+                ``source_whole`` (B, 1, D, H, W) if there is an encoder, ``slab_start`` r and
+                ``index`` (B,), and ``label`` (B,) if there are classes.
+            step: number of the step.
+            update: moves one group.
+
+        Returns:
+            The loss terms, detached.
+        """
+        objective, config = self.objective, self.config
+        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
+        real, starts = batch["source_window"], batch["slab_start"]
+        real_low = batch["source_low"]
+        position = starts / max(config.size[0] - config.slab, 1)
+        label = batch.get("label")
+        terms: dict[str, Tensor] = {}
+
+        # 1. D^H and D^L.
+        with frozen(generator), torch.no_grad():
+            fake, fake_low = self._generate(batch, label, draw=0)
+        judged = self._judge(real, real_low, position)
+        faked = self._judge(fake, fake_low, position)
+        terms["discriminator"] = self._adversarial(judged, real=True) + self._adversarial(
+            faked, real=False
+        )
+        loss = terms["discriminator"]
+        if label is not None:
+            terms["class_real"] = self._class_loss(judged, label)
+            loss = loss + terms["class_real"]
+        update("discriminator", loss)
+
+        # 2. G^A, G^L and G^H, on fresh noise.
+        with frozen(self._judges()), frozen(encoder):
+            fake, fake_low = self._generate(batch, label, draw=1)
+            faked = self._judge(fake, fake_low, position)
+            terms["generator"] = self._adversarial(faked, real=True)
+            loss = terms["generator"]
+            if label is not None:
+                terms["class_fake"] = self._class_loss(faked, label)
+                loss = loss + objective.weight_class * terms["class_fake"]
+            if objective.encoder and objective.encoder_to_generator:
+                brought_back = self._slab_loss(batch) + self._volume_loss(batch, label)
+                loss = loss + objective.weight_reconstruction * brought_back
+            update("generator", loss)
+
+        # 3. E^H and 4. E^G.
+        if objective.encoder:
+            with frozen(generator):
+                terms["slab_encoder"] = self._slab_loss(batch)
+                update("slab_encoder", objective.weight_reconstruction * terms["slab_encoder"])
+                terms["latent_encoder"] = self._volume_loss(batch, label)
+                update("latent_encoder", objective.weight_reconstruction * terms["latent_encoder"])
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _generate(
+        self, batch: Mapping[str, Tensor], label: Tensor | None, draw: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """The fake slab at each sample's own r, and the fake X^L."""
+        generator = self.autoencoder.generator
+        latent = noise(self.objective.seed, batch["index"], draw, self.config.latent)
+        context = generator.context(latent.to(batch["source_low"].device), self._one_hot(label))
+        low = generator.low(context) if self.objective.low_res_branch else None
+        return generator.slabs(context, batch["slab_start"], self.config.slab), low
+
+    def _slab_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
+        slab = batch["source_window"]
+        features = self.autoencoder.encoder.slabs(slab)
+        return functional.l1_loss(self.autoencoder.generator.high(features), slab)
+
+    def _volume_loss(self, batch: Mapping[str, Tensor], label: Tensor | None) -> Tensor:
+        """L_recon^G, eq. 7: what G makes of E^G's z, on the slab and on X^L."""
+        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
+        with torch.no_grad():
+            features = encoder.context(batch["source_whole"])
+        context = generator.context(encoder.latent(features), self._one_hot(label))
+        slabs = generator.slabs(context, batch["slab_start"], self.config.slab)
+        loss = functional.l1_loss(slabs, batch["source_window"])
+        if self.objective.low_res_branch:
+            loss = loss + functional.l1_loss(generator.low(context), batch["source_low"])
+        return loss
+
+    def _judge(
+        self, slab: Tensor, low: Tensor | None, position: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Logits and class logits of D^H and, with the low-resolution branch, of D^L."""
+        augment = self.objective.augment
+        drawn = None if augment is None else augment.draw(len(slab), slab.device)
+        if augment is not None and drawn is not None:
+            slab = augment(slab, drawn)
+        judged = [self.slab_judge.judge(slab, position)]
+        if self.low_judge is not None and low is not None:
+            if augment is not None and drawn is not None:
+                low = augment(low, drawn)
+            judged.append(self.low_judge.judge(low))
+        return judged
+
+    def _adversarial(self, judged: list[tuple[Tensor, Tensor]], *, real: bool) -> Tensor:
+        """Cross-entropy against one label: of each judge, or of their mean."""
+        logits = [realness for realness, _ in judged]
+        if self.objective.averaged_logits:
+            logits = [torch.stack(logits).mean(0)]
+        loss = judged_real if real else judged_fake
+        return torch.stack([loss(logit) for logit in logits]).sum()
+
+    def _class_loss(self, judged: list[tuple[Tensor, Tensor]], label: Tensor) -> Tensor:
+        """Cross-entropy of the auxiliary class heads."""
+        logits = [labels for _, labels in judged]
+        if self.objective.averaged_logits:
+            logits = [torch.stack(logits).mean(0)]
+        return torch.stack([functional.cross_entropy(each, label) for each in logits]).sum()
+
+    def _one_hot(self, label: Tensor | None) -> Tensor | None:
+        return None if label is None else functional.one_hot(label, self.config.classes)
+
+    def _judges(self) -> nn.Module:
+        parts = [self.slab_judge, *([] if self.low_judge is None else [self.low_judge])]
+        return nn.ModuleList(parts)
+
+
+def noise(seed: int, numbers: Tensor, draw: int, latent: int) -> Tensor:
+    """Noise z (B, latent) on the CPU, each row a function of (seed, sample number, draw) alone.
+
+    So a run that is cut in two, or spread over processes, draws what one run draws.
+    """
+    rows = []
+    for number in numbers.tolist():
+        source = torch.Generator().manual_seed(((seed * 2_147_483_629 + number) * 2 + draw) % 2**63)
+        rows.append(torch.randn(latent, generator=source))
+    return torch.stack(rows)
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """No gradients for these modules' weights within the block; they still pass gradients on."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
