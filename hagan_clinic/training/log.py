@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +12,16 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import atomic_path, write_text
-
-if sys.platform != "win32":
-    import resource
+from hagan_clinic.runtime import memory
+from hagan_clinic.runtime.provenance import NOTICE
 
 COLUMNS = ("step", "name", "value")
 
@@ -30,14 +29,12 @@ COLUMNS = ("step", "name", "value")
 def peak_memory_gib(device: torch.device) -> float:
     """Peak memory so far: allocated on the GPU, or resident of this process on the CPU.
 
-    Windows does not tell the latter: NaN.
+    NaN where the system does not tell the latter.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    if sys.platform == "win32":
-        return math.nan
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+    peak = memory.peak()
+    return math.nan if peak is None else peak / 2**30
 
 
 @contextmanager
@@ -148,12 +145,26 @@ class RunLog:
             self.console.print(f"step {step}  {shown}", soft_wrap=True)
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Log a grey picture (rows, columns), and save it as a PNG file."""
+        """Log a grey picture (rows, columns) and save it as a PNG file, marked as synthetic."""
         if not self.active:
             return
         path = self.folder / "montages" / f"step_{step:07d}.png"
+        marked = _marked(image)
+        words = PngInfo()
+        words.add_text("Title", f"{NOTICE}: {name} at step {step} of a training by hagan-clinic")
         with self._told():
-            self.writer.add_image(name, image, step, dataformats="HW")
+            self.writer.add_image(name, np.asarray(marked), step, dataformats="HW")
             path.parent.mkdir(exist_ok=True)
         with atomic_path(path) as beside:
-            Image.fromarray(image).save(beside)
+            marked.save(beside, format="PNG", pnginfo=words)
+
+
+def _marked(image: NDArray[np.uint8]) -> Image.Image:
+    """A grey picture with a line below it that says what it must not be taken for."""
+    height, width = image.shape
+    size = min(max(width // 16, 7), 16)  # letters are about half as wide: the line fits
+    picture = Image.new("L", (width, height + 2 * size))
+    picture.paste(Image.fromarray(image))
+    place = (width // 2, height + size)
+    ImageDraw.Draw(picture).text(place, NOTICE, 255, ImageFont.load_default(size), anchor="mm")
+    return picture

@@ -8,6 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.backbone.optimisation import ParameterGroup
-from hagan_clinic.errors import DeviceError, HaganClinicError
+from hagan_clinic.errors import DeviceError, ModelError
 from hagan_clinic.training.checkpoint import (
     BEST,
     LAST,
@@ -68,6 +69,7 @@ def train(
 
     Raises:
         DeviceError: out of memory; says which settings to turn.
+        ModelError: training diverged, or a checkpoint is corrupt or of another architecture.
         OutputError: a checkpoint cannot be written.
     """
     # Channels last is what convolutions run fastest on, on CPU and GPU alike.
@@ -75,19 +77,23 @@ def train(
     average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
     groups = variant.groups()
     optimizers = {name: _optimizer(group) for name, group in groups.items()}
-    state: dict[str, Any] = {"step": 0, "best_score": -math.inf, "figures": {}, "seconds": 0.0}
+    state: dict[str, Any] = {"step": 0, "validated": 0, "figures": {}, "seconds": 0.0}
     if existing(folder / LAST).exists():
         state = load_checkpoint(folder / LAST, module, average, optimizers)
     start = int(state["step"])
+    state.setdefault("validated", start)
 
     def update(name: str, loss: Tensor) -> None:
         optimizer = optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        fabric.backward(loss)
-        parameters = [p for p in groups[name].parameters if p.grad is not None]
-        _average_gradients(parameters, fabric)
-        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-        optimizer.step()
+        # A step calls this under autocast, which would take the optimiser's own products to bf16.
+        with torch.autocast(fabric.device.type, enabled=False):
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(loss)
+            parameters = [p for p in groups[name].parameters if p.grad is not None]
+            _average_gradients(parameters, fabric)
+            if config.clip:
+                torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+            optimizer.step()
 
     def checkpoint(name: str, step: int) -> None:
         _stop_if_diverged(module, step)
@@ -96,12 +102,28 @@ def train(
             save_checkpoint(folder / name, module, average, optimizers, state)
         fabric.barrier()
 
+    def judge(step: int) -> None:
+        with _told_of_memory(_no_memory_to_validate(step)):
+            validation = _validate(validate, average.module, fabric)
+        state.update(validated=step, figures=validation.figures)
+        if validation.score > state.get("best_score", -math.inf):
+            state.update(best_score=validation.score, best_step=step)
+            checkpoint(BEST, step)
+        checkpoint(LAST, step)
+        log.figures(step, {f"calibration/{k}": v for k, v in validation.figures.items()})
+        log.picture(step, "calibration", validation.montage)
+
+    def validates(step: int) -> bool:
+        return step % config.validate_every == 0 or step == config.steps
+
     stop = _StopRequest()
     began, seconds_before = time.monotonic(), float(state["seconds"])
-    waited = 0.0
-    last_log = began
     sums: dict[str, Tensor] = {}
     with stop, RunLog(folder, config.steps, start, active=fabric.is_global_zero) as log:
+        # A part that ended between a checkpoint and its validation left this to be done.
+        if validates(start) and state["validated"] < start:
+            judge(start)
+        waited, last_log = 0.0, time.monotonic()
         for step in range(start, config.steps):
             for name, group in groups.items():
                 if group.decays:
@@ -112,15 +134,8 @@ def train(
             waited += time.monotonic() - asked
             # Anything random inside a step depends on the seed and the step alone.
             torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)
-            try:
-                with fabric.autocast():
-                    terms = variant.training_step(batch, step, update)
-            except torch.OutOfMemoryError as error:
-                raise DeviceError(_out_of_memory(config)) from error
-            except RuntimeError as error:
-                if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-                    raise DeviceError(_out_of_memory(config)) from error
-                raise
+            with _told_of_memory(_no_memory_for_a_step(config)), fabric.autocast():
+                terms = variant.training_step(batch, step, update)
             average.update_parameters(variant.averaged)
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=term.device)) + term.float()
@@ -137,23 +152,17 @@ def train(
                 log.figures(done, figures)
                 last_log, waited = now, 0.0
                 sums.clear()
-            validated = done % config.validate_every == 0 or done == config.steps
-            if validated:
-                validation = _validate(validate, average.module, fabric)
-                state["figures"] = validation.figures
-                log.figures(done, {f"calibration/{k}": v for k, v in validation.figures.items()})
-                log.picture(done, "calibration", validation.montage)
-                if validation.score > state["best_score"]:
-                    state["best_score"] = validation.score
-                    state["best_step"] = done
-                    checkpoint(BEST, done)
-                last_log = time.monotonic()
-            # A best checkpoint without a last one beside it could not be gone on from.
-            due = validated or done % config.checkpoint_every == 0
-            if due or stop.asked_anywhere(fabric):
+            paused = time.monotonic()
+            stopped = stop.asked_anywhere(fabric)
+            # Saved first: a validation that fails, or is killed, costs no step.
+            if stopped or validates(done) or done % config.checkpoint_every == 0:
                 checkpoint(LAST, done)
-                if stop.asked_anywhere(fabric) and done < config.steps:
-                    raise KeyboardInterrupt
+            if validates(done) and not stopped:
+                judge(done)
+                stopped = stop.asked_anywhere(fabric)
+            if stopped and (done < config.steps or state["validated"] < done):
+                raise KeyboardInterrupt
+            last_log += time.monotonic() - paused
     return read_state(folder / LAST)
 
 
@@ -194,33 +203,63 @@ def _ema_with_warm_up(decay: float) -> Any:
 
 
 def _validate(validate: Validate, part: nn.Module, fabric: Fabric) -> Validation:
-    """The first process validates, in full precision as deployed, and tells the others."""
-    validation = None
+    """The first process validates, in full precision as deployed, and tells the others.
+
+    What fails there is raised in all of them: the others would wait for its word.
+    """
+    outcome: Validation | Exception | None = None
     if fabric.is_global_zero:
         part.eval()
-        with torch.inference_mode():
-            validation = validate(part)
+        try:
+            with torch.inference_mode():
+                outcome = validate(part)
+        except Exception as error:
+            outcome = error
         part.train()
-    told = fabric.broadcast(validation)
-    assert told is not None
-    return told
+    outcome = fabric.broadcast(outcome)
+    if isinstance(outcome, Exception):
+        raise outcome
+    assert outcome is not None
+    return outcome
 
 
 def _stop_if_diverged(module: nn.Module, step: int) -> None:
     """Weights are the same in every process, so all of them stop, and nothing is saved."""
     bad = [name for name, p in module.named_parameters() if not torch.isfinite(p).all()]
     if bad:
-        raise HaganClinicError(
+        raise ModelError(
             f"training diverged by step {step} ({bad[0]} is not finite): train in a new folder "
             "with a lower --generator-lr, from the last checkpoint with --init if it is good"
         )
 
 
-def _out_of_memory(config: TrainingConfig) -> str:
+@contextmanager
+def _told_of_memory(message: str) -> Iterator[None]:
+    """Turn whatever running out of memory raises into a DeviceError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise DeviceError(message) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise DeviceError(message) from error
+        raise
+
+
+def _no_memory_for_a_step(config: TrainingConfig) -> str:
+    lower = "in a new folder give a lower --batch-size, then --slab"
+    half = "resume with --precision bf16-mixed, or " if config.precision == "32-true" else ""
     return (
         f"out of memory with --batch-size {config.batch_size} --slab {config.slab} "
-        f"--halo {config.halo} --precision {config.precision}: use --precision bf16-mixed, or in "
-        "a new folder a lower --batch-size, then --slab"
+        f"--precision {config.precision}: {half}{lower}"
+    )
+
+
+def _no_memory_to_validate(step: int) -> str:
+    return (
+        f"out of memory in the validation at step {step}, which sees whole volumes; the step is "
+        "saved: free some memory and give the same command again, or in a new folder a larger "
+        "--spacing or a smaller --set size=[D,H,W]"
     )
 
 

@@ -28,17 +28,22 @@ def validate_translation(
         device: where the generator is.
 
     Returns:
-        Figures ``psnr``, ``ssim`` (means over subjects and forms), ``interval_factor`` and, for
-        cohorts with both forms, ``psnr_head`` and ``psnr_stripped``; the score is the PSNR. The
-        montage has a row a subject: source, synthetic, real, error bar; middle axial slices.
+        Figures ``psnr``, ``ssim`` (means over subjects and forms), ``interval_factor`` and, of
+        the subjects that have both forms, ``psnr_head`` and ``psnr_stripped``; the score is the
+        PSNR. The montage has a row a subject: source, synthetic, real, error bar; middle axial
+        slices.
+
+    Raises:
+        InputError: a subject has no target.
     """
-    psnrs: dict[str, list[float]] = {"head": [], "stripped": []}
+    psnrs: list[float] = []
+    of_both: dict[str, list[float]] = {"psnr_head": [], "psnr_stripped": []}
     ssims: list[float] = []
     ratios: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     rows: list[NDArray[np.uint8]] = []
     for subject in subjects:
-        for form in ["head", "stripped"][-subject.forms :]:
-            source, target, brain = subject.load(stripped=form == "stripped")
+        for stripped in [False, True][: subject.forms]:
+            source, target, brain = subject.load(stripped)
             if target is None:
                 raise InputError(f"{subject.name} has no target image to validate on")
             inputs = torch.from_numpy(source)[None].to(device)
@@ -46,19 +51,20 @@ def validate_translation(
             image, scale = (t[0, 0].float().cpu().numpy() for t in outputs[:2])
             inside = brain[0] > 0
             prediction, reference = from_unit(image), from_unit(target[0])
-            psnrs[form].append(psnr(prediction, reference, inside))
+            psnrs.append(psnr(prediction, reference, inside))
+            if subject.forms == 2:
+                of_both["psnr_stripped" if stripped else "psnr_head"].append(psnrs[-1])
             ssims.append(ssim(prediction, reference, inside))
             ratios.append(((image - target[0])[inside], scale[inside]))
             row = _row(source[0], image, target[0], scale)
         if len(rows) < MONTAGE_SUBJECTS:
             rows.append(row)
     figures = {
-        "psnr": float(np.mean(psnrs["head"] + psnrs["stripped"])),
+        "psnr": float(np.mean(psnrs)),
         "ssim": float(np.mean(ssims)),
         "interval_factor": interval_factor(ratios),
     }
-    if psnrs["head"]:
-        figures |= {f"psnr_{form}": float(np.mean(values)) for form, values in psnrs.items()}
+    figures |= {name: float(np.mean(values)) for name, values in of_both.items() if values}
     return Validation(figures["psnr"], figures, np.concatenate(rows))
 
 

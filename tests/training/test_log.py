@@ -1,4 +1,5 @@
 import csv
+import io
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hagan_clinic.errors import OutputError
+from hagan_clinic.runtime import memory
 from hagan_clinic.training.log import RunLog, peak_memory_gib
 
 
@@ -48,12 +50,21 @@ def test_a_line_that_a_crash_has_torn_is_dropped(tmp_path):
     assert logged(tmp_path) == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 2.0)]
 
 
-def test_a_picture_is_a_file_too(tmp_path):
-    picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
+def test_a_picture_is_a_file_too_and_says_that_it_is_synthetic(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 220), dtype=np.uint8)
     with RunLog(tmp_path, 10, 0) as log:
         log.picture(7, "calibration", picture)
     with Image.open(tmp_path / "montages" / "step_0000007.png") as saved:
-        assert np.array_equal(np.asarray(saved), picture)
+        rows = np.asarray(saved)
+        assert saved.text["Title"].startswith("SYNTHETIC, NOT FOR DIAGNOSIS: calibration at step 7")
+    assert np.array_equal(rows[:40], picture)
+    words = rows[40:]
+    assert words.max() == 255
+    margins = np.flatnonzero(words.any(axis=0))[[0, -1]]
+    assert margins[0] > 0 and margins[1] < 219
+    shown = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Images("calibration")[0]
+    with Image.open(io.BytesIO(shown.encoded_image_string)) as logged_picture:
+        assert np.array_equal(np.asarray(logged_picture.convert("L")), rows)
 
 
 def test_a_silent_log_writes_nothing(tmp_path):
@@ -83,3 +94,8 @@ def test_a_full_disk_is_named(small_disk):
 
 def test_peak_memory_is_that_of_a_python_process():
     assert 0.05 < peak_memory_gib(torch.device("cpu")) < 100
+
+
+def test_peak_memory_that_the_system_does_not_tell_is_no_number(monkeypatch):
+    monkeypatch.setattr(memory, "peak", lambda: None)
+    assert np.isnan(peak_memory_gib(torch.device("cpu")))

@@ -6,24 +6,29 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors.torch import load_file
+from torch import nn
 
+from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.conditional import ConditionalHAGAN
 from hagan_clinic.errors import (
     DeviceError,
-    HaganClinicError,
     InputError,
     ModelError,
     OutputError,
 )
-from hagan_clinic.training import loop, run
+from hagan_clinic.training import loop, muon, run
 from hagan_clinic.training.checkpoint import read_state
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.loop import learning_rate
 from hagan_clinic.training.run import read_facts, run_training
+from hagan_clinic.training.variant import Validation
 
 
 def weights(folder, name="last", file="weights"):
@@ -48,9 +53,14 @@ def crash_after(batches, settings, folder, monkeypatch, **options):
             run_training(TrainingConfig(**settings), folder, say=lambda line: None, **options)
 
 
-def logged_steps(folder):
+def logged(folder, name):
     with (folder / "metrics.csv").open() as file:
-        return [int(row["step"]) for row in csv.DictReader(file) if row["name"] == "train/high"]
+        rows = [row for row in csv.DictReader(file) if row["name"] == name]
+    return [(int(row["step"]), float(row["value"])) for row in rows]
+
+
+def logged_steps(folder):
+    return [step for step, _ in logged(folder, "train/high")]
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +81,9 @@ def test_a_run_folder_holds_everything_and_nothing_pickled(trained):
     assert 0 < state["figures"]["interval_factor"] < 20
     assert any(re.match("10 subjects: 6 train, 2 calibration, 2 test", line) for line in lines)
     with (folder / "metrics.csv").open() as file:
-        logged = {row["name"] for row in csv.DictReader(file)}
-    assert {"train/high", "train/adversarial", "calibration/psnr", "calibration/ssim"} <= logged
-    assert {"speed/steps_per_s", "speed/share_waiting_for_data"} <= logged
+        names = {row["name"] for row in csv.DictReader(file)}
+    assert {"train/high", "train/adversarial", "calibration/psnr", "calibration/ssim"} <= names
+    assert {"speed/steps_per_s", "speed/share_waiting_for_data"} <= names
 
 
 def test_the_same_settings_give_the_same_run(trained, tiny_settings, tmp_path):
@@ -278,7 +288,8 @@ def test_out_of_memory_says_what_to_turn(tiny_settings, tmp_path, monkeypatch, e
         run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
 
 
-def test_divergence_is_named_and_never_saved(tiny_settings, tmp_path, monkeypatch):
+@pytest.mark.parametrize("validate_every", [4, 6])
+def test_divergence_is_named_and_never_saved(tiny_settings, tmp_path, monkeypatch, validate_every):
     whole = ConditionalHAGAN.training_step
 
     def diverging(self, batch, step, update):
@@ -288,8 +299,8 @@ def test_divergence_is_named_and_never_saved(tiny_settings, tmp_path, monkeypatc
         return whole(self, batch, step, update)
 
     monkeypatch.setattr(ConditionalHAGAN, "training_step", diverging)
-    config = TrainingConfig(**(tiny_settings | {"steps": 6, "validate_every": 6}))
-    with pytest.raises(HaganClinicError, match="diverged by step 4"):
+    config = TrainingConfig(**(tiny_settings | {"steps": 6, "validate_every": validate_every}))
+    with pytest.raises(ModelError, match="diverged by step 4"):
         run_training(config, tmp_path / "run", say=lambda line: None)
     assert read_state(tmp_path / "run" / "last")["step"] == 2
 
@@ -329,6 +340,154 @@ def test_a_damaged_checkpoint_is_named(tiny_settings, tmp_path, damage):
         path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelError, match=r"weights\.safetensors"):
         run_training(config, tmp_path / "run", say=lambda line: None)
+
+
+class Line(nn.Module):
+    """The smallest variant: one hidden matrix that is drawn to zero, and a bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+        self.module = self.averaged = self.layer
+
+    def groups(self):
+        return {
+            "generator": ParameterGroup(list(self.layer.parameters()), 0.01, (0.9, 0.99), muon=True)
+        }
+
+    def training_step(self, batch, step, update):
+        loss = self.layer(batch["x"]).square().mean()
+        update("generator", loss)
+        return {"high": loss.detach()}
+
+
+def train_line(folder, validate=None, batches=None, **settings):
+    """Train a `Line`; its last state."""
+
+    def judged(part):
+        return Validation(float(-part.weight.norm()), {"norm": 1.0}, np.zeros((8, 8), np.uint8))
+
+    torch.manual_seed(0)
+    config = TrainingConfig(**({"steps": 4, "validate_every": 2, "device": "cpu"} | settings))
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
+    batches = batches or itertools.repeat({"x": torch.ones(2, 8)})
+    folder.mkdir(exist_ok=True)
+    return loop.train(Line(), batches, validate or judged, config, folder, fabric)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"),
+    ],
+)
+def test_memory_that_runs_out_in_a_validation_costs_no_step(tmp_path, error):
+    def exhausted(part):
+        raise error
+
+    with pytest.raises(DeviceError, match="in the validation at step 2"):
+        train_line(tmp_path / "run", exhausted)
+    assert read_state(tmp_path / "run" / "last")["step"] == 2
+    assert not (tmp_path / "run" / "best").exists()
+    resumed, whole = train_line(tmp_path / "run"), train_line(tmp_path / "whole")
+    for state in (resumed, whole):
+        del state["seconds"]
+    assert resumed == whole
+    for name in ("best", "last"):
+        for file in ("weights", "average", "optimizer.generator"):
+            one, other = (weights(tmp_path / run, name, file) for run in ("run", "whole"))
+            assert one.keys() == other.keys()
+            assert all(torch.equal(one[key], other[key]) for key in one)
+    assert logged(tmp_path / "run", "calibration/norm") == [(2, 1.0), (4, 1.0)]
+
+
+@pytest.mark.parametrize(("asked_at", "saved", "validated"), [(2, 2, 0), (4, 4, 2)])
+def test_a_stop_is_not_kept_waiting_by_a_validation(tmp_path, asked_at, saved, validated):
+    def batches():
+        for step in itertools.count(1):
+            if step == asked_at:
+                signal.raise_signal(signal.SIGINT)
+            yield {"x": torch.ones(2, 8)}
+
+    with pytest.raises(KeyboardInterrupt):
+        train_line(tmp_path / "run", batches=batches())
+    state = read_state(tmp_path / "run" / "last")
+    assert (state["step"], state["validated"]) == (saved, validated)
+    train_line(tmp_path / "run")
+    assert logged(tmp_path / "run", "calibration/norm") == [(2, 1.0), (4, 1.0)]
+
+
+def test_a_stop_asked_for_in_a_validation_comes_after_it(tmp_path):
+    def interrupted(part):
+        signal.raise_signal(signal.SIGINT)
+        return Validation(1.0, {}, np.zeros((8, 8), np.uint8))
+
+    with pytest.raises(KeyboardInterrupt):
+        train_line(tmp_path / "run", interrupted)
+    state = read_state(tmp_path / "run" / "last")
+    assert (state["step"], state["validated"]) == (2, 2)
+
+
+def test_speeds_are_of_the_steps_alone(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(loop, "LOG_EVERY", 4)
+
+    def passes(seconds, what):
+        clock.now += seconds
+        return what
+
+    batches = (passes(0.25, {"x": torch.ones(2, 8)}) for _ in itertools.count())
+    step = Line.training_step
+    monkeypatch.setattr(Line, "training_step", lambda *given: passes(1.0, step(*given)))
+    validation = Validation(1.0, {}, np.zeros((8, 8), np.uint8))
+    train_line(
+        tmp_path / "run", lambda part: passes(100.0, validation), batches,
+        steps=11, validate_every=3, checkpoint_every=100,
+    )  # fmt: skip
+    for name, value in {"steps_per_s": 0.8, "share_waiting_for_data": 0.2}.items():
+        expected = [(step, value) for step in (4, 8, 11)]
+        assert logged(tmp_path / "run", f"speed/{name}") == expected
+
+
+def test_the_optimiser_reckons_in_full_precision(tmp_path, monkeypatch):
+    kinds = []
+    whole = muon.orthogonal
+
+    def watched(matrix):
+        kinds.append((matrix @ matrix.T).dtype)
+        return whole(matrix)
+
+    step = Line.training_step
+
+    def watched_step(self, batch, *others):
+        kinds.append(self.layer(batch["x"]).dtype)
+        return step(self, batch, *others)
+
+    monkeypatch.setattr(muon, "orthogonal", watched)
+    monkeypatch.setattr(Line, "training_step", watched_step)
+    train_line(tmp_path / "run", steps=2, precision="bf16-mixed")
+    assert kinds == [torch.bfloat16, torch.float32] * 2
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_fails_in_a_validation_is_raised_in_every_process(first):
+    failure = DeviceError("no memory")
+    told = []
+
+    def failing(part):
+        raise failure
+
+    def broadcast(outcome):
+        told.append(outcome)
+        return failure
+
+    fabric = SimpleNamespace(is_global_zero=first, broadcast=broadcast)
+    with pytest.raises(DeviceError, match="no memory"):
+        loop._validate(failing, nn.Linear(1, 1), fabric)
+    assert told == [failure if first else None]
 
 
 def test_the_learning_rate_warms_up_and_falls():

@@ -88,6 +88,18 @@ def test_figures_are_of_the_brain_alone(tmp_path):
     assert "psnr_head" not in figures
 
 
+def test_forms_are_compared_on_subjects_that_have_both(tmp_path):
+    both = even_subject(tmp_path, "a", head=200, stripped=150, target=100)
+    one = even_subject(tmp_path, "b", head=80, stripped=None, target=220)
+    figures = validate_translation(Halved(), [both, one], CPU).figures
+    head, stripped, alone = (
+        psnr(halved(code), unit(target)) for code, target in [(200, 100), (150, 100), (80, 220)]
+    )
+    assert figures["psnr_head"] == pytest.approx(head, rel=1e-5)
+    assert figures["psnr_stripped"] == pytest.approx(stripped, rel=1e-5)
+    assert figures["psnr"] == pytest.approx(np.mean([head, stripped, alone]), rel=1e-5)
+
+
 def test_the_score_is_the_psnr_and_the_montage_has_a_row_a_subject(tmp_path):
     subjects = [even_subject(tmp_path, n, head=200, stripped=150, target=100) for n in "abcdef"]
     validation = validate_translation(Halved(), subjects, CPU)
