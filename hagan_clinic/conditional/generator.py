@@ -1,4 +1,9 @@
-"""The conditional generator: G^A sees the whole source at low resolution, G^H a slab of it."""
+"""The conditional generator: G^A sees the whole source at low resolution, G^H a slab of it.
+
+Symbols as in Sun et al. 2022: A_r = S^L(A; r), X^L = G^L(A), X_r^H = G^H(A_r). Two things
+differ. G^A takes the source's X^L in place of the noise Z, and E^H, which there encodes slabs to
+train the encoder E^G (eq. 6 and 7), gives G^H the source's slab.
+"""
 
 from dataclasses import dataclass
 

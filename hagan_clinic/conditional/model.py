@@ -1,4 +1,12 @@
-"""Conditional HA-GAN for training: the generator, its two judges, and one training step."""
+"""Conditional HA-GAN for training: the generator, its two judges, and one training step.
+
+The losses are those of Sun et al. 2022, made conditional. L_GAN^H (eq. 4) and L_GAN^L (eq. 5)
+judge pairs of source and target: slabs X_r^H with their position r, and whole X^L. The paper
+reconstructs what its encoders are shown (L_recon^H and L_recon^G, eq. 6 and 7) and moves the
+encoders by it; here the target is known, so that the same two terms, on X_r^H and on X^L, move
+the whole generator and lead. The slab has two further terms, its structure and the likelihood of
+its error bar. Eq. 8 is their sum, with ``LossWeights`` for lambda_1 and lambda_2.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,14 +29,15 @@ from hagan_clinic.conditional.generator import ConditionalGenerator, GeneratorCo
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term weighs in the generator's loss.
+    """How much each term weighs in the generator's loss, the sum of eq. 8.
 
     Attributes:
-        high: reconstruction of the slab X_r^H.
-        low: reconstruction of the low-resolution volume X^L.
+        high: reconstruction of the slab X_r^H (as L_recon^H, eq. 6, and the slab's part of eq. 7).
+        low: reconstruction of the low-resolution volume X^L (as in L_recon^G, eq. 7).
         structure: 1 - SSIM of the slab.
         likelihood: Laplace likelihood of the slab's error (fits the error bar only).
-        adversarial: each of the two adversarial terms (D^H, D^L); 0 trains without them.
+        adversarial: each of the two adversarial terms, L_GAN^H of D^H (eq. 4) and L_GAN^L of D^L
+            (eq. 5); 0 trains without them.
         background: weight of voxels outside the brain, relative to those inside.
     """
 
@@ -103,7 +112,17 @@ class ConditionalHAGAN(nn.Module):
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """One step on a batch of ``training.queue`` (shapes there); returns the loss terms."""
+        """Move the judges (eq. 4 and 5), then the generator by the whole sum (eq. 8).
+
+        Args:
+            batch: of ``training.queue`` (shapes there): the source's slab with its halo, X_r^H and
+                X^L of the target, X^L of the source, the brain, and where the slab starts (r).
+            step: number of the step, which decides whether the judges take part.
+            update: called with a group's name and loss, for the judges first.
+
+        Returns:
+            The loss terms before weighing, scalars.
+        """
         weights = self.weights
         window, target = batch["source_window"], batch["target_slab"]
         thickness = target.shape[2]
@@ -162,7 +181,7 @@ class ConditionalHAGAN(nn.Module):
         batch: Mapping[str, Tensor],
         low: Tensor | None,
     ) -> list[Tensor]:
-        """Logits of D^H and, with the low-resolution branch, of D^L."""
+        """Logits of D^H(X_r^H, r) and, with the low-resolution branch, of D^L(X^L), on pairs."""
         logits = [self.slab_judge(torch.cat([source, target], dim=1), position)]
         if self.low_judge is not None and low is not None:
             logits.append(self.low_judge(torch.cat([batch["source_low"], low], dim=1)))
