@@ -41,8 +41,7 @@ from hagan_clinic.runtime.model_file import (
     Card,
 )
 from hagan_clinic.training.cohort import find_cohort
-from hagan_clinic.training.conditional import ConditionalRun
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.initial import load_averaged
 from hagan_clinic.training.run import FACTS, SPLIT, read_config, read_facts
 from hagan_clinic.training.split import read_split
@@ -103,6 +102,8 @@ def export_run(
         OutputError: the file cannot be written.
     """
     config = read_config(run)
+    if not isinstance(config, ConditionalConfig):
+        raise ModelError(f"{run} was trained with --mode {config.mode}: expected conditional")
     described = ConditionalRun.of(config)
     generator = ConditionalGenerator(described.generator)
     state = load_averaged(generator, run)
@@ -233,7 +234,7 @@ def _random_input(channels: int) -> Array:
     return values.astype(np.float32)
 
 
-def _calibration_images(run: Path, config: TrainingConfig) -> tuple[Path, ...]:
+def _calibration_images(run: Path, config: ConditionalConfig) -> tuple[Path, ...]:
     """The source images of the run's first calibration patient; none if they have moved."""
     try:
         cohort = find_cohort(config.data, config.source, config.target)

@@ -16,8 +16,7 @@ from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training.checkpoint import save_tensors
-from hagan_clinic.training.conditional import ConditionalRun
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 
 SAMPLE = Path(__file__).parents[1] / "examples/open_ms_patient07/open_ms_patient07"
 
@@ -25,7 +24,7 @@ SAMPLE = Path(__file__).parents[1] / "examples/open_ms_patient07/open_ms_patient
 def make_run(folder, **settings):
     """A run folder as training leaves it, with weights that are not the identity."""
     narrow = {"half_width": 8, "quarter_width": 16, "data": "private"}
-    config = TrainingConfig(**narrow | settings)
+    config = ConditionalConfig(**narrow | settings)
     torch.manual_seed(0)
     generator = ConditionalGenerator(ConditionalRun.of(config).generator)
     for parameter in generator.parameters():

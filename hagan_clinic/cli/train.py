@@ -9,11 +9,30 @@ import click
 from hagan_clinic.cli.failures import INTERRUPTED
 
 
+def _sides(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    """One side of a cube, or three: D,H,W."""
+    if text is None:
+        return None
+    try:
+        sides = tuple(int(side) for side in text.split(","))
+    except ValueError:
+        sides = ()
+    if len(sides) not in (1, 3):
+        raise click.BadParameter(f"{text!r}: expected one number of voxels, or three as D,H,W")
+    return sides * 3 if len(sides) == 1 else sides
+
+
 @click.command(short_help="Train a generator on a cohort.")
-@click.option("--mode", type=click.Choice(["conditional"]), help="What to train.")
+@click.option("--mode", type=click.Choice(["conditional", "unconditional"]), help="What to train.")
 @click.option("--data", help="Cohort: a folder (BraTS or BIDS layout) or a CSV file.")
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")
 @click.option("--target", help="Sequence to translate to.")
+@click.option("--image", help="Sequence to learn to synthesise (unconditional).")
+@click.option("--size", callback=_sides, metavar="N|D,H,W", help="Voxels of the training box.")
+@click.option("--label", help="Column of the CSV that holds a class label (unconditional).")
+@click.option("--classes", multiple=True, help="A value of that column; repeat for each class.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Run folder; default runs/MODE."
 )
@@ -33,7 +52,18 @@ from hagan_clinic.cli.failures import INTERRUPTED
 @click.option("--slab", type=int, help="Slices of a slab, a multiple of 4.")
 @click.option("--halo", type=int, help="Real slices on each side of a slab, a multiple of 4.")
 @click.option("--generator-lr", type=float, help="Highest learning rate of the generator.")
-@click.option("--no-low-res-branch", is_flag=True, help="Ablation: the slab-only network.")
+@click.option("--no-low-res-branch", is_flag=True, help="Ablation: slabs alone are learnt from.")
+@click.option("--no-encoder", is_flag=True, help="Ablation: no E^H and E^G (unconditional).")
+@click.option("--deterministic-r", is_flag=True, help="Ablation: slabs in turn (unconditional).")
+@click.option(
+    "--encoder-loss-to-generator",
+    is_flag=True,
+    help="Let reconstruction losses move G too: else E cannot influence it (unconditional).",
+)
+@click.option("--recipe", help="paper, or released: the authors' code (unconditional).")
+@click.option(
+    "--gradient-checkpointing", is_flag=True, help="Less memory, more time (unconditional)."
+)
 @click.option("--workers", type=int, help="Processes that load and augment.")
 @click.option("--precision", type=click.Choice(["32-true", "bf16-mixed"]), help="Arithmetic.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
@@ -49,6 +79,7 @@ def command(
     init: str | None,
     cache: Path | None,
     no_low_res_branch: bool,
+    no_encoder: bool,
     **options: Any,
 ) -> None:
     """Train a generator, or go on training one whose run folder is given again.
@@ -57,12 +88,15 @@ def command(
     hagan-clinic.toml in the working folder, --config, and the options. Ctrl-C saves a checkpoint
     and stops; the same command resumes exactly.
     """
-    from hagan_clinic.training.config import DEFAULTS_FILE, gather_settings
+    from hagan_clinic.training.config import DEFAULTS_FILE
+    from hagan_clinic.training.modes import gather_settings
 
-    given = {name: value for name, value in options.items() if value not in (None, ())}
+    given = {name: value for name, value in options.items() if value not in (None, (), False)}
     given |= dict(_assignment(text) for text in assignments)
     if no_low_res_branch:
         given["low_res_branch"] = False
+    if no_encoder:
+        given["encoder"] = False
     settings = gather_settings(
         preset,
         [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])],

@@ -1,7 +1,8 @@
 """What ``--mode conditional`` trains: recipe, model and validation of a translation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -12,22 +13,92 @@ from hagan_clinic.conditional import (
     GeneratorConfig,
     LossWeights,
 )
+from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.config import TrainingConfig, check_choice, check_range
 from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.validation import validate_translation
 from hagan_clinic.training.variant import Validation
+
+
+@dataclass(frozen=True)
+class ConditionalConfig(TrainingConfig):
+    """Settings of ``--mode conditional``.
+
+    Attributes:
+        source: sequences the generator sees.
+        target: sequence it makes.
+        halo: real slices on each side of a slab, outside the loss, a multiple of 4.
+        optimizer: the generator's: ``muon`` for its hidden convolutions, or ``adamw`` for all.
+            Its rate warms up to ``generator_lr``, then falls along a cosine to 1/100.
+        adversarial_start: fraction of the steps after which the discriminators join.
+        half_width, quarter_width, high_blocks: see ``conditional.GeneratorConfig``.
+        weight_high, weight_low, weight_structure, weight_likelihood, weight_adversarial,
+            weight_background: see ``conditional.LossWeights``.
+    """
+
+    source: tuple[str, ...] = ("t1",)
+    target: str = "flair"
+    halo: int = 8
+    optimizer: str = "muon"
+    adversarial_start: float = 0.9
+    half_width: int = 24
+    quarter_width: int = 64
+    high_blocks: int = 1
+    weight_high: float = 4.0
+    weight_low: float = 4.0
+    weight_structure: float = 0.3
+    weight_likelihood: float = 0.2
+    weight_adversarial: float = 0.003
+    weight_background: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self, "optimizer", ("muon", "adamw"))
+        check_range(self, ("half_width", "quarter_width", "high_blocks"))
+        weights = ("high", "low", "structure", "likelihood", "adversarial")
+        check_range(self, [f"weight_{name}" for name in weights], zero=True)
+        check_range(self, ("adversarial_start", "weight_background"), zero=True, highest=1)
+        if self.halo % 4 or self.halo < 0:
+            raise InputError(f"--halo is {self.halo}: expected 0 or a multiple of 4")
+        if not self.source:
+            raise InputError("--source is empty: name at least one sequence, e.g. --source t1")
 
 
 @dataclass(frozen=True)
 class ConditionalRun:
     """The model and the recipe that a configuration of ``--mode conditional`` describes."""
 
+    config: ConditionalConfig
     generator: GeneratorConfig
     recipe: Recipe
 
+    settings: ClassVar[type[ConditionalConfig]] = ConditionalConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {},
+        "cpu": {"steps": 3000, "batch_size": 1, "validate_every": 250, "checkpoint_every": 100},
+        "gpu": {"steps": 40000, "batch_size": 4, "precision": "bf16-mixed", "workers": 8},
+        "tiny": {
+            "steps": 8,
+            "batch_size": 1,
+            "spacing": 6.0,
+            "slab": 16,
+            "halo": 4,
+            "validate_every": 4,
+            "checkpoint_every": 4,
+            "workers": 0,
+            "half_width": 8,
+            "quarter_width": 16,
+        },
+    }
+    augment: ClassVar[AugmentConfig] = AugmentConfig()
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    next_command: ClassVar[str] = "hagan-clinic export {run} -o model.onnx"
+
     @classmethod
-    def of(cls, config: TrainingConfig) -> "ConditionalRun":
+    def of(cls, config: ConditionalConfig) -> "ConditionalRun":
         """Read the run's generator and recipe off its configuration."""
         generator = GeneratorConfig(
             source_channels=len(config.source),
@@ -44,10 +115,19 @@ class ConditionalRun:
             halo=generator.halo,
             interval_factor=0.0,
         )
-        return cls(generator, recipe)
+        return cls(config, generator, recipe)
 
-    def model(self, config: TrainingConfig) -> ConditionalHAGAN:
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How ``training.queue.slab_loader`` cuts slabs."""
+        return {"halo": self.config.halo}
+
+    def labels(self, subjects: Sequence[Subject]) -> None:
+        """A translation knows no classes."""
+
+    def model(self) -> ConditionalHAGAN:
         """A model with weights from the seed."""
+        config = self.config
         torch.manual_seed(config.seed)
         return ConditionalHAGAN(
             self.generator,

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hagan_clinic.errors import InputError
 
@@ -18,10 +18,9 @@ DEFAULTS_FILE = Path("hagan-clinic.toml")
 
 
 CHOICES = {
-    "mode": ("conditional",),
+    "mode": ("conditional", "unconditional"),
     "precision": ("32-true", "bf16-mixed"),
     "device": ("auto", "cpu", "cuda"),
-    "optimizer": ("muon", "adamw"),
 }
 """Settings that take one of a few words."""
 
@@ -32,13 +31,12 @@ SEEDS = 2**32
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run.
+    """What every mode of training can be told; each mode adds its own settings.
 
     Attributes:
         mode: what to train.
         data: cohort: a folder (BraTS or BIDS layout) or a CSV file.
-        source: sequences the generator sees.
-        target: sequence it makes.
+        mask: one brain mask for all subjects, over those found beside them.
         split: CSV of subject and split; without it the cohort or the seed decides, by patient.
         fractions: shares of the patients for training, calibration and test, where the seed
             decides.
@@ -48,34 +46,25 @@ class TrainingConfig:
         steps: optimiser steps.
         batch_size: slabs a step, on each device.
         slab: slices of a slab, a multiple of 4; the depth of the box trains on whole volumes.
-        halo: real slices on each side of a slab, outside the loss, a multiple of 4.
-        optimizer: the generator's: ``muon`` for its hidden convolutions, or ``adamw`` for all.
-        generator_lr: its rate at its highest; warms up, then falls along a cosine to 1/100.
+        generator_lr: the generator's learning rate.
         discriminator_lr: Adam's constant rate of the discriminators.
-        clip: highest gradient norm of a step.
-        ema: decay of the averaged generator.
-        adversarial_start: fraction of the steps after which the discriminators join.
-        low_res_branch: False is the slab-only ablation.
+        clip: highest gradient norm of a step; 0 does not clip.
+        ema: decay of the averaged weights.
+        low_res_branch: False is the ablation without it.
         workers: processes that load and augment.
         slabs_per_volume: slabs taken of a volume once it is loaded and augmented.
         queue_length: slabs in the queue; more mix the patients better.
-        weight_high, weight_low, weight_structure, weight_likelihood, weight_adversarial,
-            weight_background: see ``conditional.LossWeights``.
-        half_width, quarter_width, high_blocks: see ``conditional.GeneratorConfig``.
-        augment: probabilities and strengths, see ``training.augment.AugmentConfig``.
-        mask: one brain mask for all subjects, over those found beside them.
         precision: Fabric's: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
         devices: processes (CPU) or GPUs to train on, on each machine.
         nodes: machines; start the same command on each with ``torchrun``.
         validate_every: steps between validations on the calibration patients.
         checkpoint_every: steps between checkpoints; each validation makes one too.
+        augment: probabilities and strengths, see ``training.augment.AugmentConfig``.
     """
 
     mode: str = "conditional"
     data: str = ""
-    source: tuple[str, ...] = ("t1",)
-    target: str = "flair"
     mask: str = ""
     split: str = ""
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
@@ -85,23 +74,11 @@ class TrainingConfig:
     steps: int = 20000
     batch_size: int = 2
     slab: int = 32
-    halo: int = 8
-    optimizer: str = "muon"
     generator_lr: float = 2e-3
     discriminator_lr: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
-    adversarial_start: float = 0.9
     low_res_branch: bool = True
-    half_width: int = 24
-    quarter_width: int = 64
-    high_blocks: int = 1
-    weight_high: float = 4.0
-    weight_low: float = 4.0
-    weight_structure: float = 0.3
-    weight_likelihood: float = 0.2
-    weight_adversarial: float = 0.003
-    weight_background: float = 0.05
     workers: int = 1
     slabs_per_volume: int = 1
     queue_length: int = 8
@@ -115,51 +92,57 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                expected = ", ".join(choices)
-                raise InputError(f"{name} is {getattr(self, name)!r}: expected one of {expected}")
-        positive = ("spacing", "generator_lr", "discriminator_lr", "clip", "half_width")
-        for name in (*positive, "quarter_width", "high_blocks", "slabs_per_volume"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: expected a positive number")
-        for name in ("seed", "workers", "queue_length"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}: expected 0 or more")
+            check_choice(self, name, choices)
+        check_range(self, ("spacing", "generator_lr", "discriminator_lr", "slabs_per_volume"))
+        check_range(self, ("seed", "workers", "queue_length", "clip"), zero=True)
         if self.seed >= SEEDS:
             raise InputError(f"seed is {self.seed}: expected less than {SEEDS} (2**32)")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema is {self.ema}: expected 0 or more, and less than 1")
-        for name in ("adversarial_start", "weight_background"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: expected 0 to 1")
-        for name in ("high", "low", "structure", "likelihood", "adversarial"):
-            weight = getattr(self, f"weight_{name}")
-            if not 0 <= weight < math.inf:
-                raise InputError(f"weight_{name} is {weight}: expected 0 or more")
-        for name in ("slab", "halo"):
-            value = getattr(self, name)
-            if value % 4 or value < 0 or (name == "slab" and value == 0):
-                raise InputError(f"--{name} is {value}: expected a positive multiple of 4")
+        if self.slab % 4 or self.slab <= 0:
+            raise InputError(f"--slab is {self.slab}: expected a positive multiple of 4")
         counts = ("steps", "batch_size", "validate_every", "checkpoint_every", "devices", "nodes")
         for name in counts:
             if getattr(self, name) < 1:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {getattr(self, name)}: expected 1 or more")
-        if not self.source:
-            raise InputError("--source is empty: name at least one sequence, e.g. --source t1")
 
     def to_json(self) -> str:
         """The run's ``config.json``."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str) -> "TrainingConfig":
+    def from_dict(cls, values: dict[str, Any], where: str) -> Self:
         """Build from plain values, checked by name and type; ``where`` is named in errors.
 
         Raises:
             InputError: unknown name, or a value of another type.
         """
         return cls(**typed(cls, values, where))
+
+
+def check_choice(config: TrainingConfig, name: str, choices: Sequence[str]) -> None:
+    """Refuse a setting that is none of its words."""
+    if getattr(config, name) not in choices:
+        expected = ", ".join(choices)
+        raise InputError(f"{name} is {getattr(config, name)!r}: expected one of {expected}")
+
+
+def check_range(
+    config: TrainingConfig,
+    names: Sequence[str],
+    *,
+    zero: bool = False,
+    highest: float = math.inf,
+) -> None:
+    """Refuse settings that are negative, infinite, above the highest or, unless allowed, zero."""
+    for name in names:
+        value = getattr(config, name)
+        if not (0 <= value <= highest and value < math.inf and (zero or value > 0)):
+            expected = "0 or more" if zero else "a positive number"
+            if highest < math.inf:
+                expected = f"0 to {highest:g}"
+            raise InputError(f"{name} is {value}: expected {expected}")
 
 
 def typed(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
@@ -206,43 +189,6 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
 
 def _words(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "cpu": {"steps": 3000, "batch_size": 1, "validate_every": 250, "checkpoint_every": 100},
-    "gpu": {"steps": 40000, "batch_size": 4, "precision": "bf16-mixed", "workers": 8},
-    "tiny": {
-        "steps": 8,
-        "batch_size": 1,
-        "spacing": 6.0,
-        "slab": 16,
-        "halo": 4,
-        "validate_every": 4,
-        "checkpoint_every": 4,
-        "workers": 0,
-        "half_width": 8,
-        "quarter_width": 16,
-    },
-}
-"""Named starting points for ``--preset``; ``tiny`` is for trying the pipeline out."""
-
-
-def gather_settings(
-    preset: str | None, files: Sequence[Path], given: dict[str, Any]
-) -> TrainingConfig:
-    """Defaults, then the preset, then each file, then what was given: the later one counts.
-
-    Raises:
-        InputError: unknown preset or setting, a value of another type, or an unreadable file.
-    """
-    if preset is not None and preset not in PRESETS:
-        raise InputError(f"--preset {preset}: expected one of {', '.join(PRESETS)}")
-    settings = dict(PRESETS[preset or "default"])
-    for path in files:
-        settings |= typed(TrainingConfig, read_settings(path), str(path))
-    settings |= typed(TrainingConfig, given, "command line")
-    return TrainingConfig(**settings)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -175,6 +175,7 @@ def from_csv(file: Path, wanted: Sequence[str]) -> list[Subject]:
             mask=files.get("mask"),
             lesion=files.get("seg"),
             split=row.get("split") or None,
+            values={name: value for name, value in row.items() if name not in files},
         )
     return list(subjects.values())
 

@@ -1,15 +1,24 @@
 """What can be trained, by the name that ``--mode`` gives it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
+from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.conditional import ConditionalRun
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.config import (
+    TrainingConfig,
+    read_settings,
+    typed,
+)
 from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.subject import Subject
+from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.training.variant import Validation, Variant
 
 
@@ -20,7 +29,22 @@ class Mode(Protocol):
     def recipe(self) -> Recipe:
         """How volumes become training data; an empty target means that there is none."""
 
-    def model(self, config: TrainingConfig) -> Variant:
+    @property
+    def augment(self) -> AugmentConfig:
+        """Augmentation where the configuration says nothing else."""
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How ``training.queue.slab_loader`` cuts slabs: its arguments beyond the shared ones."""
+
+    @property
+    def next_command(self) -> str:
+        """What to run after training; ``{run}`` stands for the run folder."""
+
+    def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
+        """The class of every subject, None where there are no classes."""
+
+    def model(self) -> Variant:
         """A model with weights from the seed."""
 
     def validate(
@@ -29,10 +53,51 @@ class Mode(Protocol):
         """Judge the averaged part on the calibration patients."""
 
 
+MODES: dict[str, type[ConditionalRun] | type[UnconditionalRun]] = {
+    "conditional": ConditionalRun,
+    "unconditional": UnconditionalRun,
+}
+"""Every mode of ``TrainingConfig.mode``: its ``settings``, ``presets``, ``recipes`` (settings
+that ``--recipe`` stands for), and itself ``of`` a configuration."""
+
+
 def mode_of(config: TrainingConfig) -> Mode:
     """The mode that a configuration names, as it describes it."""
-    return MODES[config.mode].of(config)
+    return MODES[config.mode].of(config)  # type: ignore[arg-type]  # its own settings
 
 
-MODES = {"conditional": ConditionalRun}
-"""Every mode of ``TrainingConfig.mode``; each is read off a configuration by ``of``."""
+def gather_settings(
+    preset: str | None, files: Sequence[Path], given: Mapping[str, Any]
+) -> TrainingConfig:
+    """Defaults, preset, recipe, then each file, then what was given: the later one counts.
+
+    Raises:
+        InputError: unknown mode, preset or setting, a value of another type, or an unreadable file.
+    """
+    tables = [(read_settings(path), str(path)) for path in files]
+    tables.append((dict(given), "command line"))
+    named = [table["mode"] for table, _ in tables if "mode" in table]
+    mode = named[-1] if named else TrainingConfig.mode
+    if mode not in MODES:
+        raise InputError(f"mode is {mode!r}: expected one of {', '.join(MODES)}")
+    kind = MODES[mode]
+    if preset is not None and preset not in kind.presets:
+        raise InputError(f"--preset {preset}: expected one of {', '.join(kind.presets)}")
+    settings: dict[str, Any] = {"mode": mode} | dict(kind.presets[preset or "default"])
+    recipes = [table["recipe"] for table, _ in tables if "recipe" in table]
+    settings |= kind.recipes.get(recipes[-1], {}) if recipes else {}
+    for table, where in tables:
+        settings |= typed(kind.settings, table, where)
+    return kind.settings(**settings)
+
+
+def config_from_dict(values: dict[str, Any], where: str) -> TrainingConfig:
+    """A configuration of any mode from plain values; ``where`` is named in errors.
+
+    Raises:
+        InputError: unknown mode or name, or a value of another type.
+    """
+    mode = values.get("mode")
+    if mode not in MODES:
+        raise InputError(f"{where}: mode is {mode!r}, expected one of {', '.join(MODES)}")
+    return MODES[mode].settings.from_dict(values, where)

@@ -175,6 +175,7 @@ def slab_loader(
     world_size: int = 1,
     in_turn: bool = False,
     whole: bool = False,
+    labels: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Batches for ever, from batch number ``start_index`` on.
 
@@ -195,6 +196,7 @@ def slab_loader(
         world_size: Number of processes.
         in_turn: Take the disjoint slabs in turn instead of drawing where they start.
         whole: Give the whole volume with every slab.
+        labels: The class of every subject, if they have one.
 
     Returns:
         An iterator of dictionaries of tensors, with w = min(thickness + 2 * halo, D):
@@ -218,7 +220,7 @@ def slab_loader(
     # Each loader draws a seed for its workers as it starts; training's own stream is left alone.
     with torch.random.fork_rng(devices=[]):
         queue = LaneQueue(
-            VolumeStream(subjects, augment or AugmentConfig.none(), seed),
+            VolumeStream(subjects, augment or AugmentConfig.none(), seed, labels),
             SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole),
             order,
             slabs_per_volume,

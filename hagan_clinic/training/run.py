@@ -1,5 +1,6 @@
 """From a configuration to a trained run folder: cohort, split, queue, model, loop."""
 
+import dataclasses
 import json
 import platform
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from hagan_clinic.training.config import TrainingConfig, typed
 from hagan_clinic.training.initial import identity, load_first_weights
 from hagan_clinic.training.log import counted
 from hagan_clinic.training.loop import train
-from hagan_clinic.training.modes import mode_of
+from hagan_clinic.training.modes import Mode, config_from_dict, mode_of
 from hagan_clinic.training.prepared import check_overlap, check_size, prepare_cohort
 from hagan_clinic.training.queue import slab_loader
 from hagan_clinic.training.split import read_split, split_by_column, split_by_patient, write_split
@@ -61,7 +62,7 @@ def run_training(
     recipe = mode.recipe
     if not config.data:
         raise InputError("no data: give a folder or a CSV file of the cohort with --data")
-    augment = _augmentation(config)
+    augment = _augmentation(mode, config)
     _check_resume(config, folder, init)
     fabric = _fabric(config)
     if not fabric.is_global_zero:
@@ -81,13 +82,14 @@ def run_training(
         )
     if not split.calibration:
         raise InputError(
-            "the split has no calibration patients, who choose the checkpoint and fit the error "
-            "bar: add some, or more patients"
+            "the split has no calibration patients, on whom a model is validated: add some, or "
+            "more patients"
         )
     sides = {name: len(side) for name, side in split.sides().items()}
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
-    model = mode.model(config)
+    mode.labels(subjects)  # refuses unknown ones before any work is done
+    model = mode.model()
     first_weights = read_facts(folder).get("init") if resuming else None
     if init is not None and not resuming:
         first_weights = load_first_weights(model.averaged, init)
@@ -131,7 +133,6 @@ def run_training(
     batches = slab_loader(
         training,
         thickness=min(config.slab, shape[0]),
-        halo=config.halo,
         batch_size=config.batch_size,
         slabs_per_volume=config.slabs_per_volume,
         queue_length=config.queue_length,
@@ -141,6 +142,8 @@ def run_training(
         augment=augment,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
+        labels=mode.labels(split.train),
+        **mode.sampling,
     )
     state = train(
         model,
@@ -152,7 +155,7 @@ def run_training(
     )
     figures = "  ".join(f"{name} {value:.4g}" for name, value in state["figures"].items())
     say(f"{folder}: step {state['step']}, best at {state['best_step']}; {figures}")
-    say(f"next: hagan-clinic export {folder} -o model.onnx")
+    say(f"next: {mode.next_command.format(run=folder)}")
     return state
 
 
@@ -165,7 +168,7 @@ def read_config(run: Path) -> TrainingConfig:
     path = run / CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return TrainingConfig.from_dict(values, str(path))
+        return config_from_dict(values, str(path))
     except FileNotFoundError as error:
         raise ModelError(f"{run} is no run folder ({CONFIG} is missing): give one") from error
     except (OSError, ValueError, InputError) as error:
@@ -213,12 +216,13 @@ def _check_resume(config: TrainingConfig, folder: Path, init: str | Path | None)
     before = read_config(folder)
     changed = [
         name
-        for name in TrainingConfig.__dataclass_fields__
-        if name not in FREE_ON_RESUME and getattr(before, name) != getattr(config, name)
+        for name in config.__dataclass_fields__
+        if name not in FREE_ON_RESUME and getattr(before, name, None) != getattr(config, name)
     ]
     if changed:
         options = ", ".join(
-            f"{name} ({getattr(before, name)!r}, now {getattr(config, name)!r})" for name in changed
+            f"{name} ({getattr(before, name, None)!r}, now {getattr(config, name)!r})"
+            for name in changed
         )
         raise InputError(
             f"{folder} holds a run with other settings: {options}; "
@@ -237,8 +241,8 @@ def _told(weights: dict[str, str]) -> str:
     return f"{weights['name']} (sha256 {weights['sha256'][:12]})"
 
 
-def _augmentation(config: TrainingConfig) -> AugmentConfig:
-    return AugmentConfig(**typed(AugmentConfig, config.augment, "augment"))
+def _augmentation(mode: Mode, config: TrainingConfig) -> AugmentConfig:
+    return dataclasses.replace(mode.augment, **typed(AugmentConfig, config.augment, "augment"))
 
 
 def _silent(line: str) -> None:

@@ -24,13 +24,18 @@ class VolumeStream(Dataset[tio.Subject]):
 
     ``stream[n]`` is a subject with the images ``source`` (C, D, H, W), ``target`` and ``brain``
     (1, D, H, W), their area averages ``source_low``, ``target_low``, ``brain_low`` at a quarter
-    of the resolution, and ``number`` = n.
+    of the resolution, ``number`` = n, and ``label`` if the subjects have one each.
     """
 
     def __init__(
-        self, subjects: Sequence[PreparedSubject], augment: AugmentConfig, seed: int
+        self,
+        subjects: Sequence[PreparedSubject],
+        augment: AugmentConfig,
+        seed: int,
+        labels: Sequence[int] | None = None,
     ) -> None:
         self.subjects = subjects
+        self.labels = labels
         self.augment = augment
         self.transform = augmentation(augment)
         self.seed = seed
@@ -53,6 +58,8 @@ class VolumeStream(Dataset[tio.Subject]):
         for name, image in subject.get_images_dict(intensity_only=False).items():
             subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
         subject["number"] = number
+        if self.labels is not None:
+            subject["label"] = self.labels[int(order[position])]
         return subject
 
 

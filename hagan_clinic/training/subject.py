@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _PATIENT_RULES = (
@@ -23,6 +23,7 @@ class Subject:
         mask: Brain mask on the same grid, where there is one.
         lesion: Lesion label map, where there is one (evaluation only).
         split: The side that a CSV's ``split`` column names.
+        values: The other columns of a CSV, by name.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Subject:
     mask: Path | None = None
     lesion: Path | None = None
     split: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def patient_of(name: str) -> str:

@@ -93,8 +93,10 @@ class VolumeEncoder(nn.Module):
     def forward(self, slabs: Tensor) -> Tensor:
         """One volume as its disjoint slabs in order (D / d, 1, d, H, W) -> z (1, latent)."""
         features = self.slab(slabs)
-        return self.latent(torch.cat(features.split(1), dim=2))
+        latent: Tensor = self.latent(torch.cat(features.split(1), dim=2))
+        return latent
 
     def encode(self, volume: Tensor) -> Tensor:
         """The z (B, latent) of whole volumes (B, 1, D, H, W)."""
-        return self.latent(self.context(volume))
+        latent: Tensor = self.latent(self.context(volume))
+        return latent

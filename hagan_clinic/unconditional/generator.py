@@ -81,12 +81,12 @@ class HAGANConfig:
     def upsamples(self) -> int:
         """How often G^A doubles its grid: 4 for 256, 3 for 128, 2 for 64, 1 for 32."""
         fitting = int(math.log2(min(self.size) / (SMALLEST_BASE * LOW_RES_FACTOR)))
-        return min(max(fitting, 1), LARGEST_UPSAMPLES)
+        return max(1, min(fitting, LARGEST_UPSAMPLES))
 
     @property
     def multiple(self) -> int:
         """What every side is a multiple of."""
-        return LOW_RES_FACTOR * 2**self.upsamples
+        return LOW_RES_FACTOR << self.upsamples
 
     @property
     def base(self) -> tuple[int, int, int]:
@@ -110,13 +110,13 @@ class ConvolutionBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, norm: str, *, double: bool) -> None:
         super().__init__()
-        self.double = double
+        self.doubles = double
         self.convolution = nn.Conv3d(in_channels, out_channels, 3, padding=1)
         self.norm = normalisation(norm, out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, out, D, H, W), or twice as many a side."""
-        if self.double:
+        if self.doubles:
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
         return functional.relu(self.norm(self.convolution(features)))
 
@@ -142,7 +142,7 @@ class NoiseTrunk(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         """The features A of a whole volume."""
-        features = self.project(latent).reshape(-1, *self.shape)
+        features: Tensor = self.project(latent).reshape(-1, *self.shape)
         for block in self.blocks:
             features = block(features)
         return features

@@ -11,7 +11,8 @@ from hagan_clinic.cli import main
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.config import PRESETS, TrainingConfig
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.modes import MODES
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 COMMANDS = main.list_commands(click.Context(main))
@@ -46,24 +47,46 @@ def test_the_exit_codes_are_those_of_the_errors(error):
     assert f"| {error.exit_code} | {name}: " in section("command-line.md", "Exit codes")
 
 
-@pytest.mark.parametrize(("settings", "first"), [(TrainingConfig, "mode"), (AugmentConfig, "flip")])
-def test_the_training_settings_have_the_defaults_that_are_stated(settings, first):
-    text = (REFERENCE / "training-settings.md").read_text()
-    tables = [re.findall(r"^\| `(\w+)` \| (.*?) \|", t, re.MULTILINE) for t in text.split("|---|")]
-    table = next(dict(rows) for rows in tables if first in dict(rows))
-    default = settings()
-    empty = (None, {}, "")
-    assert table == {
+def stated(title):
+    """Setting -> default of the first table under a heading of the page of settings."""
+    rows = section("training-settings.md", title).split("|---|\n")[1].split("\n\n")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", rows, re.MULTILINE))
+
+
+def defaults(settings):
+    """Setting -> default as the page writes it."""
+    return {
         field.name: ""
-        if (value := getattr(default, field.name)) in empty
+        if (value := getattr(settings, field.name)) in (None, {}, "", ())
         else f"`{json.dumps(value)}`"
         for field in dataclasses.fields(settings)
     }
 
 
-def test_the_presets_are_those_that_are_stated():
-    block = section("training-settings.md", "Presets").split("```toml\n")[1].split("```")[0]
-    assert tomllib.loads(block) == PRESETS
+@pytest.mark.parametrize("mode", MODES)
+def test_the_settings_of_a_mode_have_the_defaults_that_are_stated(mode):
+    shared = {field.name for field in dataclasses.fields(TrainingConfig)}
+    expected = defaults(MODES[mode].settings())
+    assert stated(f"--mode {mode}") == {
+        name: default
+        for name, default in expected.items()
+        if name not in shared or default != defaults(TrainingConfig())[name]
+    }
+
+
+def test_the_shared_settings_have_the_defaults_that_are_stated():
+    assert stated("Every mode") == defaults(TrainingConfig())
+
+
+def test_the_augmentation_has_the_defaults_that_are_stated():
+    assert stated("Augmentation") == defaults(AugmentConfig())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_presets_are_those_that_are_stated(mode):
+    block = section("training-settings.md", f"Presets of --mode {mode}")
+    stated = tomllib.loads(block.split("```toml\n")[1].split("```")[0])
+    assert stated == json.loads(json.dumps(dict(MODES[mode].presets)))
 
 
 def test_the_model_file_page_names_every_field_of_the_recipe():

@@ -2,14 +2,9 @@ import pytest
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.config import (
-    CHOICES,
-    TrainingConfig,
-    gather_settings,
-    read_settings,
-    typed,
-)
-from hagan_clinic.training.modes import MODES
+from hagan_clinic.training.conditional import ConditionalConfig
+from hagan_clinic.training.config import CHOICES, read_settings, typed
+from hagan_clinic.training.modes import MODES, gather_settings
 
 
 def test_each_place_counts_over_the_one_before(tmp_path):
@@ -29,8 +24,8 @@ def test_dashes_and_underscores_name_the_same_setting(tmp_path):
 def test_a_configuration_survives_json():
     import json
 
-    config = TrainingConfig(source=("t1", "t2"), size=(16, 32, 48), augment={"flip": 0.5})
-    assert TrainingConfig.from_dict(json.loads(config.to_json()), "x") == config
+    config = ConditionalConfig(source=("t1", "t2"), size=(16, 32, 48), augment={"flip": 0.5})
+    assert ConditionalConfig.from_dict(json.loads(config.to_json()), "x") == config
 
 
 @pytest.mark.parametrize(
@@ -40,7 +35,7 @@ def test_a_configuration_survives_json():
         ({"steps": "many"}, "steps is 'many': expected int"),
         ({"steps": 0}, "--steps is 0"),
         ({"steps": True}, "steps is True"),
-        ({"mode": "unconditional"}, "mode is 'unconditional': expected one of conditional"),
+        ({"mode": "both"}, "mode is 'both': expected one of conditional, unconditional"),
         ({"precision": "fp16"}, "precision is 'fp16': expected one of 32-true, bf16-mixed"),
         ({"spacing": 0.0}, "spacing is 0.0: expected a positive number"),
         ({"generator_lr": float("nan")}, "generator_lr is nan"),
@@ -65,7 +60,7 @@ def test_a_configuration_survives_json():
 )
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InputError, match=message):
-        TrainingConfig.from_dict(values, "test")
+        ConditionalConfig.from_dict(values, "test")
 
 
 def test_whole_numbers_do_for_a_range():

@@ -5,8 +5,7 @@ from hagan_clinic.conditional import ConditionalGenerator, GeneratorConfig
 from hagan_clinic.errors import ModelError
 from hagan_clinic.onnx_export import export_run
 from hagan_clinic.runtime import load_model
-from hagan_clinic.training.conditional import ConditionalRun
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.initial import load_first_weights
 from hagan_clinic.training.run import run_training
 
@@ -17,13 +16,13 @@ SMALL = {"half_width": 8, "quarter_width": 16}
 def run(tiny_settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     settings = tiny_settings | {"steps": 2, "validate_every": 2}
-    run_training(TrainingConfig(**settings), folder, say=lambda line: None)
+    run_training(ConditionalConfig(**settings), folder, say=lambda line: None)
     return folder
 
 
 def fresh(seed=9, **changes):
     torch.manual_seed(seed)
-    config = TrainingConfig(**(SMALL | changes))
+    config = ConditionalConfig(**(SMALL | changes))
     return ConditionalGenerator(ConditionalRun.of(config).generator).eval()
 
 

@@ -25,7 +25,7 @@ from hagan_clinic.errors import (
 )
 from hagan_clinic.training import loop, muon, run
 from hagan_clinic.training.checkpoint import read_state
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.loop import learning_rate
 from hagan_clinic.training.run import read_facts, run_training
 from hagan_clinic.training.variant import Validation
@@ -50,7 +50,7 @@ def crash_after(batches, settings, folder, monkeypatch, **options):
     with monkeypatch.context() as patch:
         patch.setattr(run, "slab_loader", lambda *a, **k: itertools.islice(whole(*a, **k), batches))
         with pytest.raises(StopIteration):
-            run_training(TrainingConfig(**settings), folder, say=lambda line: None, **options)
+            run_training(ConditionalConfig(**settings), folder, say=lambda line: None, **options)
 
 
 def logged(folder, name):
@@ -67,7 +67,7 @@ def logged_steps(folder):
 def trained(tiny_settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
     lines = []
-    state = run_training(TrainingConfig(**tiny_settings), folder, say=lines.append)
+    state = run_training(ConditionalConfig(**tiny_settings), folder, say=lines.append)
     return folder, state, lines
 
 
@@ -87,7 +87,7 @@ def test_a_run_folder_holds_everything_and_nothing_pickled(trained):
 
 
 def test_the_same_settings_give_the_same_run(trained, tiny_settings, tmp_path):
-    run_training(TrainingConfig(**tiny_settings), tmp_path / "again", say=lambda line: None)
+    run_training(ConditionalConfig(**tiny_settings), tmp_path / "again", say=lambda line: None)
     assert_equal_runs(trained[0], tmp_path / "again")
 
 
@@ -103,7 +103,7 @@ def test_a_stopped_run_goes_on_exactly(trained, tiny_settings, tmp_path, monkeyp
 
     # Step 3 lies within a fill of the queue, which is of eight slabs.
     settings = tiny_settings | {"checkpoint_every": 100, "workers": workers}
-    config = TrainingConfig(**settings)
+    config = ConditionalConfig(**settings)
     with monkeypatch.context() as patch:
         patch.setattr(run, "slab_loader", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -122,7 +122,7 @@ def test_a_crash_loses_at_most_the_steps_since_the_last_checkpoint(
     crash_after(3, tiny_settings, tmp_path / "run", monkeypatch)
     assert read_state(tmp_path / "run" / "last")["step"] == 2
     assert logged_steps(tmp_path / "run") == [1, 2, 3]
-    run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+    run_training(ConditionalConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
     assert_equal_runs(trained[0], tmp_path / "run")
     assert logged_steps(tmp_path / "run") == [1, 2, 3, 4]
 
@@ -130,7 +130,7 @@ def test_a_crash_loses_at_most_the_steps_since_the_last_checkpoint(
 def test_fine_tuning_starts_from_the_averaged_weights(trained, tiny_settings, tmp_path):
     settings = tiny_settings | {"generator_lr": 1e-9, "ema": 0.0, "steps": 1}
     run_training(
-        TrainingConfig(**settings), tmp_path / "tuned", init=trained[0], say=lambda line: None
+        ConditionalConfig(**settings), tmp_path / "tuned", init=trained[0], say=lambda line: None
     )
     tuned = weights(tmp_path / "tuned", "best", "average")
     for key, value in weights(trained[0], "best", "average").items():
@@ -150,7 +150,7 @@ def test_what_a_fine_tuning_began_from_outlives_a_resume(
     )
     folder = tmp_path / "tuned"
     crash_after(3, tiny_settings, folder, monkeypatch, init=trained[0])
-    run_training(TrainingConfig(**tiny_settings), folder, init=trained[0], say=lambda line: None)
+    run_training(ConditionalConfig(**tiny_settings), folder, init=trained[0], say=lambda line: None)
     assert len(began) == 1
     assert read_facts(folder)["init"] == began[0]
     assert str(trained[0].parent) not in (folder / "facts.json").read_text()
@@ -159,7 +159,7 @@ def test_what_a_fine_tuning_began_from_outlives_a_resume(
 @pytest.fixture(scope="module")
 def fine_tuned(trained, tiny_settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tuned"
-    run_training(TrainingConfig(**tiny_settings), folder, init=trained[0], say=lambda line: None)
+    run_training(ConditionalConfig(**tiny_settings), folder, init=trained[0], say=lambda line: None)
     return folder
 
 
@@ -176,19 +176,19 @@ def test_a_run_is_not_resumed_over_other_first_weights(
     folder = request.getfixturevalue(began)
     folder = folder if began == "fine_tuned" else folder[0]
     with pytest.raises(InputError, match=message):
-        run_training(TrainingConfig(**tiny_settings), folder, init=init, say=lambda line: None)
+        run_training(ConditionalConfig(**tiny_settings), folder, init=init, say=lambda line: None)
 
 
 TWO_PROCESSES = """
 import itertools, json, sys
 from pathlib import Path
 from hagan_clinic.training import run
-from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.conditional import ConditionalConfig
 
 settings, folder, batches = sys.argv[1:]
 whole = run.slab_loader
 run.slab_loader = lambda *a, **k: itertools.islice(whole(*a, **k), int(batches))
-run.run_training(TrainingConfig(**json.loads(settings)), Path(folder))
+run.run_training(ConditionalConfig(**json.loads(settings)), Path(folder))
 """
 
 
@@ -209,7 +209,7 @@ def train_in_two_processes(settings, folder, batches=100):
 def test_two_processes_take_the_step_of_one_with_twice_the_batch(tiny_settings, tmp_path):
     settings = tiny_settings | {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
     run_training(
-        TrainingConfig(**(settings | {"batch_size": 2})), tmp_path / "one", say=lambda line: None
+        ConditionalConfig(**(settings | {"batch_size": 2})), tmp_path / "one", say=lambda line: None
     )
     done = train_in_two_processes(settings, tmp_path / "two")
     assert done.returncode == 0, done.stderr
@@ -233,7 +233,7 @@ def test_two_processes_go_on_exactly(tiny_settings, tmp_path):
 
 @pytest.mark.parametrize(("name", "before", "now"), [("slab", 16, 20), ("steps", 4, 8)])
 def test_a_changed_setting_is_not_resumed_over(trained, tiny_settings, name, before, now):
-    config = TrainingConfig(**(tiny_settings | {name: now}))
+    config = ConditionalConfig(**(tiny_settings | {name: now}))
     with pytest.raises(InputError, match=rf"other settings: {name} \({before}, now {now}\)"):
         run_training(config, trained[0], say=lambda line: None)
 
@@ -241,11 +241,11 @@ def test_a_changed_setting_is_not_resumed_over(trained, tiny_settings, name, bef
 def test_a_folder_with_other_things_in_it_is_left_alone(tiny_settings, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="is not empty and holds no run"):
-        run_training(TrainingConfig(**tiny_settings), tmp_path, say=lambda line: None)
+        run_training(ConditionalConfig(**tiny_settings), tmp_path, say=lambda line: None)
 
 
 def test_an_unknown_augmentation_is_named(tiny_settings, tmp_path):
-    config = TrainingConfig(**(tiny_settings | {"augment": {"elastic": 0.5}}))
+    config = ConditionalConfig(**(tiny_settings | {"augment": {"elastic": 0.5}}))
     with pytest.raises(InputError, match="augment: unknown setting 'elastic'; known are affine"):
         run_training(config, tmp_path / "run", say=lambda line: None)
 
@@ -254,20 +254,20 @@ def test_a_split_without_calibration_patients_is_refused(tiny_settings, tmp_path
     split = tmp_path / "split.csv"
     rows = [f"p{number},{'train' if number else 'test'}" for number in range(10)]
     split.write_text("\n".join(["subject,split", *rows]))
-    config = TrainingConfig(**(tiny_settings | {"split": str(split)}))
+    config = ConditionalConfig(**(tiny_settings | {"split": str(split)}))
     with pytest.raises(InputError, match="no calibration patients"):
         run_training(config, tmp_path / "run", say=lambda line: None)
 
 
 def test_no_data_says_what_is_needed(tmp_path):
     with pytest.raises(InputError, match="give a folder or a CSV file of the cohort with --data"):
-        run_training(TrainingConfig(), tmp_path / "run", say=lambda line: None)
+        run_training(ConditionalConfig(), tmp_path / "run", say=lambda line: None)
 
 
 def test_cuda_that_is_not_there_is_an_error(tiny_settings, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    config = TrainingConfig(**(tiny_settings | {"device": "cuda"}))
+    config = ConditionalConfig(**(tiny_settings | {"device": "cuda"}))
     with pytest.raises(DeviceError, match="PyTorch sees no CUDA device"):
         run_training(config, tmp_path / "run", say=lambda line: None)
 
@@ -285,7 +285,7 @@ def test_out_of_memory_says_what_to_turn(tiny_settings, tmp_path, monkeypatch, e
 
     monkeypatch.setattr(ConditionalHAGAN, "training_step", exhausted)
     with pytest.raises(DeviceError, match="a lower --batch-size, then --slab"):
-        run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+        run_training(ConditionalConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
 
 
 @pytest.mark.parametrize("validate_every", [4, 6])
@@ -299,7 +299,7 @@ def test_divergence_is_named_and_never_saved(tiny_settings, tmp_path, monkeypatc
         return whole(self, batch, step, update)
 
     monkeypatch.setattr(ConditionalHAGAN, "training_step", diverging)
-    config = TrainingConfig(**(tiny_settings | {"steps": 6, "validate_every": validate_every}))
+    config = ConditionalConfig(**(tiny_settings | {"steps": 6, "validate_every": validate_every}))
     with pytest.raises(ModelError, match="diverged by step 4"):
         run_training(config, tmp_path / "run", say=lambda line: None)
     assert read_state(tmp_path / "run" / "last")["step"] == 2
@@ -314,8 +314,10 @@ def test_a_run_that_failed_before_its_first_checkpoint_takes_other_settings(
     with monkeypatch.context() as patch:
         patch.setattr(ConditionalHAGAN, "training_step", exhausted)
         with pytest.raises(DeviceError):
-            run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
-    smaller = TrainingConfig(**(tiny_settings | {"slab": 12, "steps": 1}))
+            run_training(
+                ConditionalConfig(**tiny_settings), tmp_path / "run", say=lambda line: None
+            )
+    smaller = ConditionalConfig(**(tiny_settings | {"slab": 12, "steps": 1}))
     assert run_training(smaller, tmp_path / "run", say=lambda line: None)["step"] == 1
 
 
@@ -324,14 +326,14 @@ def test_resuming_keeps_the_split_that_the_run_began_with(tiny_settings, tmp_pat
     split = (tmp_path / "run" / "split.csv").read_text()
     swapped = split.replace(",test", ",kept").replace(",train", ",test").replace(",kept", ",train")
     (tmp_path / "run" / "split.csv").write_text(swapped)
-    run_training(TrainingConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+    run_training(ConditionalConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
     kept = (tmp_path / "run" / "split.csv").read_text()
     assert sorted(kept.split()) == sorted(swapped.split())
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
 def test_a_damaged_checkpoint_is_named(tiny_settings, tmp_path, damage):
-    config = TrainingConfig(**(tiny_settings | {"steps": 2}))
+    config = ConditionalConfig(**(tiny_settings | {"steps": 2}))
     run_training(config, tmp_path / "run", say=lambda line: None)
     path = tmp_path / "run" / "last" / "weights.safetensors"
     content = path.read_bytes()
@@ -368,7 +370,7 @@ def train_line(folder, validate=None, batches=None, **settings):
         return Validation(float(-part.weight.norm()), {"norm": 1.0}, np.zeros((8, 8), np.uint8))
 
     torch.manual_seed(0)
-    config = TrainingConfig(**({"steps": 4, "validate_every": 2, "device": "cpu"} | settings))
+    config = ConditionalConfig(**({"steps": 4, "validate_every": 2, "device": "cpu"} | settings))
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
     batches = batches or itertools.repeat({"x": torch.ones(2, 8)})
     folder.mkdir(exist_ok=True)

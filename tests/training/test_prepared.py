@@ -6,10 +6,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import read
-from hagan_clinic.intensity import target_window, to_unit
+from hagan_clinic.intensity import source_window, target_window, to_unit
 from hagan_clinic.preparation import prepare, restore
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.cohort import Subject, find_cohort
@@ -19,6 +20,7 @@ from hagan_clinic.training.prepared import (
     check_size,
     prepare_cohort,
 )
+from hagan_clinic.volume import resample, to_canonical
 
 RECIPE = Recipe(("t1",), "flair", (2.0, 2.0, 2.0), 16, 8, 1.0)
 HALF_STEP = 1 / 255 + 1e-6
@@ -212,6 +214,51 @@ def test_brains_that_the_box_cuts_are_named(subject, tmp_path):
     (warning,) = check_size(small)
     assert warning == "the training box of 32x32x32 voxels cuts the brain of p; give a larger size"
     assert check_size(prepare_cohort([subject], RECIPE, tmp_path / "cache")) == []
+
+
+def noisy_head_with_a_neck(folder):
+    """A subject without a mask, and its T1: a head on a neck and shoulders, specks in the air."""
+    shape = (100, 120, 140)
+    x, y, z = np.meshgrid(*(2.0 * np.arange(side) for side in shape), indexing="ij")
+    skull = ((x - 100) / 75) ** 2 + ((y - 120) / 95) ** 2 + ((z - 180) / 85) ** 2 < 1
+    neck = (((x - 100) / 60) ** 2 + ((y - 110) / 60) ** 2 < 1) & (z < 180)
+    shoulders = (np.abs(x - 100) < 80) & (y < 160) & (z < 30)
+    rng = np.random.default_rng(2)
+    values = np.where(skull | neck | shoulders, rng.uniform(300, 900, shape), 0)
+    values[rng.uniform(size=shape) > 0.9999] = 800
+    folder.mkdir()
+    images = {name: folder / f"p_{name}.nii.gz" for name in ("t1", "flair")}
+    for file in images.values():
+        nib.save(nib.Nifti1Image(values.astype(np.float32), np.diag([2, 2, 2, 1])), file)
+    return Subject("p", "p", images, None), read(images["t1"])
+
+
+def test_without_mask_training_sees_what_deployment_sees(tmp_path):
+    subject, t1 = noisy_head_with_a_neck(tmp_path / "data")
+    (prepared,) = prepare_cohort([subject], RECIPE, tmp_path / "cache", shape=(80, 96, 80))
+    deployed = prepare([t1], replace(RECIPE, box=(80, 96, 80)))
+    assert np.abs(prepared.load()[0] - deployed.array).max() <= HALF_STEP
+    top = deployed.grid.affine[2, 3] + 2 * 80  # mm
+    assert 255 < top < 275  # at the head's, whose neck reaches 260 mm below it
+
+
+def test_with_mask_training_sees_what_deployment_sees_with_it(subject, tmp_path):
+    (prepared,) = prepare_cohort([subject], RECIPE, tmp_path / "cache")
+    t1, mask = read(subject.images["t1"]), read(subject.mask)
+    boxed = replace(RECIPE, box=prepared.shape)
+    placed = prepare([t1], boxed, mask=mask)
+    at_box = resample(to_canonical(t1), placed.grid).array
+    window = source_window(to_canonical(t1).array, t1.spacing)
+    assert np.abs(prepared.load()[0][0] - to_unit(at_box, window)).max() <= HALF_STEP
+
+
+def test_noise_beside_the_head_does_not_widen_the_box(tmp_path):
+    subject, t1 = noisy_head_with_a_neck(tmp_path / "data")
+    clean = replace(subject, images={name: tmp_path / f"{name}.nii.gz" for name in subject.images})
+    array = ndimage.binary_opening(t1.array > 0) * t1.array
+    for file in clean.images.values():
+        nib.save(nib.Nifti1Image(array, t1.affine), file)
+    assert box_shape([subject], RECIPE) == box_shape([clean], RECIPE)
 
 
 @needs_data

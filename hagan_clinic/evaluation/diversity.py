@@ -1,0 +1,88 @@
+"""How much synthetic volumes are like real ones, and unlike each other."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from monai.metrics.regression import compute_ms_ssim
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import InputError
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the scales, from fine to coarse (Wang et al. 2003)."""
+
+KERNEL = 7
+"""Voxels of the window; scales whose volumes are smaller are left out."""
+
+
+def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: int) -> float:
+    """Mean multi-scale SSIM over pairs of volumes: the higher, the more alike they are.
+
+    Args:
+        volumes: (D, H, W) in [0, 1], of one shape.
+        pairs: how many pairs are drawn; all of them if there are fewer.
+        seed: of the draw.
+
+    Raises:
+        InputError: fewer than two volumes, or too small ones.
+    """
+    every = list(combinations(range(len(volumes)), 2))
+    if not every:
+        raise InputError(f"found {len(volumes)} volumes: expected at least two to compare")
+    chosen = every
+    if len(every) > pairs:
+        drawn = np.random.default_rng(seed).choice(len(every), pairs, replace=False)
+        chosen = [every[number] for number in sorted(drawn)]
+    weights = _weights(min(volumes[0].shape))
+    values = []
+    for one, other in chosen:
+        x, y = (torch.from_numpy(volumes[i])[None, None] for i in (one, other))
+        value = compute_ms_ssim(
+            x, y, spatial_dims=3, data_range=1.0, kernel_type="uniform", kernel_size=KERNEL,
+            weights=weights,
+        )  # fmt: skip
+        values.append(float(value))
+    return float(np.mean(values))
+
+
+def _weights(side: int) -> tuple[float, ...]:
+    """The weights of the scales that fit, summing to one."""
+    fitting = [w for scale, w in enumerate(MS_SSIM_WEIGHTS) if side // 2**scale >= KERNEL]
+    if not fitting:
+        raise InputError(f"the volumes have sides of {side} voxels: expected at least {KERNEL}")
+    total = sum(fitting)
+    return tuple(weight / total for weight in fitting)
+
+
+def maximum_mean_discrepancy(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Squared MMD of two sets of rows, unbiased (Gretton et al. 2012, eq. 3), Gaussian kernel.
+
+    The kernel's width is the median distance between rows of ``other``. About 0 if both come from
+    one distribution, and then it may be slightly negative.
+
+    Args:
+        one: (m, features), m at least 2.
+        other: (n, features), n at least 2.
+
+    Raises:
+        InputError: fewer rows, or rows of ``other`` that are all equal.
+    """
+    if min(len(one), len(other)) < 2:
+        raise InputError(f"found {len(one)} and {len(other)} volumes: expected two or more each")
+    within = _squared_distances(other, other)
+    width = float(np.median(within[np.triu_indices(len(other), 1)]))
+    if width <= 0:
+        raise InputError("the volumes are all alike: their distances give no kernel width")
+    kernels = [np.exp(-_squared_distances(a, b) / width) for a, b in ((one, one), (one, other))]
+    same_other = np.exp(-within / width)
+    m, n = len(one), len(other)
+    first = (kernels[0].sum() - m) / (m * (m - 1))
+    second = (same_other.sum() - n) / (n * (n - 1))
+    return float(first + second - 2 * kernels[1].mean())
+
+
+def _squared_distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
+    return np.asarray(np.maximum(squares, 0))

@@ -1,0 +1,108 @@
+"""Validation of a synthesising generator and its encoder on the calibration patients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from hagan_clinic.evaluation.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
+from hagan_clinic.evaluation.metrics import psnr, ssim
+from hagan_clinic.intensity import from_unit
+from hagan_clinic.runtime.montage import montage, planes
+from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.variant import Validation
+from hagan_clinic.unconditional import Autoencoder
+from hagan_clinic.unconditional.model import noise
+
+SAMPLES = 16
+"""Synthetic volumes that are drawn, always from the same z."""
+
+PAIRS = 24
+SHOWN = 4
+
+Volume = NDArray[np.float32]
+
+
+def validate_synthesis(
+    autoencoder: Autoencoder,
+    subjects: Sequence[PreparedSubject],
+    device: torch.device,
+    *,
+    seed: int,
+    encoder: bool = True,
+) -> Validation:
+    """How much the samples are like unseen patients, how much unlike each other.
+
+    Args:
+        autoencoder: generator and encoder.
+        subjects: the calibration patients.
+        device: where the model is.
+        seed: of the samples.
+        encoder: whether E was trained, so that volumes can be brought back.
+
+    Returns:
+        Figures ``mmd`` (squared maximum mean discrepancy of samples and patients at a quarter of
+        the resolution; the score is its negative), ``ms_ssim_samples`` and ``ms_ssim_real`` (mean
+        over pairs: samples above patients are less diverse), and with an encoder
+        ``reconstruction_psnr`` and ``reconstruction_ssim`` in the brain. The montage shows four
+        samples, then two patients, each with its reconstruction beside it.
+    """
+    real: list[Volume] = []
+    brought_back: list[Volume] = []
+    scores: list[tuple[float, float]] = []
+    for subject in subjects:
+        volume, _, brain = subject.load(stripped=True)
+        real.append(from_unit(volume[0]))
+        if not encoder:
+            continue
+        latent = autoencoder.encoder.encode(torch.from_numpy(volume)[None].to(device))
+        label = _label(autoencoder, len(brought_back), device)
+        back = _volume(autoencoder, latent, label)
+        brought_back.append(back)
+        inside = brain[0] > 0
+        scores.append((psnr(back, real[-1], inside), ssim(back, real[-1], inside)))
+    numbers = torch.arange(SAMPLES)
+    latents = noise(seed, numbers, 0, autoencoder.config.latent).to(device)
+    samples = [
+        _volume(autoencoder, latents[number : number + 1], _label(autoencoder, number, device))
+        for number in range(SAMPLES)
+    ]
+    figures = {
+        "mmd": maximum_mean_discrepancy(_low(samples), _low(real)),
+        "ms_ssim_samples": pairwise_ms_ssim(samples, PAIRS, seed),
+        "ms_ssim_real": pairwise_ms_ssim(real, PAIRS, seed),
+    }
+    rows = [planes(sample) for sample in samples[:SHOWN]]
+    rows = [np.concatenate(rows[i : i + 2], axis=1) for i in range(0, len(rows), 2)]
+    if encoder:
+        figures["reconstruction_psnr"] = float(np.mean([score[0] for score in scores]))
+        figures["reconstruction_ssim"] = float(np.mean([score[1] for score in scores]))
+        rows += [
+            np.concatenate([planes(one), planes(other)], axis=1)
+            for one, other in list(zip(real, brought_back, strict=True))[:2]
+        ]
+    return Validation(-figures["mmd"], figures, montage(rows))
+
+
+def _volume(autoencoder: Autoencoder, latent: torch.Tensor, label: torch.Tensor | None) -> Volume:
+    """One synthetic volume (D, H, W) in [0, 1]."""
+    joined = latent if label is None else torch.cat([latent, label], dim=1)
+    image, _ = autoencoder.generator(joined)
+    return from_unit(image[0, 0].float().cpu().numpy())
+
+
+def _label(autoencoder: Autoencoder, number: int, device: torch.device) -> torch.Tensor | None:
+    """One-hot labels (1, classes), every class in turn."""
+    classes = autoencoder.config.classes
+    if not classes:
+        return None
+    turn = torch.tensor([number % classes], device=device)
+    return functional.one_hot(turn, classes).float()
+
+
+def _low(volumes: Sequence[Volume]) -> NDArray[np.float64]:
+    """Volumes as rows, at a quarter of the resolution."""
+    stacked = torch.from_numpy(np.stack(volumes))[:, None]
+    return functional.avg_pool3d(stacked, 4).flatten(1).double().numpy()

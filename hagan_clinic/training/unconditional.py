@@ -1,0 +1,224 @@
+"""What ``--mode unconditional`` trains: recipe, model and validation of a synthesis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.errors import InputError
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.config import TrainingConfig, check_choice, check_range
+from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.subject import Subject
+from hagan_clinic.training.synthesis import validate_synthesis
+from hagan_clinic.training.variant import Validation
+from hagan_clinic.unconditional import HAGAN, Autoencoder, HAGANConfig, Objective
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "released": {
+        "norm": "group",
+        "weight_reconstruction": 1.0,
+        "ema": 0.0,
+        "diffaugment": False,
+        "augment": {"flip": 0.0, "affine": 0.0},
+    },
+}
+"""Settings that ``--recipe`` stands for; each can still be given."""
+
+
+@dataclass(frozen=True)
+class UnconditionalConfig(TrainingConfig):
+    """Settings of ``--mode unconditional``; the defaults are the paper's where it has one.
+
+    Attributes:
+        image: the sequence that is learnt.
+        latent: length of z.
+        width: channels of G^A's first layers; see ``unconditional.HAGANConfig``.
+        judge_width: channels of D^H's widest layer.
+        norm: ``position`` or ``group``, see ``unconditional.HAGANConfig``.
+        label: column of the cohort's CSV that holds a class label; empty for none.
+        classes: the labels that it holds, in the order of their one-hot vectors.
+        encoder: False is the ablation without E^H and E^G.
+        encoder_loss_to_generator: G is moved by the reconstruction losses too; otherwise the
+            encoder cannot influence it.
+        deterministic_r: the ablation that takes the disjoint slabs in turn instead of drawing r.
+        recipe: ``paper``, or ``released`` for the choices of the authors' code: one cross-entropy
+            on averaged logits, lambda 1, group norm, no moving average.
+        weight_reconstruction: lambda_1 and lambda_2 of eq. 8.
+        weight_class: of the auxiliary class losses in G.
+        diffaugment: augment what the discriminators see (``backbone.diffaugment``).
+        gradient_checkpointing: recompute activations in the backward pass: slower, smaller.
+    """
+
+    mode: str = "unconditional"
+    image: str = "t1"
+    size: tuple[int, int, int] | None = (128, 128, 128)
+    slab: int = 16
+    steps: int = 80000
+    batch_size: int = 4
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 4e-4
+    clip: float = 0.0
+    validate_every: int = 1000
+    latent: int = 1024
+    width: int = 512
+    judge_width: int = 512
+    norm: str = "position"
+    label: str = ""
+    classes: tuple[str, ...] = ()
+    encoder: bool = True
+    encoder_loss_to_generator: bool = False
+    deterministic_r: bool = False
+    recipe: str = "paper"
+    weight_reconstruction: float = 5.0
+    weight_class: float = 0.1
+    diffaugment: bool = True
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self, "recipe", tuple(RECIPES))
+        check_choice(self, "norm", ("position", "group"))
+        check_range(self, ("weight_reconstruction", "weight_class"), zero=True)
+        if self.size is None:
+            raise InputError("size is missing: a latent space needs one, e.g. --size 128")
+        if bool(self.label) != bool(self.classes):
+            raise InputError(
+                f"label is {self.label!r} and classes are {list(self.classes)}: give both, the "
+                "column of the cohort's CSV and the values that it holds, or neither"
+            )
+        if self.encoder_loss_to_generator and not self.encoder:
+            raise InputError("encoder_loss_to_generator needs the encoder: leave --no-encoder out")
+        self.sizes()
+
+    def sizes(self) -> HAGANConfig:
+        """The model's sizes.
+
+        Raises:
+            InputError: they do not fit together.
+        """
+        assert self.size is not None
+        return HAGANConfig(
+            size=self.size,
+            slab=self.slab,
+            latent=self.latent,
+            width=self.width,
+            judge_width=self.judge_width,
+            classes=len(self.classes),
+            norm=self.norm,
+        )
+
+
+@dataclass(frozen=True)
+class UnconditionalRun:
+    """The model and the recipe that a configuration of ``--mode unconditional`` describes."""
+
+    config: UnconditionalConfig
+    recipe: Recipe
+
+    settings: ClassVar[type[UnconditionalConfig]] = UnconditionalConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {},
+        "cpu": {
+            "size": (64, 64, 64),
+            "spacing": 3.0,
+            "slab": 8,
+            "steps": 4000,
+            "latent": 256,
+            "width": 192,
+            "judge_width": 256,
+            "generator_lr": 2e-4,
+            "ema": 0.998,
+            "validate_every": 400,
+            "checkpoint_every": 200,
+        },
+        "gpu": {"precision": "bf16-mixed", "workers": 8},
+        "tiny": {
+            "size": (32, 32, 32),
+            "spacing": 6.0,
+            "slab": 4,
+            "steps": 8,
+            "batch_size": 2,
+            "latent": 8,
+            "width": 64,
+            "judge_width": 64,
+            "validate_every": 4,
+            "checkpoint_every": 4,
+            "workers": 0,
+        },
+    }
+    augment: ClassVar[AugmentConfig] = replace(
+        AugmentConfig.none(),
+        stripped=1.0, flip=0.5, affine=0.5, scale=0.05, degrees=4.0, shift_mm=3.0,
+    )  # fmt: skip
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
+    next_command: ClassVar[str] = "hagan-clinic sample {run} -o samples"
+
+    @classmethod
+    def of(cls, config: UnconditionalConfig) -> "UnconditionalRun":
+        """Read the run's recipe off its configuration."""
+        recipe = Recipe(
+            sources=(config.image,),
+            target="",
+            spacing=(config.spacing,) * 3,
+            multiple=config.sizes().multiple,
+            halo=config.sizes().halo,
+            interval_factor=0.0,
+        )
+        return cls(config, recipe)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How ``training.queue.slab_loader`` cuts slabs."""
+        config = self.config
+        return {"halo": 0, "in_turn": config.deterministic_r, "whole": config.encoder}
+
+    def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
+        """The number of every subject's class.
+
+        Raises:
+            InputError: a subject without a label, or with one that is not among the classes.
+        """
+        column, classes = self.config.label, self.config.classes
+        if not column:
+            return None
+        for subject in subjects:
+            if (label := subject.values.get(column, "")) not in classes:
+                found = f"{column} {label!r}" if label else f"no value in the column {column!r}"
+                raise InputError(
+                    f"{subject.name} has {found}: expected one of {', '.join(classes)}, in the "
+                    "CSV that --data names"
+                )
+        return [classes.index(subject.values[column]) for subject in subjects]
+
+    def model(self) -> HAGAN:
+        """A model with weights from the seed."""
+        config = self.config
+        torch.manual_seed(config.seed)
+        objective = Objective(
+            low_res_branch=config.low_res_branch,
+            encoder=config.encoder,
+            encoder_to_generator=config.encoder_loss_to_generator,
+            averaged_logits=config.recipe == "released",
+            weight_reconstruction=config.weight_reconstruction,
+            weight_class=config.weight_class,
+            augment=DiffAugment() if config.diffaugment else None,
+            generator_lr=config.generator_lr,
+            discriminator_lr=config.discriminator_lr,
+            seed=config.seed,
+        )
+        return HAGAN(config.sizes(), objective, checkpointing=config.gradient_checkpointing)
+
+    def validate(
+        self, averaged: nn.Module, subjects: Sequence[PreparedSubject], device: torch.device
+    ) -> Validation:
+        """Figures of the averaged generator and encoder on the calibration patients."""
+        assert isinstance(averaged, Autoencoder)
+        return validate_synthesis(
+            averaged, subjects, device, seed=self.config.seed, encoder=self.config.encoder
+        )
