@@ -2,10 +2,11 @@
 
     python benchmarks/input_checks.py --data $HAGAN_TEST_DATA
 
-The warning "does not look like a T1" (`runtime/plausibility.py`), on every T1 and FLAIR of the data
-folder as it is and, where there is a brain mask, skull-stripped, and on a chest CT. Its limit is a
-round number between the T1s and FLAIRs of these same patients, so that on other scanners it may err
-more often. Prints Markdown.
+The warnings of `runtime/plausibility.py`, on every T1 and FLAIR of the data folder as it is and,
+where there is a brain mask, skull-stripped, and on a chest CT: "does not look like a T1" and the
+volume of tissue, and that the box of the bundled model cuts the head. Their limits are round
+numbers between what these same patients and the others show, so that on other scanners they may
+err more often. Prints Markdown.
 """
 
 import argparse
@@ -17,14 +18,9 @@ from pathlib import Path
 
 from hagan_clinic.imageio import read
 from hagan_clinic.preparation import prepare
-from hagan_clinic.recipe import Recipe
-from hagan_clinic.runtime.plausibility import image_warnings
+from hagan_clinic.runtime import DEFAULT_MODEL, find_model, load_model
+from hagan_clinic.runtime.plausibility import box_warnings, image_warnings
 from hagan_clinic.volume import Volume
-
-# As the bundled model prepares its sources.
-RECIPE = Recipe(
-    sources=("t1",), target="flair", spacing=(1.5,) * 3, multiple=16, halo=0, interval_factor=0.0
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +56,31 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
 
+    recipe = load_model(find_model(DEFAULT_MODEL)).recipe
     doubted: dict[tuple[str, bool], list[bool]] = defaultdict(list)
+    cut: dict[str, list[bool]] = defaultdict(list)
+    unseen: dict[str, float] = defaultdict(float)
     for image in images(arguments.data):
-        prepared = prepare([image.volume], RECIPE)
-        warned = bool(image_warnings("t1", prepared.array[0], prepared.grid.spacing))
-        doubted[image.group, image.sequence == "t1"].append(warned)
-    print("| images | T1s doubted by mistake | other images that passed for a T1 |")
-    print("|---|---|---|")
-    for group in dict.fromkeys(group for group, _ in doubted):
+        is_t1 = image.sequence == "t1"
+        doubted[image.group, is_t1].append(bool(image_warnings("t1", image.volume)))
+        if is_t1 or image.sequence == "ct":
+            prepared = prepare([image.volume], recipe)
+            cut[image.group].append(bool(box_warnings(prepared, masked=False)))
+            unseen[image.group] = max(unseen[image.group], prepared.unseen)
+    box = " x ".join(f"{n * s:.0f}" for n, s in zip(recipe.box, recipe.spacing, strict=True))
+    print(f"The model's box is {box} mm (D, H, W).\n")
+    print(
+        "| images | T1s doubted by mistake | other images that passed for a T1 "
+        "| cut by the box, as warned | most of the head's top outside the box |"
+    )
+    print("|---|---|---|---|---|")
+    for group in cut:
         t1, other = doubted[group, True], doubted[group, False]
         passed = len(other) - sum(other)
-        print(f"| {group} | {sum(t1)} of {len(t1)} | {passed} of {len(other)} |")
+        print(
+            f"| {group} | {sum(t1)} of {len(t1)} | {passed} of {len(other)} "
+            f"| {sum(cut[group])} of {len(cut[group])} | {unseen[group]:.1%} |"
+        )
 
 
 if __name__ == "__main__":

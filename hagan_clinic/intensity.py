@@ -57,11 +57,33 @@ def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
     return distance > _BACKGROUND_PART * bright
 
 
-def occupied_span(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
-    """First slice of the head along an axis and the one after its last, noise specks left out."""
+def occupied_span(mask: NDArray[np.bool_], axis: int, part: float = _SLICE_PART) -> tuple[int, int]:
+    """First slice of the head along an axis and the one after its last.
+
+    Args:
+        mask: Where the head or the brain is, three axes; at least one voxel is set.
+        axis: 0, 1 or 2.
+        part: A slice with fewer voxels than this part of the fullest one's holds noise specks
+            alone and is left out; 0 keeps every slice that holds a voxel, as of a drawn mask.
+    """
     counts = _profile(mask, axis)
-    slices = np.flatnonzero(counts >= max(_SLICE_PART * counts.max(), 1))
+    slices = np.flatnonzero(counts >= max(part * counts.max(), 1))
     return int(slices[0]), int(slices[-1]) + 1
+
+
+def head_centre(
+    head: NDArray[np.bool_], spacing: Sequence[float], head_mm: float = HEAD_MM
+) -> list[float]:
+    """Centre of mass of the head's top, in voxels: deep in the brain, with skull or without.
+
+    Args:
+        head: The foreground, canonical axes (D, H, W).
+        spacing: Voxel size in mm along each axis.
+        head_mm: Length of the top, from which the neck is left out.
+    """
+    lowest = max(occupied_span(head, 0)[1] - round(head_mm / spacing[0]), 0)
+    depth, height, width = _centre_of_mass(head[lowest:])
+    return [lowest + depth, height, width]
 
 
 def source_window(
@@ -88,15 +110,12 @@ def source_window(
     """
     if mask is None:
         distance, bright = _above_background(array)
-        head = distance > _BACKGROUND_PART * bright
-        top = occupied_span(head, 0)[1]
-        head[: max(top - round(head_mm / spacing[0]), 0)] = False
+        centre = head_centre(distance > _BACKGROUND_PART * bright, spacing, head_mm)
         voxels = distance > _EMPTY_PART * bright
     elif mask.any():
-        head = voxels = mask
+        centre, voxels = _centre_of_mass(mask), mask
     else:
         raise InputError("the brain mask is empty; expected a mask that marks the brain")
-    centre = [_centre_of_mass(head, axis) for axis in range(3)]
     squares = [
         ((np.arange(size) - middle) * step) ** 2
         for size, middle, step in zip(array.shape, centre, spacing, strict=True)
@@ -194,9 +213,9 @@ def _bright_mean(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> float
     return float(bright[between.argmax()])
 
 
-def _centre_of_mass(mask: NDArray[np.bool_], axis: int) -> float:
-    counts = _profile(mask, axis)
-    return float(counts @ np.arange(counts.size) / counts.sum())
+def _centre_of_mass(mask: NDArray[np.bool_]) -> list[float]:
+    profiles = [_profile(mask, axis) for axis in range(3)]
+    return [float(counts @ np.arange(counts.size) / counts.sum()) for counts in profiles]
 
 
 def _profile(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:

@@ -36,32 +36,39 @@ class Prepared:
         array: (C, D, H, W) float32 in [-1, 1], background -1.
         grid: The grid of (D, H, W).
         source_grid: The grid of the scanner volumes.
+        unseen: The share of the brain mask that lies outside `grid`; without a mask, of the
+            foreground within `BRAIN_MIDDLE_MM` of the head's top.
     """
 
     array: NDArray[np.float32]
     grid: Grid
     source_grid: Grid
+    unseen: float
 
 
 def prepare(
     volumes: Sequence[Volume],
     recipe: Recipe,
     *,
-    masks: Volume | None = None,
-    shape: Shape | None = None,
+    mask: Volume | None = None,
+    mask_window: bool = True,
 ) -> Prepared:
     """Orient, resample, scale and crop source volumes as the recipe says.
+
+    The result has the size of `recipe.box`, which is centred on the brain, or, where the recipe
+    has none, holds the head with `recipe.margin_mm` around it and has sides in multiples of
+    `recipe.multiple`.
 
     Args:
         volumes: One volume for each of `recipe.sources`, on one grid.
         recipe: The model's recipe.
-        masks: Brain mask on the same grid, if there is one; only the intensity window uses it.
-        shape: (D, H, W) of the result; by default `recipe.box` around the brain or, where the
-            recipe has none, the head with `recipe.margin_mm` around it, rounded up to multiples
-            of `recipe.multiple`.
+        mask: Brain mask on the same grid, if there is one: the box is centred on it.
+        mask_window: Take the intensity window in the mask. Training does not, as a model has to
+            do without a mask too.
 
     Raises:
-        InputError: If the number of volumes is wrong, their grids differ, or one has no contrast.
+        InputError: If the number of volumes is wrong, their grids differ, one has no contrast, or
+            the mask is empty.
     """
     if len(volumes) != len(recipe.sources):
         raise InputError(
@@ -70,23 +77,23 @@ def prepare(
         )
     source_grid = volumes[0].grid
     names = [*recipe.sources, "brain mask"]
-    for name, volume in zip(names, [*volumes, *([masks] if masks else [])], strict=False):
+    for name, volume in zip(names, [*volumes, *([mask] if mask else [])], strict=False):
         _check_same_grid(volume, source_grid, name, recipe.sources[0])
 
     grid = network_grid(source_grid, recipe.spacing)
-    mask = None if masks is None else _on_grid(masks, grid) > 0.5
+    brain = None if mask is None else _brain_on_grid(mask, grid)
     arrays = [_on_grid(volume, grid) for volume in volumes]
     occupied = np.logical_or.reduce([foreground(array) for array in arrays])
-    if recipe.box and shape is None:
-        start, size = _brain_box(occupied, grid.spacing, recipe.box)
+    if recipe.box:
+        start, size = _brain_box(occupied, brain, grid.spacing, recipe.box)
     else:
-        start, size = _crop_box(occupied, grid.spacing, recipe, shape)
+        start, size = _head_box(occupied, grid.spacing, recipe)
     result = np.empty((len(arrays), *size), dtype=np.float32)
     for channel, array in zip(result, arrays, strict=True):
         window = source_window(
             array,
             grid.spacing,
-            mask,
+            brain if mask_window else None,
             percentiles=recipe.percentiles,
             radius_mm=recipe.radius_mm,
             head_mm=recipe.head_mm,
@@ -94,7 +101,8 @@ def prepare(
         unit = Volume(to_unit(array, window), grid.affine)
         cropped = crop_or_pad(unit, start, size, fill=BACKGROUND)
         channel[...] = cropped.array
-    return Prepared(result, cropped.grid, source_grid)
+    sought = _top(occupied, grid.spacing) if brain is None else brain
+    return Prepared(result, cropped.grid, source_grid, _share_outside(sought, start, size))
 
 
 def restore(array: NDArray[np.float32], prepared: Prepared, fill: float) -> Volume:
@@ -132,46 +140,71 @@ def _on_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
     return np.asarray(resampled, dtype=np.float32)
 
 
+def _brain_on_grid(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
+    brain = _on_grid(mask.with_array(mask.array > 0.5), grid) > 0.5
+    if not brain.any():
+        raise InputError("the brain mask is empty; expected a mask that marks the brain")
+    return brain
+
+
 def _brain_box(
-    occupied: NDArray[np.bool_], spacing: Spacing, box: Sequence[int]
+    occupied: NDArray[np.bool_],
+    brain: NDArray[np.bool_] | None,
+    spacing: Spacing,
+    box: Sequence[int],
 ) -> tuple[list[int], Shape]:
     """First voxel and size of a box centred on the brain, which may reach beyond the scan.
 
-    A skull-stripped brain is centred whole. Of a head with a neck, the brain's middle is taken to
-    lie `BRAIN_MIDDLE_MM` under the top, and in the slices what is above it, and so above the
-    nose, is centred if the whole does not fit.
+    A brain mask, or a skull-stripped brain, is centred whole. Of a head with a neck, the brain's
+    middle is taken to lie `BRAIN_MIDDLE_MM` under the top, and in the slices what is above it, and
+    so above the nose, is centred if the whole does not fit.
     """
-    low, high = occupied_span(occupied, 0)
-    middle = round(BRAIN_MIDDLE_MM / spacing[0])
-    spans = [(max(low, high - 2 * middle), high)]
-    upper = occupied[max(low, high - middle) : high]
-    for axis in (1, 2):
-        span = occupied_span(occupied, axis)
-        fits = span[1] - span[0] <= box[axis]
-        spans.append(span if fits else occupied_span(upper, axis))
+    if brain is None:
+        low, high = occupied_span(occupied, 0)
+        spans = [(max(low, high - 2 * round(BRAIN_MIDDLE_MM / spacing[0])), high)]
+        for axis in (1, 2):
+            span = occupied_span(occupied, axis)
+            fits = span[1] - span[0] <= box[axis]
+            spans.append(span if fits else occupied_span(_top(occupied, spacing), axis))
+    else:
+        spans = [occupied_span(brain, axis, part=0) for axis in range(3)]
     start = [(low + high - side) // 2 for (low, high), side in zip(spans, box, strict=True)]
     d, h, w = box
     return start, (d, h, w)
 
 
-def _crop_box(
-    occupied: NDArray[np.bool_], spacing: Spacing, recipe: Recipe, shape: Shape | None
+def _top(occupied: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.bool_]:
+    """The head down to the brain's middle; below it nothing is set."""
+    low, high = occupied_span(occupied, 0)
+    top = np.zeros_like(occupied)
+    inside = slice(max(low, high - round(BRAIN_MIDDLE_MM / spacing[0])), high)
+    top[inside] = occupied[inside]
+    return top
+
+
+def _head_box(
+    occupied: NDArray[np.bool_], spacing: Spacing, recipe: Recipe
 ) -> tuple[list[int], Shape]:
-    """First voxel and size of the network's field: around the head, or of a fixed shape."""
+    """First voxel and size of the network's field around the head."""
     start, size = [], []
     for axis in range(3):
         low, high = occupied_span(occupied, axis)
-        if shape is None:
-            wanted = high - low + 2 * int(np.ceil(recipe.margin_mm / spacing[axis]))
-            # Beyond the field of view there is nothing to see.
-            wanted = min(wanted, occupied.shape[axis])
-            length = -(-wanted // recipe.multiple) * recipe.multiple
-        else:
-            length = shape[axis]
+        wanted = high - low + 2 * int(np.ceil(recipe.margin_mm / spacing[axis]))
+        # Beyond the field of view there is nothing to see.
+        wanted = min(wanted, occupied.shape[axis])
+        length = -(-wanted // recipe.multiple) * recipe.multiple
         start.append(_centred_start(low, high, length, occupied.shape[axis]))
         size.append(length)
     d, h, w = size
     return start, (d, h, w)
+
+
+def _share_outside(mask: NDArray[np.bool_], start: Sequence[int], size: Shape) -> float:
+    """The part of a mask's voxels that lie outside a box."""
+    box = tuple(
+        slice(max(first, 0), max(first + side, 0)) for first, side in zip(start, size, strict=True)
+    )
+    return 1 - int(np.count_nonzero(mask[box])) / int(np.count_nonzero(mask))
 
 
 def _centred_start(low: int, high: int, length: int, available: int) -> int:

@@ -59,6 +59,7 @@ def build_generator(
     channels=None,
     opset=21,
     factor=2.0,
+    box=(),
     nan=False,
     metadata=None,
 ):
@@ -125,6 +126,7 @@ def build_generator(
         multiple=16,
         halo=TOY_HALO,
         interval_factor=factor,
+        box=box,
     )
     card = {"name": path.stem, "version": "1", "licence": "CC0-1.0", "description": "A toy."}
     entries = {

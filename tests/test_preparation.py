@@ -1,6 +1,7 @@
 """What the network sees, and the exact way back to the scanner's grid."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,23 +140,6 @@ def test_voxels_that_the_network_did_not_see_are_fill():
     assert (back == 1).sum() == np.prod(prepared.grid.shape)
 
 
-def test_a_fixed_shape_is_centred_on_the_head():
-    head = np.zeros((100, 100, 100), np.float32)
-    head[10:30, 40:60, 70:90] = np.random.default_rng(0).uniform(50, 100, (20, 20, 20))
-    sar = np.eye(4)[[2, 1, 0, 3]]
-    prepared = prepare([Volume(head, sar)], recipe((1.0,) * 3), shape=(48, 32, 128))
-    assert prepared.array.shape == (1, 48, 32, 128)
-    # Near the border of the field the box moves inwards; where it is larger it sticks out.
-    w, h, d = prepared.grid.affine[:3, 3]
-    assert (d, h) == (0, 34)
-    assert -28 <= w <= 0
-    back = restore(prepared.array[0], prepared, fill=-1)
-    assert (
-        back.array[10:30, 40:60, 70:90]
-        == prepared.array[0][10:30, 6:26][:, :, int(70 - w) : int(90 - w)]
-    ).all()
-
-
 def ellipsoid(shape, middle, radii):
     """Voxels within an ellipsoid, all in mm on a grid of 2 mm, axes right, anterior, superior."""
     places = np.meshgrid(*(2.0 * np.arange(side) for side in shape), indexing="ij")
@@ -187,6 +171,58 @@ def test_the_box_of_training_is_put_around_the_brain(stripped, tolerance):
     assert np.array_equal(back.affine, prepared.source_grid.affine)
 
 
+def brain_mask(scan, middle=BRAIN_MIDDLE, radii=(68, 84, 72)):
+    return scan.with_array(ellipsoid(scan.shape, middle, radii).astype(np.float32))
+
+
+def test_a_brain_mask_decides_where_the_box_lies():
+    scan, kept = head(stripped=False), recipe(spacing=(2.0, 2, 2), box=(80, 96, 80))
+    for middle in (BRAIN_MIDDLE, (120, 170, 180)):
+        prepared = prepare([scan], kept, mask=brain_mask(scan, middle))
+        found = prepared.grid.affine @ [40, 48, 40, 1]
+        assert np.abs(found[:3] - middle).max() <= 2  # mm
+        assert prepared.unseen == 0
+
+
+def test_a_mask_decides_the_window_only_if_wanted():
+    scan, kept = head(stripped=False), recipe(spacing=(2.0, 2, 2), box=(80, 96, 80))
+    windows = [
+        prepare([scan], kept, mask=brain_mask(scan, radii=(30, 30, 30)), mask_window=taken)
+        for taken in (True, False)
+    ]
+    unmasked = prepare([scan], replace(kept, box=()))
+    same = resample(Volume(windows[1].array[0], windows[1].grid.affine), unmasked.grid, fill=-1)
+    inside = resample(brain_mask(scan), unmasked.grid).array > 0.5
+    assert (same.array == unmasked.array[0])[inside].all()
+    assert not np.array_equal(windows[0].array, windows[1].array)
+
+
+def test_the_part_of_the_brain_outside_the_box_is_told():
+    scan, small = head(stripped=True), recipe(spacing=(2.0, 2, 2), box=(80, 64, 80))
+    brain = brain_mask(scan).array > 0
+    # The box leaves the brain's ends, beyond 64 mm in front of its middle and behind.
+    places = 2.0 * np.arange(scan.shape[1]) - BRAIN_MIDDLE[1]
+    expected = brain[:, np.abs(places) > 64].sum() / brain.sum()
+    assert prepare([scan], small, mask=brain_mask(scan)).unseen == pytest.approx(expected, abs=0.01)
+    assert prepare([scan], small).unseen == pytest.approx(expected, abs=0.03)
+    assert prepare([scan], recipe(spacing=(2.0, 2, 2), box=(80, 96, 80))).unseen == 0
+    assert prepare([scan], recipe(spacing=(2.0, 2, 2))).unseen == 0
+
+
+def test_the_neck_outside_the_box_is_not_missed():
+    short = recipe(spacing=(2.0, 2, 2), box=(96, 112, 96))
+    prepared = prepare([head(stripped=False)], short)
+    lowest = prepared.grid.affine[2, 3]
+    assert lowest > 60  # mm; the neck begins at 0
+    assert prepared.unseen < 0.01
+
+
+def test_an_empty_mask_is_refused():
+    scan = head(stripped=True)
+    with pytest.raises(InputError, match="the brain mask is empty"):
+        prepare([scan], recipe(), mask=scan.with_array(np.zeros(scan.shape, np.float32)))
+
+
 def test_a_box_larger_than_the_scan_is_padded_with_background():
     brain = head(stripped=True)
     prepared = prepare([brain], recipe(spacing=(2.0, 2, 2), box=(160, 160, 160)))
@@ -209,7 +245,7 @@ def test_several_sequences_share_the_box_and_have_their_own_windows():
 def test_a_brain_mask_decides_the_window():
     scan = phantom(np.diag([1.5, 1.5, 1.5, 1]), (64, 64, 64))
     mask = scan.with_array((scan.array > 800).astype(np.float32))
-    prepared = prepare([scan], recipe(), masks=mask)
+    prepared = prepare([scan], recipe(), mask=mask)
     window = source_window(scan.array, scan.spacing, mask.array > 0)
     assert window.low > 790
     expected = to_canonical(scan.with_array(to_unit(scan.array, window))).array
@@ -228,7 +264,7 @@ def test_sequences_on_different_grids_are_refused():
     with pytest.raises(InputError, match=message):
         prepare([t1, t2], recipe(sources=("t1", "t2")))
     with pytest.raises(InputError, match=r"brain mask .* lie on different grids"):
-        prepare([t1], recipe(), masks=t2)
+        prepare([t1], recipe(), mask=t2)
 
 
 def test_an_empty_volume_is_refused():

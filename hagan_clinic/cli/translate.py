@@ -57,7 +57,9 @@ class _Result:
     metavar="NAME=FILE",
     help="A scan by its sequence, for models that take several: --source t1=… --source t2=…",
 )
-@click.option("--mask", type=_PATH, help="Brain mask on the scan's grid, for its grey values.")
+@click.option(
+    "--mask", type=_PATH, help="Brain mask on the scan's grid, for its grey values and its place."
+)
 @click.option(
     "--uncertainty", type=_PATH, help="Where to write the half-width of the 90 % interval."
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.intensity import HEAD_MM, foreground
-from hagan_clinic.volume import Grid, Spacing
+from hagan_clinic.intensity import foreground, head_centre, source_window, to_unit
+from hagan_clinic.preparation import BRAIN_MIDDLE_MM, Prepared
+from hagan_clinic.volume import Grid, Spacing, Volume, to_canonical
 
 THICK_MM = 3.0
 SMALL_FIELD_MM = 100.0
@@ -15,6 +18,11 @@ HEAD_LITRES = (0.3, 8.0)
 
 WHITE_MATTER_OFFSET = 0.2
 """Below this a T1 is doubted. `benchmarks/input_checks.py` measures how often by mistake."""
+
+UNSEEN_HEAD = 0.05
+"""A larger part of a head's upper half outside the network's box is more than skull and scalp."""
+
+UNSEEN_MASK = 0.001
 
 _RADIUS_MM = 60.0
 _STEP_MM = 3.0
@@ -40,15 +48,18 @@ def grid_warnings(name: str, grid: Grid) -> list[str]:
     return warnings
 
 
-def image_warnings(name: str, array: NDArray[np.float32], spacing: Spacing) -> list[str]:
-    """Whether a prepared source looks like a brain T1, by its shape and its grey values.
+def image_warnings(name: str, volume: Volume) -> list[str]:
+    """Whether a source looks like a brain T1, by its shape and its grey values.
 
     Args:
         name: What the model calls the sequence; only a T1 is judged by its grey values.
-        array: (D, H, W) in [-1, 1], from `prepare`.
-        spacing: Of the array, in mm.
+        volume: The whole scan, in scanner units.
+
+    Raises:
+        InputError: As `intensity.foreground` and `source_window`.
     """
-    coarse, step = _averaged(array, spacing)
+    canonical = to_canonical(volume)
+    coarse, step = _averaged(canonical.array, canonical.spacing)
     head = foreground(coarse)
     litres = float(head.sum() * np.prod(step)) * 1e-6
     low, high = HEAD_LITRES
@@ -59,13 +70,33 @@ def image_warnings(name: str, array: NDArray[np.float32], spacing: Spacing) -> l
         ]
     if name.lower() not in ("t1", "t1w", "t1n"):
         return []
-    offset = white_matter_offset(coarse, head, step)
+    # Without bright vessels and fat, which would widen the range that the offset is measured in.
+    offset = white_matter_offset(to_unit(coarse, source_window(coarse, step)), head, step)
     if offset >= WHITE_MATTER_OFFSET:
         return []
     return [
         f"{name} does not look like a T1 (its white matter is not brighter than the rest of the "
         f"brain: {offset:.2f}, expected {WHITE_MATTER_OFFSET:g} or more): check that it is a T1 "
         "of an adult brain without contrast agent, and look at the result with the preview"
+    ]
+
+
+def box_warnings(prepared: Prepared, *, masked: bool) -> list[str]:
+    """Whether the network's box cuts the brain.
+
+    Args:
+        prepared: What the network will see.
+        masked: Whether a brain mask was given, so that `prepared.unseen` is a part of the brain.
+    """
+    if prepared.unseen <= (UNSEEN_MASK if masked else UNSEEN_HEAD):
+        return []
+    seen = (n * step for n, step in zip(prepared.grid.shape, prepared.grid.spacing, strict=True))
+    part = "brain mask" if masked else f"head's top {BRAIN_MIDDLE_MM:.0f} mm"
+    return [
+        f"{prepared.unseen:.1%} of the {part} lies outside the "
+        f"{' x '.join(f'{side:.0f}' for side in seen)} mm that the model sees: there nothing is "
+        "synthesised, the volume is 0 and its uncertainty 1; check the voxel size and "
+        + ("the mask" if masked else "that it is a scan of one head, or give a brain mask")
     ]
 
 
@@ -82,9 +113,7 @@ def white_matter_offset(
         head: Where the head is.
         spacing: In mm.
     """
-    occupied = np.flatnonzero(head.sum(axis=(1, 2)) > 0.01 * head.sum(axis=(1, 2)).max())
-    lowest = max(int(occupied[-1] + 1 - HEAD_MM / spacing[0]), 0)
-    centre = np.argwhere(head[lowest:]).mean(axis=0) + np.array((lowest, 0, 0))
+    centre = head_centre(head, spacing)
     places = np.indices(array.shape, dtype=np.float32).transpose(1, 2, 3, 0)
     distance = np.linalg.norm((places - centre) * spacing, axis=-1)
     near = head & (distance <= _RADIUS_MM)
@@ -96,7 +125,7 @@ def white_matter_offset(
     return float((np.median(smooth) - middle) / max(high - low, 1e-6))
 
 
-def _averaged(array: NDArray[np.float32], spacing: Spacing) -> tuple[NDArray[np.float32], Spacing]:
+def _averaged(array: NDArray[Any], spacing: Spacing) -> tuple[NDArray[np.float32], Spacing]:
     """Means of blocks of about 3 mm, and their spacing."""
     factors = [max(round(_STEP_MM / step), 1) for step in spacing]
     sizes = [size // factor for size, factor in zip(array.shape, factors, strict=True)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.imageio import atomic_path
-from hagan_clinic.intensity import foreground, source_window
+from hagan_clinic.intensity import foreground, occupied_span, source_window
 from hagan_clinic.runtime.provenance import NOTICE
 from hagan_clinic.volume import Volume, to_canonical
 
@@ -26,6 +26,7 @@ SCALE_BAR_MM = 50
 
 _BACKGROUND, _TEXT = (10, 11, 14), (222, 226, 232)
 _FAINT, _WARNING = (128, 135, 146), (255, 176, 84)
+_UNKNOWN = (52, 56, 64)
 _MARGIN, _GAP, _HEADER, _FOOTER, _BAR = 28, 10, 76, 78, 96
 # Every second voxel each way tells enough of centre, window and range.
 _EVERY = (slice(None, None, 2),) * 3
@@ -75,7 +76,8 @@ def write_preview(
         path: A `.png` file.
         sources: Name and volume of each source, in scanner units.
         target: Name and synthesised volume, in [0, 1].
-        uncertainty: Half-width of the 90 % interval, in the same units.
+        uncertainty: Half-width of the 90 % interval, in the same units; drawn grey where it is 1
+            and nothing is known.
         footer: One line about model and licence.
 
     Raises:
@@ -105,6 +107,7 @@ def draw_preview(
     half_width = to_canonical(uncertainty).array
     top = _top_of_scale(half_width)
     share_of_top: Fraction = np.divide(half_width, top, dtype=np.float32)
+    share_of_top[half_width >= 1] = np.nan
     columns: list[tuple[str, str, Fraction, bool]] = [
         *((name, "source", _windowed(to_canonical(volume)), False) for name, volume in sources),
         (target[0], "synthetic", to_canonical(target[1]).array, False),
@@ -141,16 +144,11 @@ def draw_preview(
     return picture
 
 
-def _centre(array: NDArray[Any]) -> tuple[int, int, int]:
+def _centre(array: NDArray[Any]) -> list[int]:
     """The middle of the head's extent along each axis."""
     head = foreground(array[_EVERY])
-    middle = []
-    for axis in range(3):
-        counts = head.sum(axis=tuple(other for other in range(3) if other != axis))
-        inside = np.flatnonzero(counts > 0.02 * counts.max())
-        middle.append(int(inside[0] + inside[-1]))  # half of this, times the step of two
-    d, h, w = middle
-    return d, h, w
+    # The sum of first and last is twice the middle, in steps of two voxels.
+    return [sum(occupied_span(head, axis)) - 1 for axis in range(3)]
 
 
 def _windowed(volume: Volume) -> Fraction:
@@ -164,8 +162,8 @@ def _windowed(volume: Volume) -> Fraction:
 def _top_of_scale(half_width: Fraction) -> float:
     """A round upper end of the colour bar: only the most uncertain voxels in 200 go beyond."""
     half_width = half_width[_EVERY]
-    positive = half_width[half_width > 0]
-    highest = float(np.percentile(positive, 99.5)) if positive.size else 0.1
+    known = half_width[(half_width > 0) & (half_width < 1)]
+    highest = float(np.percentile(known, 99.5)) if known.size else 0.1
     return max(math.ceil(highest * 20) / 20, 0.05)
 
 
@@ -176,7 +174,7 @@ def _pixels(
     centre: Sequence[int],
     coloured: bool,
 ) -> Image.Image:
-    """One slice as a picture in true proportions."""
+    """One slice as a picture in true proportions; what is NaN of a coloured one is unknown."""
     from PIL import Image
 
     cut = np.take(array, centre[plane.axis], axis=plane.axis)[::-1]
@@ -186,6 +184,7 @@ def _pixels(
     if coloured:
         stops = np.linspace(0, 1, len(_INFERNO))
         values = np.stack([np.interp(cut, stops, channel) for channel in _INFERNO.T], axis=-1)
+        values[np.isnan(cut)] = _UNKNOWN
     else:
         values = np.repeat(cut[..., np.newaxis] * 255, 3, axis=-1)
     row_mm, column_mm = (step for axis, step in enumerate(spacing) if axis != plane.axis)
@@ -247,7 +246,8 @@ def _colour_bar(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], highe
             anchor="lm",
         )
     draw.text((left - 2, bottom + 14), "of the", _FAINT, _font(11))
-    draw.text((left - 2, bottom + 27), "0 to 1 scale", _FAINT, _font(11))
+    draw.text((left - 2, bottom + 27), "0 to 1 scale;", _FAINT, _font(11))
+    draw.text((left - 2, bottom + 40), "grey: unknown", _FAINT, _font(11))
 
 
 def _draw_footer(draw: ImageDraw.ImageDraw, size: tuple[int, int], footer: str) -> None:

@@ -44,7 +44,8 @@ def target_sidecar(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, An
         "units": "none, from 0 to 1",
         "scale": (
             f"0 and 1 are the {low:g} and {high:g} percentiles of the brain's voxels in the scans "
-            "of the target sequence that the model was trained on; background is 0"
+            "of the target sequence that the model was trained on; 0 also where nothing was "
+            "synthesised"
         ),
     }
 
@@ -58,7 +59,7 @@ def uncertainty_sidecar(model: ModelFile, sources: Mapping[str, Any]) -> dict[st
         "scale": (
             "half-width of the 90 % interval: calibrated so that the scan lies within synthesised "
             "value ± this in 90 % of the voxels of patients like those of the calibration set; "
-            "0 where nothing was synthesised"
+            "1, the whole range, where nothing was synthesised"
         ),
     }
 

@@ -67,10 +67,13 @@ def choose_device(requested: str = "auto") -> Device:
         requested: `auto` takes CUDA where it starts and else the CPU, with a note that says why.
 
     Raises:
-        DeviceError: The device is unknown, or was asked for explicitly and cannot be had.
+        DeviceError: The device is unknown, or was asked for explicitly and cannot be had; or two
+            packages of ONNX Runtime have written over each other, whatever the device.
     """
     if requested not in DEVICES:
         raise DeviceError(f"unknown device {requested!r}, expected one of {', '.join(DEVICES)}")
+    if clash := two_packages():
+        raise DeviceError(clash)
     if requested == "cpu":
         return Device(requested, "cpu")
     name = "cuda" if requested == "auto" else requested

@@ -20,9 +20,9 @@ from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Float32, Network
 from hagan_clinic.runtime.outputs import Outputs, all_or_none
-from hagan_clinic.runtime.plausibility import grid_warnings, image_warnings
+from hagan_clinic.runtime.plausibility import box_warnings, grid_warnings, image_warnings
 from hagan_clinic.runtime.preview import write_preview
-from hagan_clinic.runtime.providers import choose_device, gpu_memory, two_packages
+from hagan_clinic.runtime.providers import choose_device, gpu_memory
 from hagan_clinic.runtime.refusals import sidecar_path
 from hagan_clinic.runtime.report import Stopwatch, run_report
 from hagan_clinic.runtime.slabs import plan_slabs
@@ -43,7 +43,8 @@ class Translation:
 
     Attributes:
         volume: float32 in [0, 1], the training targets' percentile scale, on the source's grid.
-        uncertainty: Half-width of the 90 % interval in the same units, on the same grid.
+        uncertainty: Half-width of the 90 % interval in the same units, on the same grid; 1, the
+            whole range, where nothing was synthesised.
         report: What `--report` writes.
     """
 
@@ -115,7 +116,7 @@ class Translator:
         self._check_room(beside.preparing)
         progress("preparing", 0.05)
         with clock.stage("prepare"):
-            prepared = prepare(inputs.volumes, self.model.recipe, masks=inputs.mask)
+            prepared = prepare(inputs.volumes, self.model.recipe, mask=inputs.mask)
         with clock.stage("check"):
             warnings = self._warnings(inputs, prepared)
         budget = self._budget()
@@ -133,7 +134,8 @@ class Translator:
         progress("restoring", 0.8)
         with clock.stage("restore"):
             volume = restore(from_unit(target), prepared, fill=0.0)
-            half_width = restore(self._half_width(scale), prepared, fill=0.0)
+            # Where nothing was synthesised, nothing is known: the interval is the whole range.
+            half_width = restore(self._half_width(scale), prepared, fill=1.0)
         facts: dict[str, Any] = {
             "model": self.model,
             "device": self.device,
@@ -152,14 +154,11 @@ class Translator:
         return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
 
     def _warnings(self, inputs: Inputs, prepared: Prepared) -> list[str]:
-        clash = two_packages()
-        warnings = [clash] if clash else []
-        for name, volume, array in zip(
-            self.model.recipe.sources, inputs.volumes, prepared.array, strict=True
-        ):
+        warnings = []
+        for name, volume in zip(self.model.recipe.sources, inputs.volumes, strict=True):
             warnings += grid_warnings(name, volume.grid)
-            warnings += image_warnings(name, array, prepared.grid.spacing)
-        return warnings
+            warnings += image_warnings(name, volume)
+        return warnings + box_warnings(prepared, masked=inputs.mask is not None)
 
     def _check_room(self, size: int) -> None:
         """Refuse a `max_memory` that the preparation would not keep to."""
@@ -245,12 +244,14 @@ def translate(
 
     Args:
         source: A file or a volume in scanner units; for models of several sequences a mapping
-            from their names.
+            from their names. Only a file can be found to be contrast-enhanced or synthetic: who
+            gives a volume vouches for it.
         output: Where to write the synthesised volume, with a JSON sidecar beside it; nothing is
             written without it.
         model: Name of a bundled model, or path of a `.onnx` file.
         device: `auto` (a GPU where one runs, else the CPU), `cpu`, `cuda` or `tensorrt`.
-        mask: Brain mask on the source's grid; the intensity window is then taken in it.
+        mask: Brain mask on the source's grid; the intensity window is then taken in it, and the
+            part of the scan that the model sees is centred on it.
         uncertainty: Where to write the half-width of the 90 % interval.
         preview: Where to write a picture (`.png`).
         report: Where to write facts of the run (`.json`).
@@ -265,10 +266,12 @@ def translate(
         Volume, uncertainty and report.
 
     Raises:
-        InputError: The source cannot be read, is no single 3D scan, is contrast-enhanced or
-            synthetic, has no contrast, or does not fit the model's sequences.
+        InputError: The source cannot be read, is no single 3D scan, is a file of a
+            contrast-enhanced or synthetic image, has no contrast, or does not fit the model's
+            sequences; or the mask is empty.
         ModelError: The model is missing, damaged, or fails.
-        DeviceError: The device cannot be had, or memory does not suffice for the thinnest slab.
+        DeviceError: The device cannot be had, memory does not suffice for the thinnest slab, or
+            two packages of ONNX Runtime are installed.
         OutputError: An output exists, is the source, or cannot be written.
 
     Example:

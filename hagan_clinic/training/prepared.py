@@ -2,7 +2,8 @@
 
 Preparation is `hagan_clinic.preparation.prepare`, as at deployment. A head that comes with a
 brain mask is kept in two forms, whole and skull-stripped, each scaled by its own voxels, because
-a deployed model meets both. All arrays of a subject share one box, centred on its brain.
+a deployed model meets both. All arrays of a subject share one box, centred on its brain mask or,
+without one, where deployment puts it.
 
 A subject is one ``.npy`` file of bytes, read by memory map: 0 is -1 (background) and 255 is 1.
 Rounding moves a value by at most 1/255, which is a PSNR of 59 dB; half precision would take twice
@@ -14,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,14 @@ from scipy import ndimage
 
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import atomic_path, read
-from hagan_clinic.intensity import foreground, target_window, to_unit
+from hagan_clinic.intensity import foreground, occupied_span, target_window, to_unit
 from hagan_clinic.preparation import BACKGROUND, network_grid, prepare
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.layouts import some
 from hagan_clinic.training.subject import Subject
 from hagan_clinic.volume import Grid, Shape, Spacing, Volume, crop_or_pad, resample, to_canonical
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 BOX_MARGIN_MM = 6.0
 LARGEST_BOX_MM = (208.0, 240.0, 208.0)
 """Without a brain mask the box holds the head, and may be cut at this size: (D, H, W)."""
@@ -205,7 +206,7 @@ def _prepare_once(
         "sequences": _sequences(recipe),
         "spacing": recipe.spacing,
         "window": (recipe.percentiles, recipe.radius_mm, recipe.head_mm),
-        "crop": (recipe.multiple, recipe.margin_mm, shape),
+        "box": shape,
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     # A CSV may name its subjects anything; a name must not lead out of the folder.
@@ -226,26 +227,27 @@ def _prepare_once(
 
 def _prepare_subject(subject: Subject, recipe: Recipe, shape: Shape) -> Bytes:
     sources = [read(subject.images[name]) for name in recipe.sources]
-    grid = network_grid(sources[0].grid, recipe.spacing)
-    mask = None if subject.mask is None else read(subject.mask).array > 0.5
-    region = _filled_foreground(sources[0].array) if mask is None else mask
-    brain = resample(to_canonical(sources[0].with_array(region.astype(np.float32))), grid)
-    low, high = _bounds(brain.array > 0.5)
-    start = (low + high - np.array(shape)) // 2
-    box = Grid(shape, _shifted(grid, start))
-
+    mask = None if subject.mask is None else read(subject.mask)
     forms = [sources]
-    if mask is not None and _has_skull(sources, mask):
-        forms.append([source.with_array(np.where(mask, source.array, 0)) for source in sources])
-    arrays: list[Array] = []
-    for form in forms:
-        prepared = prepare(form, recipe)
-        arrays += [_cut(Volume(channel, prepared.grid.affine), box) for channel in prepared.array]
+    if mask is None:
+        region = _filled_foreground(sources[0].array)
+    else:
+        region = mask.array > 0.5
+        if _has_skull(sources, region):
+            forms.append(
+                [source.with_array(np.where(region, source.array, 0)) for source in sources]
+            )
+    boxed = replace(recipe, box=shape)
+    prepared = [prepare(form, boxed, mask=mask, mask_window=False) for form in forms]
+    box = prepared[0].grid
+    arrays: list[Array] = [channel for form in prepared for channel in form.array]
+    grid = network_grid(sources[0].grid, recipe.spacing)
     if recipe.target:
         target = read(subject.images[recipe.target])
         window = target_window(target.array, region, percentiles=recipe.percentiles)
         resampled = resample(to_canonical(target), grid)
         arrays.append(_cut(resampled.with_array(to_unit(resampled.array, window)), box))
+    brain = resample(to_canonical(sources[0].with_array(region.astype(np.float32))), grid)
     codes = [np.rint((array + 1) * 127.5).astype(np.uint8) for array in arrays]
     codes.append((_cut(brain, box, fill=0.0) > 0.5).astype(np.uint8))
     return np.stack(codes)
@@ -269,28 +271,16 @@ def _filled_foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
 def _brain_extent(file: Path, is_mask: bool, spacing: Spacing) -> NDArray[np.float64]:
     """Size of the brain's bounding box in voxels of the recipe."""
     volume = to_canonical(read(file))
-    low, high = _bounds(volume.array > 0.5 if is_mask else foreground(volume.array))
-    extent: NDArray[np.float64] = (high - low) * np.array(volume.spacing) / np.array(spacing)
-    return extent
-
-
-def _bounds(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First voxel and voxel after the last, along each axis."""
-    low, high = [], []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        slices = np.flatnonzero(mask.any(axis=others))
-        if slices.size == 0:
+    if is_mask:
+        brain = volume.array > 0.5
+        if not brain.any():
             raise InputError("the brain mask is empty; expected a mask that marks the brain")
-        low.append(int(slices[0]))
-        high.append(int(slices[-1]) + 1)
-    return np.array(low), np.array(high)
-
-
-def _shifted(grid: Grid, start: NDArray[np.int64]) -> NDArray[np.float64]:
-    affine = grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ start
-    return affine
+        spans = [occupied_span(brain, axis, part=0) for axis in range(3)]
+    else:
+        head = foreground(volume.array)
+        spans = [occupied_span(head, axis) for axis in range(3)]
+    extent: NDArray[np.float64] = np.ptp(spans, axis=1) * volume.spacing / np.array(spacing)
+    return extent
 
 
 def _cut(volume: Volume, box: Grid, fill: float = BACKGROUND) -> Array:

@@ -375,4 +375,7 @@ def test_device_that_cannot_be_had(refused, monkeypatch):
     refused(*call, device="cuda", code=5, message="--device cuda cannot be used: no NVIDIA driver")
     both = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
     monkeypatch.setattr(providers, "runtime_packages", lambda: both)
-    refused(*call, device="cuda", code=5, message="both onnxruntime and onnxruntime-gpu are inst")
+    for device in ("cuda", "cpu"):
+        refused(
+            *call, device=device, code=5, message="both onnxruntime and onnxruntime-gpu are inst"
+        )

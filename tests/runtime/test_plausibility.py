@@ -5,22 +5,13 @@ import pytest
 
 from hagan_clinic.imageio import read
 from hagan_clinic.preparation import prepare
-from hagan_clinic.recipe import Recipe
-from hagan_clinic.runtime.plausibility import grid_warnings, image_warnings
+from hagan_clinic.runtime import find_model, load_model
+from hagan_clinic.runtime.plausibility import box_warnings, grid_warnings, image_warnings
 from hagan_clinic.volume import Grid, Volume
-
-RECIPE = Recipe(
-    sources=("t1",), target="flair", spacing=(1.5,) * 3, multiple=16, halo=8, interval_factor=2.0
-)
 
 
 def _grid(shape, spacing):
     return Grid(shape, np.diag([*spacing, 1.0]))
-
-
-def _warnings(volume, name="t1"):
-    prepared = prepare([volume], RECIPE)
-    return image_warnings(name, prepared.array[0], prepared.grid.spacing)
 
 
 def _patients(test_data, *splits):
@@ -52,33 +43,33 @@ def test_t1_and_flair_of_a_dozen_patients_are_told_apart_with_and_without_skull(
             volume = read(f"{patient}_{sequence}.nii.gz")
             if index % 2:
                 volume = volume.with_array(volume.array * mask)
-            doubted[sequence] += bool(_warnings(volume))
+            doubted[sequence] += bool(image_warnings("t1", volume))
     assert doubted == {"t1": 0, "flair": len(patients)}
 
 
 @pytest.mark.parametrize("name", ["BraTS-GLI-00001-000", "OPENMS-patient19"])
 def test_t1_and_flair_of_other_scanners_are_told_apart(test_data, name):
     folder = test_data / "pairs_1mm" / name
-    assert _warnings(read(folder / f"{name}_t1.nii.gz")) == []
-    (warning,) = _warnings(read(folder / f"{name}_flair.nii.gz"))
+    assert image_warnings("t1", read(folder / f"{name}_t1.nii.gz")) == []
+    (warning,) = image_warnings("t1", read(folder / f"{name}_flair.nii.gz"))
     assert "does not look like a T1" in warning
     assert "check that it is a T1" in warning
 
 
 def test_sequences_other_than_t1_are_not_judged_by_their_grey_values(test_data):
     folder = test_data / "pairs_1mm" / "OPENMS-patient07"
-    assert _warnings(read(folder / "OPENMS-patient07_flair.nii.gz"), "flair") == []
+    assert image_warnings("flair", read(folder / "OPENMS-patient07_flair.nii.gz")) == []
 
 
 def test_chest_is_no_head(test_data):
-    (warning,) = _warnings(read(test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz"))
+    (warning,) = image_warnings("t1", read(test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz"))
     assert "litres of tissue" in warning
 
 
 def test_small_object_is_no_head():
     array = np.zeros((120, 120, 120), np.float32)
     array[50:80, 50:80, 50:80] = np.random.default_rng(0).uniform(50, 100, (30, 30, 30))
-    (warning,) = _warnings(Volume(array, np.eye(4)))
+    (warning,) = image_warnings("t1", Volume(array, np.eye(4)))
     assert "shows 0.0 litres of tissue, expected 0.3 to 8" in warning
 
 
@@ -87,4 +78,38 @@ def test_grey_values_upside_down_are_warned_of(test_data, inverted):
     path = test_data / "pairs_1mm" / "OPENMS-patient07" / "OPENMS-patient07_t1.nii.gz"
     volume = read(path)
     array = np.where(volume.array > 0, volume.array.max() * 1.1 - volume.array, 0)
-    assert bool(_warnings(volume.with_array(array) if inverted else volume)) == inverted
+    assert bool(image_warnings("t1", volume.with_array(array) if inverted else volume)) == inverted
+
+
+def _boxed(volume, mask=None):
+    """The warnings of the box of the model that ships."""
+    recipe = load_model(find_model("t1_to_flair")).recipe
+    assert recipe.box
+    return box_warnings(prepare([volume], recipe, mask=mask), masked=mask is not None)
+
+
+def test_skull_and_scalp_outside_the_box_are_no_cut_brain(test_data):
+    mask = read(test_data / "lgg_mni" / "brain_mask.nii.gz")
+    for patient in _patients(test_data, "test")[::4]:
+        head = read(f"{patient}_t1.nii.gz")
+        assert _boxed(head) == []
+        assert _boxed(head, mask) == []
+        assert _boxed(head.with_array(head.array * (mask.array > 0))) == []
+
+
+def test_a_brain_that_the_box_cuts_is_warned_of_with_and_without_mask(test_data):
+    """A head whose header states voxels a third too large."""
+    scan = read(f"{_patients(test_data, 'test')[0]}_t1.nii.gz")
+    large = np.diag([4 / 3, 4 / 3, 4 / 3, 1])
+    scan = Volume(scan.array, large @ scan.affine)
+    mask = read(test_data / "lgg_mni" / "brain_mask.nii.gz")
+    (warning,) = _boxed(scan)
+    assert "of the head's top 90 mm lies outside the 168 x 192 x 168 mm that the model" in warning
+    (warning,) = _boxed(scan, Volume(mask.array, large @ mask.affine))
+    assert "of the brain mask lies outside" in warning
+    assert "its uncertainty 1; check the voxel size and the mask" in warning
+
+
+def test_a_chest_is_cut_by_the_box(test_data):
+    (warning,) = _boxed(read(test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz"))
+    assert "lies outside" in warning

@@ -94,6 +94,21 @@ def test_every_source_has_its_column():
     assert two.height == one.height
 
 
+def test_what_is_unknown_is_grey_and_does_not_stretch_the_scale():
+    source, target, half_width = _volumes()
+    cut = half_width.with_array(half_width.array.copy())
+    cut.array[:, :25] = 1
+    known, unknown = (
+        np.asarray(draw_preview([("t1", source)], ("flair", target), u, ""))
+        for u in (half_width, cut)
+    )
+    grey = [(picture == (52, 56, 64)).all(axis=-1) for picture in (known, unknown)]
+    assert grey[0].sum() == 0 and grey[1].sum() > 5000
+    # What is known looks as before, so the colour bar has the same end.
+    bar = slice(-96, None)
+    assert np.array_equal(known[:, bar], unknown[:, bar])
+
+
 def test_volume_without_any_uncertainty_is_drawn_black():
     source, target, half_width = _volumes()
     flat = half_width.with_array(np.zeros_like(half_width.array))

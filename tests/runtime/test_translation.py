@@ -142,6 +142,8 @@ def test_sidecars_tell_what_the_outputs_are(scan, toy_generator):
         "half-width of the 90 % interval"
         in json.loads(map_.with_name("u.json").read_text())["scale"]
     )
+    told = json.loads(map_.with_name("u.json").read_text())["scale"]
+    assert "1, the whole range, where nothing was synthesised" in told
     for path in (out, map_):
         description = bytes(nib.load(path).header["descrip"])
         assert b"SYNTHETIC NOT FOR DIAGNOSIS" in description
@@ -178,11 +180,33 @@ def test_report_tells_what_ran_and_what_was_warned_of(scan, toy_generator, tmp_p
     assert told["warnings"] == list(result.report["warnings"])
 
 
-def test_two_onnxruntime_packages_are_warned_of_on_the_cpu(scan, toy_generator, monkeypatch):
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_two_onnxruntime_packages_are_refused_on_every_device(
+    scan, toy_generator, monkeypatch, device
+):
     both = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
     monkeypatch.setattr("hagan_clinic.runtime.providers.runtime_packages", lambda: both)
-    result = translate(scan, model=toy_generator, device="cpu")
-    assert "both onnxruntime and onnxruntime-gpu are installed" in result.report["warnings"][0]
+    with pytest.raises(DeviceError, match="both onnxruntime and onnxruntime-gpu are installed"):
+        translate(scan, model=toy_generator, device=device)
+
+
+def test_where_nothing_is_synthesised_the_volume_is_0_and_the_uncertainty_1(
+    scan, make_generator, tmp_path
+):
+    model = make_generator(tmp_path / "boxed.onnx", box=(48, 48, 48), factor=0.2)
+    mask = read(scan).with_array(np.zeros((100, 64, 72), np.float32))
+    mask.array[5:15, 28:36, 32:40] = 1  # at one end of the head
+    result = translate(scan, model=model, device="cpu", mask=mask)
+    # 48 voxels of 2 mm around slice 10 of 1.5 mm reach to slice 42; one more is interpolated.
+    seen, unseen = slice(0, 40), slice(44, None)
+    assert (result.uncertainty.array[unseen] == 1).all()
+    assert (result.volume.array[unseen] == 0).all()
+    assert result.uncertainty.array[seen, 28:36, 32:40].max() < 0.3
+    assert result.volume.array[seen, 28:36, 32:40].min() > 0
+    assert not any("lies outside" in warning for warning in result.report["warnings"])
+    unmasked = translate(scan, model=model, device="cpu")
+    (cut,) = (warning for warning in unmasked.report["warnings"] if "lies outside" in warning)
+    assert "of the head's top 90 mm lies outside the 96 x 96 x 96 mm" in cut
 
 
 def test_preview_is_written(scan, toy_generator, tmp_path):
@@ -292,6 +316,16 @@ def test_full_disk_is_named_and_leaves_nothing(scan, toy_generator, small_disk):
     with pytest.raises(OutputError, match=r"cannot write .*/small/flair\.nii: the disk is full"):
         translate(scan, small_disk / "flair.nii", model=toy_generator, device="cpu")
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_chest_is_judged_as_a_whole_though_the_box_shows_a_part(
+    test_data, make_generator, tmp_path
+):
+    model = make_generator(tmp_path / "boxed.onnx", spacing=(4.0, 4.0, 4.0), box=(48, 48, 48))
+    chest = test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz"
+    litres, cut = translate(chest, model=model, device="cpu").report["warnings"]
+    assert "18.4 litres of tissue, expected 0.3 to 8" in litres  # the box holds 7.1
+    assert "lies outside the 192 x 192 x 192 mm that the model sees" in cut
 
 
 def test_real_patient_keeps_grid_and_gets_no_warning(test_data, toy_generator):
