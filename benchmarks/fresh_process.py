@@ -1,14 +1,29 @@
 """What a command costs when it runs alone: wall clock, CPU time and peak resident size."""
 
+import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 2**20
+
+# On Linux a new program's peak begins with that of the process that started it. So a bare
+# interpreter starts it, smaller than anything that is measured here.
+_LAUNCHER = """
+import os, sys, time
+descriptor, *command = sys.argv[1:]
+started = time.monotonic()
+child = os.fork()
+if child == 0:
+    os.execvp(command[0], command)
+_, status, usage = os.wait4(child, 0)
+seconds, cpu_seconds = time.monotonic() - started, usage.ru_utime + usage.ru_stime
+os.write(int(descriptor), f"[{seconds}, {cpu_seconds}, {usage.ru_maxrss}]".encode())
+sys.exit(os.waitstatus_to_exitcode(status) & 255)
+"""
 
 
 @dataclass(frozen=True)
@@ -42,31 +57,29 @@ def run(
         SystemExit: The command failed; its output is shown.
     """
     before = os.sched_getaffinity(0) if cores else set()
-    started = time.monotonic()
+    reading, writing = os.pipe()
     if cores:
         os.sched_setaffinity(0, sorted(before)[:cores])
     try:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-IS", "-c", _LAUNCHER, str(writing), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=[writing],
             env={**os.environ, **(environment or {})},
         )
     finally:
+        os.close(writing)
         if cores:
             os.sched_setaffinity(0, before)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    output, _ = process.communicate()
+    with os.fdopen(reading) as usage:
+        told = usage.read()
     if process.returncode:
         sys.exit(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
-    return Cost(
-        seconds=time.monotonic() - started,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-    )
+    seconds, cpu_seconds, peak = json.loads(told)
+    return Cost(seconds, cpu_seconds, peak * (1 if sys.platform == "darwin" else 1024))
 
 
 def program(*arguments: str) -> list[str]:
