@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.intensity import occupied_span
 
 DATA_RANGE = 1.0
 SIGMA = 1.5  # voxels
@@ -60,34 +61,28 @@ def nmse(prediction: Array, reference: Array, mask: Array | None = None) -> floa
     return float(np.sum(np.square(error))) / energy
 
 
-def ssim(
-    prediction: Array,
-    reference: Array,
-    mask: Array | None = None,
-    region: Array | None = None,
-) -> float:
-    """Structural similarity in 3D, averaged over the SSIM map inside a region.
+def ssim(prediction: Array, reference: Array, mask: Array | None = None) -> float:
+    """Structural similarity in 3D, averaged over the SSIM map inside the mask.
 
     Args:
         prediction: Shape (D, H, W); clipped to [0, 1].
         reference: The same shape, on [0, 1].
-        mask: Both images are zeroed outside it (the brain); nothing is when left out.
-        region: Where the map is averaged; the mask when left out, else everything.
+        mask: The brain: both images are zeroed outside it. Everything when left out.
 
     Returns:
-        The mean of `ssim_map` over the region, at most 1.
+        The mean of `ssim_map` over the mask, at most 1.
 
     Raises:
         InputError: As `psnr`.
     """
     prediction, reference, mask = _checked(prediction, reference, mask)
-    region = mask if region is None else _checked_mask(region, reference.shape)
-    if region is None:
+    if mask is None:
         return float(np.mean(ssim_map(prediction, reference), dtype=np.float64))
-    box = _box(region, margin=WINDOW_RADIUS)
-    inside = None if mask is None else mask[box]
-    similarity = ssim_map(prediction[box], reference[box], inside)
-    return float(np.mean(similarity[region[box]], dtype=np.float64))
+    # Windows of voxels in the mask never reach beyond this box, except at the array's own borders.
+    spans = [occupied_span(mask, axis, part=0) for axis in range(3)]
+    box = tuple(slice(max(low - WINDOW_RADIUS, 0), high + WINDOW_RADIUS) for low, high in spans)
+    similarity = ssim_map(prediction[box], reference[box], mask[box])
+    return float(np.mean(similarity[mask[box]], dtype=np.float64))
 
 
 def ssim_map(prediction: Array, reference: Array, mask: Array | None = None) -> Array:
@@ -163,16 +158,3 @@ def _checked_mask(mask: Array, shape: tuple[int, ...]) -> Mask:
     if not region.any():
         raise InputError("a region is empty, expected at least one voxel in it")
     return region
-
-
-def _box(region: Mask, margin: int) -> tuple[slice, ...]:
-    """The region's bounding box, widened by the margin inside the array.
-
-    Windows of voxels in the region never reach beyond it, except at the array's own borders.
-    """
-    box = []
-    for axis in range(region.ndim):
-        others = tuple(other for other in range(region.ndim) if other != axis)
-        where = np.flatnonzero(region.any(axis=others))
-        box.append(slice(max(int(where[0]) - margin, 0), int(where[-1]) + 1 + margin))
-    return tuple(box)

@@ -63,11 +63,8 @@ def test_ssim_map_equals_scikit_image_everywhere(dtype):
 def test_ssim_equals_the_scikit_image_map_averaged_in_the_mask():
     prediction, reference = images()
     brain = ball()
-    tumour = brain & (np.arange(24) < 10)[:, None, None]
     expected = skimage_map(prediction * brain, reference * brain)
     assert ssim(prediction, reference, brain) == pytest.approx(expected[brain].mean(), abs=1e-5)
-    in_tumour = ssim(prediction, reference, brain, tumour)
-    assert in_tumour == pytest.approx(expected[tumour].mean(), abs=1e-5)
 
 
 def test_ssim_sees_nothing_outside_the_mask():
@@ -82,7 +79,8 @@ def test_a_zeroed_tumour_scores_low_in_the_tumour_not_only_in_the_volume():
     _, reference = images()
     brain, tumour = ball(), ball(radius=3.5)
     missed = np.where(tumour, 0, reference)
-    assert ssim(missed, reference, brain, tumour) < 0.4 < 0.8 < ssim(missed, reference, brain)
+    in_tumour = ssim_map(missed, reference, brain)[tumour].mean()
+    assert in_tumour < 0.4 < 0.8 < ssim(missed, reference, brain)
 
 
 def test_nmse_is_the_error_over_the_reference_energy():
