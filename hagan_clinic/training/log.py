@@ -1,4 +1,4 @@
-"""Where a run's figures go: TensorBoard, ``metrics.csv``, ``montages/`` and a progress line."""
+"""Where a run's figures go: TensorBoard, CSV, curves, montages and a progress line."""
 
 import csv
 import io
@@ -22,6 +22,7 @@ from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import atomic_path, write_text
 from hagan_clinic.runtime import memory
 from hagan_clinic.runtime.provenance import NOTICE
+from hagan_clinic.training.curves import draw_curves
 
 COLUMNS = ("step", "name", "value")
 
@@ -143,6 +144,11 @@ class RunLog:
         self.progress.update(self.task, figures=shown)
         if not self.console.is_terminal:
             self.console.print(f"step {step}  {shown}", soft_wrap=True)
+
+    def curves(self) -> None:
+        """Draw what was logged so far as ``curves.png``."""
+        if self.active:
+            draw_curves(self.folder)
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Log a grey picture (rows, columns) and save it as a PNG file, marked as synthetic."""

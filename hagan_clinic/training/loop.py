@@ -112,6 +112,7 @@ def train(
         checkpoint(LAST, step)
         log.figures(step, {f"calibration/{k}": v for k, v in validation.figures.items()})
         log.picture(step, "calibration", validation.montage)
+        log.curves()
 
     def validates(step: int) -> bool:
         return step % config.validate_every == 0 or step == config.steps

@@ -17,6 +17,7 @@ from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, existing, read_state
 from hagan_clinic.training.cohort import check_cohort, find_cohort
 from hagan_clinic.training.config import TrainingConfig, typed
+from hagan_clinic.training.curves import CURVES
 from hagan_clinic.training.initial import identity, load_first_weights
 from hagan_clinic.training.log import counted
 from hagan_clinic.training.loop import train
@@ -194,7 +195,7 @@ FACTS = "facts.json"
 
 BEFORE_STEPS = frozenset(
     [
-        *(CONFIG, SPLIT, FACTS, "cache", "metrics.csv", "montages", "tensorboard"),
+        *(CONFIG, SPLIT, FACTS, CURVES, "cache", "metrics.csv", "montages", "tensorboard"),
         *(BEST + PART, LAST + PART),
     ]
 )

@@ -1,0 +1,216 @@
+import csv
+import itertools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import read
+from hagan_clinic.training import run
+from hagan_clinic.training.curves import draw_curves
+from hagan_clinic.training.modes import gather_settings
+from hagan_clinic.training.run import read_config, run_training
+from hagan_clinic.training.unconditional import UnconditionalConfig
+
+
+@pytest.fixture(scope="module")
+def settings(small_cohort):
+    """Settings that train an unconditional model on the small cohort in seconds."""
+    return {
+        "mode": "unconditional",
+        "data": str(small_cohort),
+        "size": (32, 32, 32),
+        "spacing": 6.0,
+        "slab": 4,
+        "steps": 4,
+        "batch_size": 2,
+        "latent": 4,
+        "width": 32,
+        "judge_width": 32,
+        "workers": 0,
+        "device": "cpu",
+        "validate_every": 2,
+        "checkpoint_every": 2,
+    }
+
+
+def train(settings, folder):
+    return run_training(UnconditionalConfig(**settings), folder, say=lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def trained(settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, train(settings, folder)
+
+
+def weights(folder, file="weights"):
+    return load_file(folder / "last" / f"{file}.safetensors")
+
+
+def assert_equal_runs(one, other):
+    groups = ("generator", "discriminator", "slab_encoder", "latent_encoder")
+    for file in ("weights", "average", *(f"optimizer.{group}" for group in groups)):
+        a, b = weights(one, file), weights(other, file)
+        assert a.keys() == b.keys()
+        assert all((a[key] == b[key]).all() for key in a), file
+
+
+def test_a_run_trains_all_four_parts_and_judges_them(trained):
+    folder, state = trained
+    assert state["step"] == 4
+    with (folder / "metrics.csv").open() as file:
+        names = {row["name"] for row in csv.DictReader(file)}
+    losses = {"discriminator", "generator", "slab_encoder", "latent_encoder"}
+    assert {f"train/{name}" for name in losses} <= names
+    figures = {"mmd", "ms_ssim_samples", "ms_ssim_real", "reconstruction_psnr"}
+    assert figures <= state["figures"].keys()
+    assert isinstance(read_config(folder), UnconditionalConfig)
+
+
+def test_a_run_shows_its_curves_and_samples(trained):
+    folder, _ = trained
+    assert Image.open(folder / "curves.png").size[0] > 1000
+    montage = np.asarray(Image.open(folder / "montages" / "step_0000004.png"))
+    assert montage.std() > 5
+
+
+def test_a_run_cut_in_two_is_the_whole_run(trained, settings, tmp_path, monkeypatch):
+    whole = run.slab_loader
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "slab_loader", lambda *a, **k: itertools.islice(whole(*a, **k), 3))
+        with pytest.raises(StopIteration):
+            train(settings, tmp_path / "run")
+    train(settings, tmp_path / "run")
+    assert_equal_runs(trained[0], tmp_path / "run")
+
+
+def test_another_seed_gives_another_run(trained, settings, tmp_path):
+    train(settings | {"seed": 1, "steps": 2}, tmp_path / "other")
+    key = "autoencoder.generator.trunk.project.weight"
+    assert (weights(trained[0])[key] != weights(tmp_path / "other")[key]).any()
+
+
+def test_the_ablations_train(settings, tmp_path):
+    for name, changes in {
+        "encoder": {"encoder": False},
+        "low": {"low_res_branch": False},
+        "r": {"deterministic_r": True},
+        "loss": {"encoder_loss_to_generator": True, "gradient_checkpointing": True},
+        "bf16": {"precision": "bf16-mixed"},
+    }.items():
+        state = train(settings | changes | {"steps": 1}, tmp_path / name)
+        assert ("reconstruction_psnr" in state["figures"]) == (name != "encoder")
+
+
+def test_the_released_recipe_is_the_authors_choices():
+    given = {"mode": "unconditional", "recipe": "released"}
+    config = gather_settings(None, [], given)
+    assert (config.norm, config.ema, config.weight_reconstruction) == ("group", 0.0, 1.0)
+    assert not config.diffaugment and config.augment == {"flip": 0.0, "affine": 0.0}
+    assert gather_settings(None, [], given | {"ema": 0.9}).ema == 0.9
+    assert (config.steps, config.batch_size) == (80000, 4)
+    assert (config.generator_lr, config.discriminator_lr) == (1e-4, 4e-4)
+
+
+@pytest.fixture
+def labelled(small_cohort, tmp_path):
+    """A CSV of the cohort with a class in its column ``group``."""
+    path = tmp_path / "cohort.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["subject", "t1", "group"])
+        for number in range(10):
+            image = small_cohort / f"p{number}" / f"p{number}_t1.nii.gz"
+            writer.writerow([f"p{number}", image, "ab"[number % 2]])
+    return path
+
+
+def test_class_labels_train_and_are_part_of_the_generator(settings, labelled, tmp_path):
+    classes = {"data": str(labelled), "label": "group", "classes": ("a", "b"), "steps": 1}
+    state = train(settings | classes, tmp_path / "run")
+    assert state["step"] == 1
+    project = weights(tmp_path / "run")["autoencoder.generator.trunk.project.weight"]
+    assert project.shape[1] == settings["latent"] + 2
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        names = {row["name"] for row in csv.DictReader(file)}
+    assert {"train/class_real", "train/class_fake"} <= names
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": (30, 32, 32)}, "expected at least 32 voxels a side"),
+        ({"size": (32, 36, 32)}, "expected multiples of 8 voxels"),
+        ({"size": None}, "size is missing"),
+        ({"slab": 12}, "divides the 32"),
+        ({"width": 40}, "width is 40: expected a positive multiple of 32"),
+        ({"latent": 0}, "latent is 0"),
+        ({"norm": "batch"}, "norm is 'batch': expected one of position, group"),
+        ({"label": "sex"}, "give both"),
+        ({"encoder": False, "encoder_loss_to_generator": True}, "needs the encoder"),
+    ],
+)
+def test_bad_settings_are_named_before_any_work(settings, changes, message):
+    with pytest.raises(InputError, match=message):
+        UnconditionalConfig(**(settings | changes))
+
+
+def test_unknown_labels_are_named_before_any_work(settings, labelled, tmp_path):
+    wrong = {"data": str(labelled), "label": "group", "classes": ("a", "c")}
+    with pytest.raises(InputError, match=r"p1 has group 'b': expected one of a, c"):
+        train(settings | wrong, tmp_path / "run")
+    with pytest.raises(InputError, match="no value in the column 'sex'"):
+        train(settings | wrong | {"label": "sex"}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_the_other_mode_are_refused():
+    with pytest.raises(InputError, match="unknown setting 'target'"):
+        gather_settings(None, [], {"mode": "unconditional", "target": "flair"})
+    with pytest.raises(InputError, match="unknown setting 'latent'"):
+        gather_settings(None, [], {"mode": "conditional", "latent": 4})
+
+
+def test_a_constant_volume_is_named(settings, small_cohort, tmp_path):
+    import nibabel as nib
+
+    path = tmp_path / "cohort.csv"
+    flat = tmp_path / "flat.nii.gz"
+    image = nib.load(small_cohort / "p0" / "p0_t1.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), flat)
+    files = [flat, *(small_cohort / f"p{n}" / f"p{n}_t1.nii.gz" for n in range(1, 10))]
+    lines = ["subject,t1", *(f"p{n},{file}" for n, file in enumerate(files))]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match="p0: all voxels have the value 0"):
+        train(settings | {"data": str(path)}, tmp_path / "run")
+
+
+def test_curves_need_a_run(tmp_path):
+    with pytest.raises(InputError, match=r"no metrics\.csv of a run"):
+        draw_curves(tmp_path)
+
+
+def test_the_configuration_survives_json(settings):
+    config = UnconditionalConfig(**settings)
+    assert UnconditionalConfig.from_dict(json.loads(config.to_json()), "x") == config
+
+
+def test_the_stripped_form_is_what_is_learnt(test_data, tmp_path):
+    """Real heads come with skull and mask; the prepared volumes of a run have no skull."""
+    from hagan_clinic.training.cohort import find_cohort
+    from hagan_clinic.training.prepared import prepare_cohort
+    from hagan_clinic.training.stream import VolumeStream
+    from hagan_clinic.training.unconditional import UnconditionalRun
+
+    config = UnconditionalConfig(size=(32, 32, 32), spacing=6.0, slab=4)
+    described = UnconditionalRun.of(config)
+    subjects = find_cohort(test_data / "lgg_mni", ["t1"], None)[:1]
+    prepared = prepare_cohort(subjects, described.recipe, tmp_path, shape=config.size)
+    volume = VolumeStream(prepared, described.augment, 0)[0]
+    outside = volume.source.data[volume.brain.data == 0]
+    assert (outside == -1).all()
+    assert read(subjects[0].images["t1"]).array.any()
