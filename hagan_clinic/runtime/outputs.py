@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -91,28 +93,55 @@ class Outputs:
 def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Temporary paths for all of `paths`; at the end they are moved there, the first one last.
 
-    On any exception, an interrupt included, no new file is left at any of the paths: who finds
-    the first file finds the others.
+    On any exception, an interrupt included, every path is left as it was, with its old file or
+    none: who finds a new first file finds the others.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    new = [path for path in paths if not path.exists()]
+    targets = [path.resolve() for path in paths]
+    new = [target for target in targets if not target.exists()]
+    kept: dict[Path, Path] = {}
     temporaries: list[Path] = []
     try:
         with ExitStack() as stack:  # which ends its contexts last to first
-            temporaries += [stack.enter_context(atomic_path(path)) for path in paths]
+            temporaries += [stack.enter_context(atomic_path(target)) for target in targets]
             yield temporaries
+            for target in targets:
+                if target not in new:
+                    kept[target] = target.with_name(f".{secrets.token_hex(6)}.old")
+                    _link_or_copy(target, kept[target])
     except BaseException as error:
-        for path in new:
+        for target in targets:
             with suppress(OSError):  # which would hide what happened
-                path.unlink(missing_ok=True)
+                if target in new:
+                    target.unlink(missing_ok=True)
+                elif target in kept:
+                    kept[target].replace(target)
         if isinstance(error, OutputError):
             told = str(error)
             for temporary, path in zip(temporaries, paths, strict=False):
                 told = told.replace(str(temporary), str(path))
             raise OutputError(told) from error
         raise
+    finally:
+        for old in kept.values():
+            with suppress(OSError):
+                old.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without hard links
+        try:
+            shutil.copy2(source, target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise OutputError(
+                f"{source}: cannot be kept until its successor is written ({error.strerror}); "
+                "free space, or remove it yourself"
+            ) from error
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -120,3 +120,55 @@ def test_what_stood_there_before_stays_after_a_failure(tmp_path):
     with pytest.raises(ValueError, match="stop"):
         _write_all([tmp_path / "a.nii", tmp_path / "b.json"], ValueError("stop"))
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def _no_links(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+@pytest.mark.parametrize("failing", [".nii", ".json", ".png"])
+def test_old_files_come_back_when_a_move_fails(tmp_path, monkeypatch, failing, links):
+    paths = [tmp_path / "a.nii", tmp_path / "a.json", tmp_path / "p.png"]
+    for path in paths[:2]:
+        path.write_text("before")
+    replace = Path.replace
+
+    def fail(self, target):
+        if target.suffix == failing and self.suffix == failing:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _no_links)
+    with pytest.raises(OutputError, match="the disk is full"):
+        _write_all(paths)
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"a.nii": "before", "a.json": "before"}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_new_files_replace_old_ones_and_nothing_else_is_left(tmp_path, monkeypatch, links):
+    (tmp_path / "real.nii").write_text("before")
+    (tmp_path / "a.nii").symlink_to(tmp_path / "real.nii")
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _no_links)
+    _write_all([tmp_path / "a.nii", tmp_path / "a.json"])
+    assert {path.name for path in tmp_path.iterdir()} == {"real.nii", "a.nii", "a.json"}
+    assert (tmp_path / "a.nii").is_symlink()
+    assert (tmp_path / "real.nii").read_text() == "whole"
+
+
+def test_an_old_file_that_cannot_be_kept_is_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "a.nii").write_text("before")
+    monkeypatch.setattr(Path, "hardlink_to", _no_links)
+
+    def full(source, target):
+        target.write_text("bef")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hagan_clinic.runtime.outputs.shutil.copy2", full)
+    with pytest.raises(OutputError, match=r"a\.nii: cannot be kept until .*No space left"):
+        _write_all([tmp_path / "a.nii", tmp_path / "b.json"])
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.nii", "before")]
