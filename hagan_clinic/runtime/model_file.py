@@ -1,4 +1,4 @@
-"""The model file: one ONNX generator with its recipe and card, verified before use."""
+"""The model file: one ONNX network with its recipe and card, verified before use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 SCHEMA = "1"
 OPSET = 21
+TRANSLATOR, GENERATOR, ENCODER = "translator", "generator", "encoder"
+"""Kinds of network: of a conditional model, and the two parts of an unconditional one."""
+
 SOURCE, TARGET, SCALE, CONTEXT = "source", "target", "scale", "context"
-"""Names of the network's input and outputs."""
+LATENT, IMAGE, SLABS, FEATURES = "latent", "image", "slabs", "features"
+"""Names of the networks' inputs and outputs."""
 
 CHECKSUMS = "SHA256"
 """File beside a bundled model, in the format of ``sha256sum``."""
@@ -57,10 +61,11 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """A verified generator.
+    """A verified model.
 
     Attributes:
         path: Where it was read from.
+        kind: `TRANSLATOR`, `GENERATOR` or `ENCODER`.
         content: The file's bytes: what was hashed is what runs.
         sha256: Of the content, in hexadecimal.
         recipe: How volumes become network input.
@@ -68,9 +73,11 @@ class ModelFile:
         training: Facts of its training.
         activation_bytes: Memory at peak for each voxel of network input, in bytes.
         has_context: Whether the file can be cut at `context` (a low-resolution branch exists).
+        shapes: Sizes of every input and output by its name, 0 where any size goes.
     """
 
     path: Path
+    kind: str
     content: bytes = field(repr=False)
     sha256: str
     recipe: Recipe
@@ -78,6 +85,7 @@ class ModelFile:
     training: Mapping[str, Any]
     activation_bytes: int
     has_context: bool
+    shapes: Mapping[str, tuple[int, ...]]
 
     def proto(self) -> ModelProto:
         """The parsed ONNX model, a fresh copy."""
@@ -86,19 +94,20 @@ class ModelFile:
         return onnx.load_model_from_string(self.content)
 
 
-def load_model(path: str | Path) -> ModelFile:
+def load_model(path: str | Path, kind: str | None = TRANSLATOR) -> ModelFile:
     """Read a model file and verify everything that can be verified without running it.
 
     Args:
         path: A `.onnx` file as written by `hagan-clinic export`.
+        kind: What the network must be; None takes any.
 
     Returns:
         The verified model.
 
     Raises:
         ModelError: The file is missing or corrupt, differs from the `SHA256` file beside it, keeps
-            weights in other files, has no or unknown metadata, another opset than 21, or inputs
-            and outputs other than its recipe says.
+            weights in other files, has no or unknown metadata, another opset than 21, inputs and
+            outputs other than its kind and recipe say, or is of another kind.
     """
     path = Path(path)
     content = _read(path)
@@ -122,17 +131,23 @@ def load_model(path: str | Path) -> ModelFile:
             f"{path}: metadata schema {schema!r}, expected {SCHEMA!r}. "
             "Use the hagan-clinic version that wrote the file, or a newer one."
         )
+    found = metadata.get("hagan_clinic.kind", TRANSLATOR)
+    if kind is not None and found != kind:
+        raise ModelError(f"{path}: this is {_told(found)}, expected {_told(kind)}")
     recipe = Recipe.from_json(_entry(path, metadata, "recipe"))
+    shapes = _verify_interface(path, proto, found, recipe)
     runtime = _json_object(path, metadata, "runtime", required=False)
     return ModelFile(
         path=path,
+        kind=found,
         content=content,
         sha256=digest,
         recipe=recipe,
         card=_card(path, _json_object(path, metadata, "card")),
         training=_json_object(path, metadata, "training", required=False),
         activation_bytes=_activation_bytes(path, runtime),
-        has_context=_verify_interface(path, proto, recipe),
+        has_context=CONTEXT in shapes,
+        shapes=shapes,
     )
 
 
@@ -257,26 +272,88 @@ def _activation_bytes(path: Path, runtime: Mapping[str, Any]) -> int:
     return round(value)
 
 
-def _verify_interface(path: Path, proto: ModelProto, recipe: Recipe) -> bool:
-    """Check names, types and channels of input and outputs; tell whether `context` is there."""
+@dataclass(frozen=True)
+class _Interface:
+    """Inputs and outputs of a kind of network, and the number of axes of each."""
+
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+    optional: Mapping[str, int] = field(default_factory=dict)
+
+
+_INTERFACES = {
+    TRANSLATOR: _Interface({SOURCE: 5}, {TARGET: 5, SCALE: 5}, {CONTEXT: 5}),
+    GENERATOR: _Interface({LATENT: 2}, {IMAGE: 5, CONTEXT: 5}),
+    ENCODER: _Interface({SLABS: 5}, {LATENT: 2, FEATURES: 5}),
+}
+
+_TOLD = {
+    TRANSLATOR: "a translating model (run it with `hagan-clinic translate`)",
+    GENERATOR: "the generator of an unconditional model (run it with `hagan-clinic sample`)",
+    ENCODER: "the encoder of an unconditional model (run it with `hagan-clinic encode`)",
+}
+
+
+def _told(kind: str) -> str:
+    return _TOLD.get(kind, f"a model of the kind {kind!r}")
+
+
+def _verify_interface(
+    path: Path, proto: ModelProto, kind: str, recipe: Recipe
+) -> dict[str, tuple[int, ...]]:
+    """Check names, types and sizes of inputs and outputs; tell their sizes, 0 for any size."""
     from onnx import TensorProto
 
+    if kind not in _INTERFACES:
+        raise ModelError(
+            f"{path}: a model of the kind {kind!r}, this version knows {', '.join(_INTERFACES)}; "
+            "update hagan-clinic"
+        )
+    expected = _INTERFACES[kind]
     weights = {tensor.name for tensor in proto.graph.initializer}
     inputs = {value.name: value for value in proto.graph.input if value.name not in weights}
     outputs = {value.name: value for value in proto.graph.output}
-    if set(inputs) != {SOURCE} or not {TARGET, SCALE} <= set(outputs) <= {TARGET, SCALE, CONTEXT}:
+    every = {**expected.inputs, **expected.outputs, **expected.optional}
+    if set(inputs) != set(expected.inputs) or not (
+        set(expected.outputs) <= set(outputs) <= {*expected.outputs, *expected.optional}
+    ):
+        optional = f" with or without {sorted(expected.optional)}" if expected.optional else ""
         raise ModelError(
             f"{path}: inputs {sorted(inputs)} and outputs {sorted(outputs)}, expected "
-            f"['{SOURCE}'] and ['{TARGET}', '{SCALE}'] with or without '{CONTEXT}'. {_REMEDY}"
+            f"{list(expected.inputs)} and {list(expected.outputs)}{optional}. {_REMEDY}"
         )
-    for value in (*inputs.values(), *outputs.values()):
+    shapes = {}
+    for name, value in {**inputs, **outputs}.items():
         tensor = value.type.tensor_type
-        if tensor.elem_type != TensorProto.FLOAT or len(tensor.shape.dim) != 5:
-            raise ModelError(f"{path}: {value.name!r} is not a 5D float32 tensor. {_REMEDY}")
-    channels = inputs[SOURCE].type.tensor_type.shape.dim[1]
-    if channels.HasField("dim_value") and channels.dim_value != len(recipe.sources):
+        if tensor.elem_type != TensorProto.FLOAT or len(tensor.shape.dim) != every[name]:
+            raise ModelError(f"{path}: {name!r} is not a {every[name]}D float32 tensor. {_REMEDY}")
+        shapes[name] = tuple(dimension.dim_value for dimension in tensor.shape.dim)
+    if kind == TRANSLATOR:
+        _verify_channels(path, shapes[SOURCE][1], recipe)
+    else:
+        _verify_sizes(path, kind, shapes, recipe)
+    return shapes
+
+
+def _verify_channels(path: Path, channels: int, recipe: Recipe) -> None:
+    if channels and channels != len(recipe.sources):
         raise ModelError(
-            f"{path}: the network takes {channels.dim_value} channel(s) and the recipe names "
+            f"{path}: the network takes {channels} channel(s) and the recipe names "
             f"{len(recipe.sources)} ({', '.join(recipe.sources)}). {_REMEDY}"
         )
-    return CONTEXT in outputs
+
+
+def _verify_sizes(
+    path: Path, kind: str, shapes: Mapping[str, tuple[int, ...]], recipe: Recipe
+) -> None:
+    """An unconditional network has fixed sizes, those of the recipe's box."""
+    if kind == GENERATOR:
+        box, size = shapes[IMAGE][2:], shapes[IMAGE]
+    else:
+        count, _, thickness, *plane = shapes[SLABS]
+        box, size = (count * thickness, *plane), shapes[SLABS]
+    if len(recipe.box) != 3 or tuple(box) != recipe.box or 0 in shapes[LATENT]:
+        raise ModelError(
+            f"{path}: a {kind} of sizes {size} and latent {shapes[LATENT]}, and the recipe's box "
+            f"is {recipe.box}: expected fixed sizes that fill the box. {_REMEDY}"
+        )
