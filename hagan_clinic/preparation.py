@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.intensity import foreground, occupied_span, source_window, to_unit
+from hagan_clinic.intensity import Window, foreground, occupied_span, source_window, to_unit
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import (
     Grid,
@@ -37,7 +37,7 @@ class Prepared:
         grid: The grid of (D, H, W).
         source_grid: The grid of the scanner volumes.
         unseen: The share of the brain mask that lies outside `grid`; without a mask, of the
-            foreground within `BRAIN_MIDDLE_MM` of the head's top.
+            foreground within `BRAIN_MIDDLE_MM` of the head's top, with a window of all of it.
     """
 
     array: NDArray[np.float32]
@@ -58,6 +58,9 @@ def prepare(
     The result has the size of `recipe.box`, which is centred on the brain, or, where the recipe
     has none, holds the head with `recipe.margin_mm` around it and has sides in multiples of
     `recipe.multiple`.
+
+    With a `recipe.window`, as of CT, the body is centred instead of the brain, and values are
+    scaled by that window instead of percentiles.
 
     Args:
         volumes: One volume for each of `recipe.sources`, on one grid.
@@ -84,24 +87,20 @@ def prepare(
     brain = None if mask is None else _brain_on_grid(mask, grid)
     arrays = [_on_grid(volume, grid) for volume in volumes]
     occupied = np.logical_or.reduce([foreground(array) for array in arrays])
-    if recipe.box:
+    if recipe.box and recipe.window:
+        start, size = _centred_box(occupied, recipe.box)
+    elif recipe.box:
         start, size = _brain_box(occupied, brain, grid.spacing, recipe.box)
     else:
         start, size = _head_box(occupied, grid.spacing, recipe)
     result = np.empty((len(arrays), *size), dtype=np.float32)
     for channel, array in zip(result, arrays, strict=True):
-        window = source_window(
-            array,
-            grid.spacing,
-            brain if mask_window else None,
-            percentiles=recipe.percentiles,
-            radius_mm=recipe.radius_mm,
-            head_mm=recipe.head_mm,
-        )
+        window = _window(array, grid.spacing, brain if mask_window else None, recipe)
         unit = Volume(to_unit(array, window), grid.affine)
         cropped = crop_or_pad(unit, start, size, fill=BACKGROUND)
         channel[...] = cropped.array
-    sought = _top(occupied, grid.spacing) if brain is None else brain
+    whole = occupied if recipe.window else _top(occupied, grid.spacing)
+    sought = whole if brain is None else brain
     return Prepared(result, cropped.grid, source_grid, _share_outside(sought, start, size))
 
 
@@ -147,6 +146,31 @@ def _brain_on_grid(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
     return brain
 
 
+def _window(
+    array: NDArray[np.float32],
+    spacing: Spacing,
+    brain: NDArray[np.bool_] | None,
+    recipe: Recipe,
+) -> Window:
+    if recipe.window:
+        if float(array.min()) == float(array.max()):
+            raise InputError(f"all voxels have the value {float(array.min()):g}: nothing is shown")
+        return Window(*recipe.window)
+    return source_window(
+        array,
+        spacing,
+        brain,
+        percentiles=recipe.percentiles,
+        radius_mm=recipe.radius_mm,
+        head_mm=recipe.head_mm,
+    )
+
+
+def _centred_box(occupied: NDArray[np.bool_], box: Sequence[int]) -> tuple[list[int], Shape]:
+    """First voxel and size of a box centred on all that is not background."""
+    return _around([occupied_span(occupied, axis) for axis in range(3)], box)
+
+
 def _brain_box(
     occupied: NDArray[np.bool_],
     brain: NDArray[np.bool_] | None,
@@ -168,6 +192,11 @@ def _brain_box(
             spans.append(span if fits else occupied_span(_top(occupied, spacing), axis))
     else:
         spans = [occupied_span(brain, axis, part=0) for axis in range(3)]
+    return _around(spans, box)
+
+
+def _around(spans: Sequence[tuple[int, int]], box: Sequence[int]) -> tuple[list[int], Shape]:
+    """First voxel and size of a box with the middle of the spans as its own."""
     start = [(low + high - side) // 2 for (low, high), side in zip(spans, box, strict=True)]
     d, h, w = box
     return start, (d, h, w)

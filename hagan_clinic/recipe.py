@@ -11,6 +11,9 @@ from hagan_clinic.volume import Spacing
 
 SCHEMA = 1
 
+ADDED = frozenset(["window"])
+"""Fields that files of this schema may lack, as they were written before there was one."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -29,6 +32,8 @@ class Recipe:
         margin_mm: Background kept around the head.
         box: (D, H, W) of the network's input, centred on the brain, as in training; empty for
             the whole head with its margin.
+        window: Scanner values that become -1 and 1, for images in absolute units as of CT, which
+            is then centred whole, not on a brain; empty for percentiles.
         schema: Version of this list.
 
     Raises:
@@ -46,6 +51,7 @@ class Recipe:
     head_mm: float = HEAD_MM
     margin_mm: float = 12.0
     box: tuple[int, ...] = ()
+    window: tuple[float, ...] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -62,8 +68,10 @@ class Recipe:
             and self.margin_mm >= 0
             and len(self.box) in (0, 3)
             and all(side > 0 and side % self.multiple == 0 for side in self.box)
+            and (not self.window or (len(self.window) == 2 and self.window[0] < self.window[1]))
         )
-        numbers = (*self.spacing, self.interval_factor, self.radius_mm, self.head_mm)
+        scales = (self.interval_factor, self.radius_mm, self.head_mm)
+        numbers = (*self.spacing, *self.window, *scales)
         if not (in_range and all(map(math.isfinite, (*numbers, self.margin_mm)))):
             raise ModelError(f"the model's recipe has a value out of range: {self.to_json()}")
 
@@ -90,14 +98,14 @@ class Recipe:
                 f"{SCHEMA}; update hagan-clinic or export the model again"
             )
         kinds = get_type_hints(cls)
-        if stored.keys() != kinds.keys():
-            missing = ", ".join(sorted(kinds.keys() - stored.keys())) or "none"
+        if not kinds.keys() - ADDED <= stored.keys() <= kinds.keys():
+            missing = ", ".join(sorted(kinds.keys() - ADDED - stored.keys())) or "none"
             unknown = ", ".join(sorted(stored.keys() - kinds.keys())) or "none"
             raise ModelError(
                 f"the model's recipe does not fit schema {SCHEMA}: fields missing: {missing}; "
                 f"unknown: {unknown}; export the model again"
             )
-        return cls(**{name: _as_kind(stored[name], kind, name) for name, kind in kinds.items()})
+        return cls(**{name: _as_kind(value, kinds[name], name) for name, value in stored.items()})
 
 
 def _as_kind(value: Any, kind: Any, name: str) -> Any:

@@ -34,6 +34,12 @@ def test_a_missing_field_is_named():
         Recipe.from_json(json.dumps(fields))
 
 
+def test_a_file_from_before_a_field_was_added_is_read():
+    fields = json.loads(RECIPE.to_json())
+    del fields["window"]
+    assert Recipe.from_json(json.dumps(fields)) == RECIPE
+
+
 def test_an_unknown_field_is_named():
     with pytest.raises(ModelError, match="fields missing: none; unknown: colour"):
         Recipe.from_json(stored(colour="red"))
@@ -64,6 +70,8 @@ def test_what_is_no_json_object_is_refused(text):
         {"interval_factor": float("inf")},
         {"box": [112, 128]},
         {"box": [112, 128, 100]},
+        {"window": [600, -1024]},
+        {"window": [-1024]},
     ],
 )
 def test_a_value_out_of_range_is_refused(change):

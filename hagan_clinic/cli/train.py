@@ -9,19 +9,22 @@ import click
 from hagan_clinic.cli.failures import INTERRUPTED
 
 
-def _sides(
-    context: click.Context, parameter: click.Parameter, text: str | None
-) -> tuple[int, ...] | None:
-    """One side of a cube, or three: D,H,W."""
-    if text is None:
-        return None
-    try:
-        sides = tuple(int(side) for side in text.split(","))
-    except ValueError:
-        sides = ()
-    if len(sides) not in (1, 3):
-        raise click.BadParameter(f"{text!r}: expected one number of voxels, or three as D,H,W")
-    return sides * 3 if len(sides) == 1 else sides
+def _numbers(kind: type[int] | type[float], *counts: int) -> Any:
+    """A callback that reads numbers with commas between them; one number stands for three."""
+
+    def read(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+        if text is None:
+            return None
+        try:
+            numbers = tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in counts:
+            expected = " or ".join(map(str, counts))
+            raise click.BadParameter(f"{text!r}: expected {expected} numbers, commas between them")
+        return numbers * 3 if len(numbers) == 1 else numbers
+
+    return read
 
 
 @click.command(short_help="Train a generator on a cohort.")
@@ -30,7 +33,15 @@ def _sides(
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")
 @click.option("--target", help="Sequence to translate to.")
 @click.option("--image", help="Sequence to learn to synthesise (unconditional).")
-@click.option("--size", callback=_sides, metavar="N|D,H,W", help="Voxels of the training box.")
+@click.option(
+    "--window",
+    callback=_numbers(float, 2),
+    metavar="LOW,HIGH",
+    help="Scanner values that become -1 and 1, as -1024,600 for chest CT (unconditional).",
+)
+@click.option(
+    "--size", callback=_numbers(int, 1, 3), metavar="N|D,H,W", help="Voxels of the training box."
+)
 @click.option("--label", help="Column of the CSV that holds a class label (unconditional).")
 @click.option("--classes", multiple=True, help="A value of that column; repeat for each class.")
 @click.option(

@@ -205,7 +205,7 @@ def _prepare_once(
         "files": [None if file is None else digest(file) for file in files],
         "sequences": _sequences(recipe),
         "spacing": recipe.spacing,
-        "window": (recipe.percentiles, recipe.radius_mm, recipe.head_mm),
+        "window": recipe.window or (recipe.percentiles, recipe.radius_mm, recipe.head_mm),
         "box": shape,
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

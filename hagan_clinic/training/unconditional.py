@@ -37,6 +37,8 @@ class UnconditionalConfig(TrainingConfig):
 
     Attributes:
         image: the sequence that is learnt.
+        window: scanner values that become -1 and 1, such as (-1024, 600) HU for chest CT; empty for
+            the percentiles of brain MR.
         latent: length of z.
         width: channels of G^A's first layers; see ``unconditional.HAGANConfig``.
         judge_width: channels of D^H's widest layer.
@@ -57,6 +59,7 @@ class UnconditionalConfig(TrainingConfig):
 
     mode: str = "unconditional"
     image: str = "t1"
+    window: tuple[float, ...] = ()
     size: tuple[int, int, int] | None = (128, 128, 128)
     slab: int = 16
     steps: int = 80000
@@ -85,6 +88,8 @@ class UnconditionalConfig(TrainingConfig):
         check_choice(self, "recipe", tuple(RECIPES))
         check_choice(self, "norm", ("position", "group"))
         check_range(self, ("weight_reconstruction", "weight_class"), zero=True)
+        if self.window and not (len(self.window) == 2 and self.window[0] < self.window[1]):
+            raise InputError(f"window is {self.window}: expected a lower and a higher value")
         if self.size is None:
             raise InputError("size is missing: a latent space needs one, e.g. --size 128")
         if bool(self.label) != bool(self.classes):
@@ -169,6 +174,7 @@ class UnconditionalRun:
             multiple=config.sizes().multiple,
             halo=config.sizes().halo,
             interval_factor=0.0,
+            window=config.window,
         )
         return cls(config, recipe)
 
