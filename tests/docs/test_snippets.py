@@ -1,0 +1,46 @@
+"""The Python of the docs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hagan_clinic
+from hagan_clinic.imageio import read
+from hagan_clinic.preparation import network_grid
+from hagan_clinic.runtime import find_model, load_model
+from hagan_clinic.volume import Volume, crop_or_pad, resample
+
+ROOT = Path(__file__).parents[2]
+T1 = ROOT / "examples" / "open_ms_patient07" / "open_ms_patient07_t1.nii.gz"
+
+
+def snippet(page):
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.M)
+    return code
+
+
+@pytest.mark.parametrize(
+    ("start", "size"),
+    [((-30, -30, -30), (180, 180, 180)), ((12, 20, 10), (100, 100, 90))],
+    ids=["wide scan", "narrow scan"],
+)
+def test_the_model_without_this_package_gives_what_translate_gives(
+    tmp_path, monkeypatch, start, size
+):
+    monkeypatch.chdir(tmp_path)
+    model = find_model("t1_to_flair")
+    Path("t1_to_flair.onnx").symlink_to(model)
+    scan = read(T1)
+    scan = resample(scan, network_grid(scan.grid, load_model(model).recipe.spacing))
+    scan = crop_or_pad(scan, start, size)
+    names = {"t1": scan.array, "brain": scan.array > 0}
+    exec(snippet("docs/how-to/run-the-model-without-this-package.md"), names)
+
+    mask = Volume(names["brain"].astype(np.float32), scan.affine)
+    expected = hagan_clinic.translate(scan, mask=mask, device="cpu")
+    assert names["flair"].shape == scan.shape
+    assert np.abs(names["flair"] - expected.volume.array).max() < 1e-3
+    assert np.abs(names["half_width"] - expected.uncertainty.array).max() < 1e-3
+    assert (names["before"] + names["after"]).any() == (min(size) < 112)  # the box reaches beyond
