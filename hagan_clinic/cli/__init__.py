@@ -18,9 +18,12 @@ COMMANDS = {
     "models": "List the bundled models, show their cards, verify them.",
     "doctor": "Tell what this machine can run, and why not.",
     "train": "Train a generator on a cohort.",
+    "import-weights": "Turn the authors' released weights into a run folder.",
+    "summary": "Show a model's parts, layers, parameters and memory.",
     "export": "Write a trained run as one ONNX file.",
 }
-"""What `--help` says of each command, so that it imports none; each is `command` in its file."""
+"""What `--help` says of each command, so that it imports none; each is `command` in its file,
+whose name has underscores for dashes."""
 
 
 class _Commands(click.Group):
@@ -32,7 +35,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         return with_debug(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

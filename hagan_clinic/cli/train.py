@@ -1,30 +1,12 @@
 """``hagan-clinic train``: settings from preset, file and options, then the run."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hagan_clinic.cli.failures import INTERRUPTED
-
-
-def _numbers(kind: type[int] | type[float], *counts: int) -> Any:
-    """A callback that reads numbers with commas between them; one number stands for three."""
-
-    def read(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-        if text is None:
-            return None
-        try:
-            numbers = tuple(kind(part) for part in text.split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in counts:
-            expected = " or ".join(map(str, counts))
-            raise click.BadParameter(f"{text!r}: expected {expected} numbers, commas between them")
-        return numbers * 3 if len(numbers) == 1 else numbers
-
-    return read
+from hagan_clinic.cli.settings import assignment, numbers
 
 
 @click.command(short_help="Train a generator on a cohort.")
@@ -35,12 +17,12 @@ def _numbers(kind: type[int] | type[float], *counts: int) -> Any:
 @click.option("--image", help="Sequence to learn to synthesise (unconditional).")
 @click.option(
     "--window",
-    callback=_numbers(float, 2),
+    callback=numbers(float, 2),
     metavar="LOW,HIGH",
     help="Scanner values that become -1 and 1, as -1024,600 for chest CT (unconditional).",
 )
 @click.option(
-    "--size", callback=_numbers(int, 1, 3), metavar="N|D,H,W", help="Voxels of the training box."
+    "--size", callback=numbers(int, 1, 3), metavar="N|D,H,W", help="Voxels of the training box."
 )
 @click.option("--label", help="Column of the CSV that holds a class label (unconditional).")
 @click.option("--classes", multiple=True, help="A value of that column; repeat for each class.")
@@ -103,7 +85,7 @@ def command(
     from hagan_clinic.training.modes import gather_settings
 
     given = {name: value for name, value in options.items() if value not in (None, (), False)}
-    given |= dict(_assignment(text) for text in assignments)
+    given |= dict(assignment(text) for text in assignments)
     if no_low_res_branch:
         given["low_res_branch"] = False
     if no_encoder:
@@ -124,14 +106,3 @@ def command(
         told = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
         click.echo(f"interrupted; the same command {told} in {folder}", err=True)
         raise SystemExit(INTERRUPTED) from None
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """``name=value`` with a TOML value; a bare word is a string."""
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise click.UsageError(f"--set {text}: expected NAME=VALUE")
-    try:
-        return name, tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
-        return name, value

@@ -1,0 +1,232 @@
+"""What a configuration trains: its parts, their layers and shapes, parameters and memory.
+
+Everything is computed on torch's meta device, which has shapes and no values: 256 cubed takes as
+little time and memory as 32 cubed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.conditional import ConditionalHAGAN
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.conditional import ConditionalConfig
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.modes import mode_of
+from hagan_clinic.unconditional import HAGAN
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """A layer with parameters.
+
+    Attributes:
+        name: in its part.
+        kind: convolution, linear or normalisation, and its sizes.
+        output: (C, D, H, W) or (C,) of one sample.
+        parameters: how many numbers it learns.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """A part of the model.
+
+    Attributes:
+        symbol: the paper's, such as G^A.
+        layers: in the order in which they run.
+        parameters: of all of them.
+        activation_bytes: by precision, what one sample leaves in memory for the backward pass,
+            the part's input aside. For bf16 every layer is taken to run in it; under
+            ``--precision bf16-mixed`` some stay in fp32.
+    """
+
+    symbol: str
+    layers: tuple[LayerSummary, ...]
+    parameters: int
+    activation_bytes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """How a part is run: the shapes of what it is given for one sample, and what it does."""
+
+    symbol: str
+    module: nn.Module
+    given: tuple[tuple[int, ...], ...]
+    run: Callable[..., Any]
+
+
+def summarise(config: TrainingConfig) -> list[PartSummary]:
+    """Every part that a configuration trains, in the order of the paper's figure.
+
+    Raises:
+        InputError: no size, or one that the model does not take.
+    """
+    mode = mode_of(config)
+    if config.size is None:
+        raise InputError("size is missing: give the training box, such as --size 128")
+    multiple = mode.recipe.multiple
+    if any(side <= 0 or side % multiple for side in config.size):
+        raise InputError(
+            f"the size is {'x'.join(map(str, config.size))}: expected multiples of {multiple}"
+        )
+    with torch.device("meta"):
+        model = mode.model()
+        if isinstance(model, HAGAN):
+            parts = list(_unconditional(model))
+        else:
+            assert isinstance(model, ConditionalHAGAN)
+            assert isinstance(config, ConditionalConfig)
+            parts = list(_conditional(model, config, config.size))
+        layers = [_layers(part) for part in parts]
+        kept: list[dict[str, int]] = [{} for _ in parts]
+        for name, precision in PRECISIONS.items():
+            model.to(precision)
+            for part, of_part in zip(parts, kept, strict=True):
+                # What two samples keep beyond one is a sample's own; the rest are weights.
+                of_part[name] = _kept(part, 2, precision) - _kept(part, 1, precision)
+    return [
+        PartSummary(part.symbol, its_layers, _parameters(part.module), its_bytes)
+        for part, its_layers, its_bytes in zip(parts, layers, kept, strict=True)
+    ]
+
+
+def _unconditional(model: HAGAN) -> Iterator[_Part]:
+    config, objective = model.config, model.objective
+    generator, encoder = model.autoencoder.generator, model.autoencoder.encoder
+    d, h, w = config.size
+    low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
+    context, slab = (config.context_channels, *low), (1, config.slab, h, w)
+
+    def slabs(features: Tensor) -> Tensor:
+        starts = torch.zeros(len(features), dtype=torch.long, device="cpu")
+        return generator.slabs(features, starts, config.slab)
+
+    joined = (config.latent + config.classes,)
+    yield _Part("G^A", generator.trunk, (joined,), generator.context)
+    if objective.low_res_branch:
+        yield _Part("G^L", generator.low, (context,), generator.low)
+    yield _Part("G^H", generator.high, (context,), slabs)
+    yield _Part("D^H", model.slab_judge, (slab, ()), model.slab_judge.judge)
+    if model.low_judge is not None:
+        yield _Part("D^L", model.low_judge, ((1, *low),), model.low_judge.judge)
+    if objective.encoder:
+        yield _Part("E^H", encoder.slab, (slab,), encoder.slabs)
+        yield _Part("E^G", encoder.latent, (context,), encoder.latent)
+
+
+def _conditional(
+    model: ConditionalHAGAN, config: ConditionalConfig, size: tuple[int, int, int]
+) -> Iterator[_Part]:
+    generator = model.generator
+    channels = generator.config.source_channels
+    d, h, w = size
+    low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
+    slab = min(config.slab, d)
+    window = min(slab + 2 * config.halo, d)
+    half, quarter = (
+        (width, window // by, h // by, w // by)
+        for width, by in ((generator.config.half_width, 2), (generator.config.quarter_width, 4))
+    )
+    given = [(channels, window, h, w), half, quarter]
+    if generator.config.low_res_branch:
+        context = (generator.config.trunk_widths[0], *low)
+        yield _Part("G^A", generator.trunk, ((channels, *low),), generator.trunk)
+        yield _Part("G^L", generator.low, (context,), generator.low)
+        given.append((context[0], *quarter[1:]))
+    yield _Part("E^H", generator.encoder, (given[0],), generator.encoder)
+
+    def high(
+        source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        result: tuple[Tensor, Tensor] = generator.high(source, half, quarter, context)
+        return result
+
+    yield _Part("G^H", generator.high, tuple(given), high)
+    pair = channels + 1
+    yield _Part("D^H", model.slab_judge, ((pair, slab, h, w), ()), model.slab_judge)
+    if model.low_judge is not None:
+        yield _Part("D^L", model.low_judge, ((pair, *low),), model.low_judge)
+
+
+def _inputs(part: _Part, samples: int, precision: torch.dtype) -> list[Tensor]:
+    return [torch.empty(samples, *shape, dtype=precision) for shape in part.given]
+
+
+def _kept(part: _Part, samples: int, precision: torch.dtype) -> int:
+    """Bytes that a part's graph holds on to, without its input."""
+    inputs = _inputs(part, samples, precision)
+    held: dict[int, int] = {}
+
+    def hold(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        held[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        output = part.run(*inputs)
+    for tensor in inputs:
+        held.pop(tensor.untyped_storage()._cdata, None)
+    del output
+    return sum(held.values())
+
+
+def _layers(part: _Part) -> tuple[LayerSummary, ...]:
+    """The part's layers in the order in which they run."""
+    found: list[LayerSummary] = []
+    hooks = []
+
+    def told(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def tell(layer: nn.Module, _: Any, output: Tensor) -> None:
+            shape = tuple(output.shape[1:])
+            found.append(LayerSummary(name, _kind(layer), shape, _parameters(layer)))
+
+        return tell
+
+    for name, layer in part.module.named_modules():
+        if _is_layer(layer) and "parametrizations" not in name:
+            hooks.append(layer.register_forward_hook(told(name)))
+    with torch.no_grad():
+        part.run(*_inputs(part, 1, torch.float32))
+    for hook in hooks:
+        hook.remove()
+    return tuple(found)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether a module computes with parameters of its own."""
+    inner = [child for name, child in module.named_children() if name != "parametrizations"]
+    return not inner and any(True for _ in module.parameters())
+
+
+def _kind(layer: nn.Module) -> str:
+    """A layer in words, with what the field writes beside it."""
+    spectral = ", spectral norm" if is_parametrized(layer) else ""
+    if isinstance(layer, nn.Conv3d):
+        kernel, stride = (
+            "x".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
+            for sides in (layer.kernel_size, layer.stride)
+        )
+        return f"conv {kernel} /{stride}, {layer.in_channels} to {layer.out_channels}{spectral}"
+    if isinstance(layer, nn.Linear):
+        return f"linear {layer.in_features} to {layer.out_features}{spectral}"
+    if isinstance(layer, nn.GroupNorm):
+        return f"group norm, {layer.num_groups} groups"
+    return {"PositionNorm": "position norm", "RegionNorm": "region norm"}[type(layer).__name__]
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
