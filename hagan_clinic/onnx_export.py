@@ -1,4 +1,4 @@
-"""A trained generator as one self-contained ONNX file, checked against torch before it is written.
+"""A trained translator as one self-contained ONNX file, checked against torch before it is written.
 
 The file holds the weights and, as metadata, the recipe by which volumes become its input, its
 card and the facts of its training: a pipeline can run it from that alone (``runtime.model_file``
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tomllib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from hagan_clinic.runtime.model_file import (
 )
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
+from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
 from hagan_clinic.training.run import FACTS, SPLIT, read_config, read_facts
 from hagan_clinic.training.split import read_split
@@ -103,7 +104,10 @@ def export_run(
     """
     config = read_config(run)
     if not isinstance(config, ConditionalConfig):
-        raise ModelError(f"{run} was trained with --mode {config.mode}: expected conditional")
+        raise ModelError(
+            f"{run} was trained with --mode {config.mode}: expected conditional, or a part of it "
+            "with --part generator or --part encoder"
+        )
     described = ConditionalRun.of(config)
     generator = ConditionalGenerator(described.generator)
     state = load_averaged(generator, run)
@@ -115,59 +119,80 @@ def export_run(
     recipe = dataclasses.replace(
         described.recipe, interval_factor=float(factor), box=_training_box(run, facts)
     )
-    training = {
-        "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in _LOCAL},
-        "step": state["step"],
-        "seconds": round(float(state["seconds"])),
-        "calibration": state["figures"],
-        **facts,
-    }
+    training = training_facts(config, state, facts)
     content = _to_onnx(generator, recipe, half=half)
-    proto = onnx.load_model_from_string(content)
-    _add_metadata(
-        proto,
-        schema=SCHEMA,
+    described_as = f"{', '.join(recipe.sources)} to {recipe.target}"
+    content = with_metadata(
+        content,
         recipe=recipe.to_json(),
-        card=json.dumps(dataclasses.asdict(_card(card, run, recipe))),
+        card=json.dumps(dataclasses.asdict(read_card(card, run, described_as))),
         training=json.dumps(training),
         runtime=json.dumps(
             {"activation_bytes_per_voxel": _activation_bytes(content, len(recipe.sources))}
         ),
     )
-    onnx.checker.check_model(proto, full_check=True)
-    content = proto.SerializeToString()
 
     inputs = {"random": _random_input(len(recipe.sources))}
     if images := images or _calibration_images(run, config):
         volumes = [read(path) for path in images]
         inputs["real"] = prepare(volumes, recipe).array[None]
-    allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
-    worst = 0.0
+    differences = {}
     for name, source in inputs.items():
-        difference = _difference(generator, content, source)
+        with torch.inference_mode():
+            computed = generator(torch.from_numpy(source))
+        expected = dict(zip((TARGET, SCALE, CONTEXT), computed, strict=False))
+        differences[name] = largest_difference(content, {SOURCE: source}, expected)
+    return write_checked(content, output, differences, half=half)
+
+
+def training_facts(
+    config: TrainingConfig, state: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a model file tells of its training: settings, steps, figures."""
+    return {
+        "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in _LOCAL},
+        "step": state["step"],
+        "seconds": round(float(state.get("seconds", 0))),
+        "calibration": state.get("figures", {}),
+        **facts,
+    }
+
+
+def write_checked(
+    content: bytes, output: Path, differences: Mapping[str, float], *, half: bool
+) -> Exported:
+    """Write a file whose differences from torch, by the input they were found on, are small.
+
+    Raises:
+        ModelError: They are not.
+        OutputError: The file cannot be written.
+    """
+    allowed = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
+    for name, difference in differences.items():
         if not difference <= allowed:
             raise ModelError(
                 f"the exported file differs from torch by {difference:.2g} on {name} input, "
                 f"expected at most {allowed:g}; nothing was written"
             )
-        worst = max(worst, difference)
     write_bytes(content, output)
-    parameters = sum(int(np.prod(tensor.dims)) for tensor in proto.graph.initializer)
-    return Exported(output, parameters, worst, tuple(inputs))
+    weights = onnx.load_model_from_string(content).graph.initializer
+    parameters = sum(int(np.prod(tensor.dims)) for tensor in weights)
+    return Exported(output, parameters, max(differences.values()), tuple(differences))
 
 
-_LOCAL = frozenset(["data", "mask", "split", "device", "devices", "nodes", "workers"])
+_LOCAL = frozenset(["data", "mask", "split", "fractions", "device", "devices", "nodes", "workers"])
 """Settings that tell of the machine, not of the model: they stay out of the file."""
 
 
-class _FloatEnds(nn.Module):
-    """A half-precision generator with float32 input and output."""
+class FloatEnds(nn.Module):
+    """A half-precision copy of a network, with float32 input and outputs."""
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator = copy.deepcopy(network).half()
 
     def forward(self, source: Tensor) -> tuple[Tensor, ...]:
+        """The network's outputs."""
         return tuple(output.float() for output in self.generator(source.half()))
 
 
@@ -184,46 +209,82 @@ def _training_box(run: Path, facts: dict[str, Any]) -> tuple[int, ...]:
 
 def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> bytes:
     """The generator as a serialised ONNX model with dynamic D, H, W."""
-    traced = _FloatEnds(copy.deepcopy(generator).half()) if half else generator
+    traced = FloatEnds(generator) if half else generator
     sides = [SIDE_MULTIPLE * n for n in TRACED_SIDES]
     example = torch.zeros(1, len(recipe.sources), *sides)
     units = [torch.export.Dim(name, min=1, max=4096) for name in ("d16", "h16", "w16")]
     shapes = {axis: SIDE_MULTIPLE * unit for axis, unit in enumerate(units, start=2)}
     names = [TARGET, SCALE, *([CONTEXT] if generator.config.low_res_branch else [])]
+    return traced_to_onnx(traced, example, SOURCE, names, (shapes,))
+
+
+def traced_to_onnx(
+    network: nn.Module,
+    example: Tensor,
+    name: str,
+    outputs: Sequence[str],
+    dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
+) -> bytes:
+    """A network of one input as a serialised ONNX model, weights inside, its outputs cuttable."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            traced.eval(),
+            network.eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[SOURCE],
-            output_names=names,
-            dynamic_shapes=(shapes,),
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=dynamic_shapes,
             verbose=False,
         )
     assert program is not None
-    content: bytes = program.model_proto.SerializeToString()
+    proto = program.model_proto
+    for output in outputs:
+        _use_output(proto.graph, output)
+    content: bytes = proto.SerializeToString()
     return content
 
 
-def _difference(generator: ConditionalGenerator, content: bytes, source: Array) -> float:
+def _use_output(graph: onnx.GraphProto, output: str) -> None:
+    """Let what follows an output read it, and not the half-precision tensor that it is cast from.
+
+    Otherwise a file with fp16 inside could not be cut at this output. The cast back is exact.
+    """
+    (cast,) = (node for node in graph.node if output in node.output)
+    if cast.op_type != "Cast":
+        return
+    inner, again = cast.input[0], f"{output}_half"
+    readers = [node for node in graph.node if inner in node.input and output not in node.output]
+    if not readers:
+        return
+    for node in readers:
+        node.input[:] = [again if name == inner else name for name in node.input]
+    back = onnx.helper.make_node("Cast", [output], [again], to=onnx.TensorProto.FLOAT16)
+    # Nodes stand in the order in which they can run.
+    forth = onnx.helper.make_node("Cast", [inner], [output], to=onnx.TensorProto.FLOAT)
+    graph.node.remove(cast)
+    made = next(number for number, node in enumerate(graph.node) if inner in node.output)
+    graph.node.insert(made + 1, back)
+    graph.node.insert(made + 1, forth)
+
+
+def largest_difference(
+    content: bytes, inputs: dict[str, Array], expected: Mapping[str, Tensor]
+) -> float:
     """Largest difference between any output of the file on the CPU and torch's.
 
-    The features `context` have no range of their own: values beyond 1 count relative to the
+    Outputs like `context` have no range of their own: values beyond 1 count relative to the
     largest of their output.
     """
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    with torch.inference_mode():
-        computed = generator(torch.from_numpy(source))
-    outputs = dict(zip((TARGET, SCALE, CONTEXT), computed, strict=False))
     differences = []
-    for name, found in zip(names, session.run(names, {SOURCE: source}), strict=True):
-        expected = outputs[name].numpy()
-        largest = max(1.0, float(np.abs(expected).max()))
-        differences.append(float(np.abs(found - expected).max()) / largest)
+    for name, found in zip(names, session.run(names, inputs), strict=True):
+        wanted = expected[name].numpy()
+        largest = max(1.0, float(np.abs(wanted).max()))
+        differences.append(float(np.abs(found - wanted).max()) / largest)
     return max(differences)
 
 
@@ -265,32 +326,50 @@ def _activation_bytes(content: bytes, channels: int) -> int:
     small one, divided by the voxels between them.
     """
     small, large = PROBED_SIDES
-    arguments = [sys.executable, "-c", _PROBE, *map(str, (channels, small, large))]
-    done = subprocess.run(arguments, input=content, capture_output=True, check=False)
-    if done.returncode:
-        raise ModelError(f"the exported file does not run: {done.stderr.decode().strip()[-300:]}")
-    before, after = map(int, done.stdout.split())
+    before, after = probed(_PROBE, content, channels, small, large)
     measured = -(-(after - before) // (large**3 - small**3))
     return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell
 
 
-def _add_metadata(proto: onnx.ModelProto, **entries: str) -> None:
+def probed(script: str, content: bytes, *arguments: int) -> list[int]:
+    """The numbers that a script prints, which reads the file from its standard input.
+
+    Raises:
+        ModelError: It ends with an error.
+    """
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, input=content, capture_output=True, check=False)
+    if done.returncode:
+        raise ModelError(f"the exported file does not run: {done.stderr.decode().strip()[-300:]}")
+    return [int(number) for number in done.stdout.split()]
+
+
+def with_metadata(content: bytes, **entries: str) -> bytes:
+    """The file with these entries, and without what tells of the machine it was traced on."""
+    proto = onnx.load_model_from_string(content)
     # Stack traces of the tracing tell of the machine.
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
         del part.metadata_props[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
-    for key, value in entries.items():
+    for key, value in {"schema": SCHEMA, **entries}.items():
         proto.metadata_props.add(key=f"hagan_clinic.{key}", value=value)
+    onnx.checker.check_model(proto, full_check=True)
+    finished: bytes = proto.SerializeToString()
+    return finished
 
 
-def _card(path: Path | None, run: Path, recipe: Recipe) -> Card:
-    """The card of a TOML file, or the least that can be said of a run."""
+def read_card(path: Path | None, run: Path, description: str) -> Card:
+    """The card of a TOML file, or the least that can be said of a run.
+
+    Raises:
+        InputError: The file cannot be read, or holds something else than a card.
+    """
     if path is None:
         return Card(
             name=run.resolve().name,
             licence="NOASSERTION",
-            description=f"{', '.join(recipe.sources)} to {recipe.target}",
+            description=description,
             intended_use="Research, not for diagnosis.",
         )
     try:

@@ -8,6 +8,11 @@ import click
 @click.command(short_help="Write a trained run as one ONNX file.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help=".onnx file.")
+@click.option(
+    "--part",
+    type=click.Choice(["generator", "encoder"]),
+    help="Which part of an unconditional run; each goes into a file of its own.",
+)
 @click.option("--half", is_flag=True, help="Weights in fp16: half the size, for GPUs.")
 @click.option(
     "--card",
@@ -27,6 +32,7 @@ import click
 def command(
     run: Path,
     output: Path,
+    part: str | None,
     half: bool,
     card: Path | None,
     images: tuple[Path, ...],
@@ -39,15 +45,21 @@ def command(
         raise OutputError(f"{output}: expected a name that ends in .onnx")
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists: give another name, or --overwrite")
-    from hagan_clinic.onnx_export import export_run
+    if part is None:
+        from hagan_clinic.onnx_export import export_run
 
-    exported = export_run(run, output, half=half, card=card, images=images)
+        exported = export_run(run, output, half=half, card=card, images=images)
+    else:
+        from hagan_clinic.onnx_export_unconditional import export_part
+
+        exported = export_part(run, output, part, half=half, card=card, images=images)
     click.echo(
         f"{exported.path}: {exported.parameters:,} parameters, "
         f"{exported.path.stat().st_size / 2**20:.1f} MiB; equal to torch within "
         f"{exported.difference:.1g} on {' and '.join(exported.checked)} input"
     )
-    if "real" not in exported.checked:
+    # Random latents are all that a generator ever takes.
+    if "real" not in exported.checked and part != "generator":
         click.echo(
             "warning: checked on random input alone, as the run's calibration images are no longer "
             "where they were: give --check IMAGE to check it on a scan",

@@ -66,17 +66,7 @@ def _load_run(
 
     place = _torch_device(device)
     trained = load_autoencoder(run, encoder=encoder)
-    config = trained.config
-    facts = Facts(
-        name=run.resolve().name,
-        identity=trained.weights_sha256,
-        recipe=trained.recipe,
-        latent=config.latent,
-        classes=config.classes,
-        label=config.label,
-        stripped=trained.skull_stripped,
-    )
-    return facts, trained.autoencoder, place
+    return trained.facts, trained.autoencoder, place
 
 
 def _torch_device(name: str) -> torch.device:

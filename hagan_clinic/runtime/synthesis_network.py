@@ -123,8 +123,9 @@ class OnnxEncoder:
             start = number * self._thickness
             slab = volume[None, None, start : start + self._thickness]
             (row[...],) = self._slab.run({SLABS: slab}, [FEATURES])[0]
-        (latent,) = self._latent.run({FEATURES: features}, [LATENT])
-        return latent[0]
+        (rows,) = self._latent.run({FEATURES: features}, [LATENT])
+        z: Float32 = rows[0]
+        return z
 
 
 def cut_generator(proto: ModelProto) -> tuple[bytes, bytes]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import ModelError
-from hagan_clinic.recipe import Recipe
+from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import typed
 from hagan_clinic.training.initial import identity, load_averaged
@@ -21,18 +21,14 @@ class TrainedAutoencoder:
     Attributes:
         config: The run's settings.
         autoencoder: Its weights, in evaluation mode.
-        recipe: How scans become volumes, with the training box.
+        facts: What there is to know to use them.
         state: Of the checkpoint.
-        weights_sha256: Of the file with the weights.
-        skull_stripped: Whether it was trained on what lies inside the brain mask alone.
     """
 
     config: UnconditionalConfig
     autoencoder: Autoencoder
-    recipe: Recipe
+    facts: Facts
     state: dict[str, Any]
-    weights_sha256: str
-    skull_stripped: bool
 
 
 def load_autoencoder(run: Path, *, encoder: bool = False) -> TrainedAutoencoder:
@@ -57,11 +53,13 @@ def load_autoencoder(run: Path, *, encoder: bool = False) -> TrainedAutoencoder:
     autoencoder = Autoencoder(config.sizes())
     state = load_averaged(autoencoder, run)
     augment = replace(described.augment, **typed(AugmentConfig, config.augment, "augment"))
-    return TrainedAutoencoder(
-        config=config,
-        autoencoder=autoencoder.eval(),
+    facts = Facts(
+        name=run.resolve().name,
+        identity=identity(run)["sha256"],
         recipe=replace(described.recipe, box=config.sizes().size),
-        state=state,
-        weights_sha256=identity(run)["sha256"],
-        skull_stripped=augment.stripped > 0,
+        latent=config.latent,
+        classes=config.classes,
+        label=config.label,
+        stripped=augment.stripped > 0,
     )
+    return TrainedAutoencoder(config, autoencoder.eval(), facts, state)

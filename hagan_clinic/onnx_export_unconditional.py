@@ -1,0 +1,186 @@
+"""Generator and encoder of an unconditional run as ONNX files, checked against torch.
+
+The generator's output `context` and the encoder's output `features` are where the runtime cuts
+the files, to run G^H and E^H on one slab at a time (``runtime.synthesis_network``).
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hagan_clinic.errors import HaganClinicError, InputError
+from hagan_clinic.onnx_export import (
+    Array,
+    Exported,
+    FloatEnds,
+    largest_difference,
+    probed,
+    read_card,
+    traced_to_onnx,
+    training_facts,
+    with_metadata,
+    write_checked,
+)
+from hagan_clinic.runtime.model_file import (
+    CONTEXT,
+    DEFAULT_ACTIVATION_BYTES,
+    ENCODER,
+    FEATURES,
+    GENERATOR,
+    IMAGE,
+    LATENT,
+    SLABS,
+)
+from hagan_clinic.runtime.synthesis import Encoder
+from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.training.run import SPLIT, read_facts
+from hagan_clinic.training.split import read_split
+from hagan_clinic.training.trained import TrainedAutoencoder, load_autoencoder
+from hagan_clinic.unconditional import HAGANConfig, VolumeEncoder
+from hagan_clinic.unconditional.trained import TorchEncoder
+
+PARTS = (GENERATOR, ENCODER)
+
+
+def export_part(
+    run: Path,
+    output: Path,
+    part: str,
+    *,
+    half: bool = False,
+    card: Path | None = None,
+    images: Sequence[Path] = (),
+) -> Exported:
+    """Export one part of an unconditional run's best checkpoint, averaged.
+
+    Args:
+        run: the run folder.
+        output: the ``.onnx`` file to write.
+        part: ``generator`` or ``encoder``.
+        half: weights and inner tensors in fp16; inputs and outputs stay float32.
+        card: TOML file with the card's fields (``runtime.model_file.Card``).
+        images: real scans to check an encoder on besides random input, those of a model trained
+            on stripped ones without skull; a calibration patient of the run, while its cohort is
+            still there, if not given. A generator is checked on random latents, which are what it
+            takes.
+
+    Raises:
+        ModelError: the run cannot be read, is conditional or has no encoder, or the file computes
+            something else than torch.
+        InputError: the card or an image cannot be read.
+        OutputError: the file cannot be written.
+    """
+    trained = load_autoencoder(run, encoder=part == ENCODER)
+    config, recipe = trained.config.sizes(), trained.facts.recipe
+    network: nn.Module
+    if part == GENERATOR:
+        network = trained.autoencoder.generator
+        name, outputs = LATENT, [IMAGE, CONTEXT]
+        inputs = {"random": _random((2, config.latent + config.classes))[:1]}
+        described_as = f"{recipe.sources[0]} from noise"
+    else:
+        network = _SlabsToLatent(trained.autoencoder.encoder)
+        name, outputs = SLABS, [LATENT, FEATURES]
+        inputs = {"random": np.tanh(_random(_slabs_shape(config)))}
+        if (real := _real_volume(run, trained, images)) is not None:
+            inputs["real"] = real.reshape(_slabs_shape(config))
+        described_as = f"latents of {recipe.sources[0]}"
+    example = torch.from_numpy(inputs["random"])
+    content = traced_to_onnx(FloatEnds(network) if half else network, example, name, outputs)
+    facts = {
+        **read_facts(run),
+        "weights_sha256": trained.facts.identity,
+        "skull_stripped": trained.facts.stripped,
+    }
+    entries = {
+        "kind": part,
+        "recipe": recipe.to_json(),
+        "card": json.dumps(dataclasses.asdict(read_card(card, run, described_as))),
+        "training": json.dumps(training_facts(trained.config, trained.state, facts)),
+    }
+    if part == GENERATOR:
+        measured = _activation_bytes(content, config)
+        entries["runtime"] = json.dumps({"activation_bytes_per_voxel": measured})
+    content = with_metadata(content, **entries)
+    differences = {}
+    for kind, value in inputs.items():
+        with torch.inference_mode():
+            computed = network(torch.from_numpy(value))
+        expected = dict(zip(outputs, computed, strict=True))
+        differences[kind] = largest_difference(content, {name: value}, expected)
+    return write_checked(content, output, differences, half=half)
+
+
+class _SlabsToLatent(nn.Module):
+    """E with the features of its slabs: (D / d, 1, d, H, W) -> z (1, latent) and features."""
+
+    def __init__(self, encoder: VolumeEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, slabs: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.encoder.slab(slabs)
+        latent: Tensor = self.encoder.latent(torch.cat(features.split(1), dim=2))
+        return latent, features
+
+
+def _slabs_shape(config: HAGANConfig) -> tuple[int, ...]:
+    depth, height, width = config.size
+    return depth // config.slab, 1, config.slab, height, width
+
+
+def _random(shape: tuple[int, ...]) -> Array:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def _real_volume(run: Path, trained: TrainedAutoencoder, images: Sequence[Path]) -> Array | None:
+    """A scan as the encoder sees it; that of the run's first calibration patient if none is given.
+
+    None if the cohort has moved.
+    """
+    config = trained.config
+    encoder = Encoder(trained.facts, TorchEncoder(trained.autoencoder.encoder, torch.device("cpu")))
+    if len(images) > 1:
+        raise InputError(f"given {len(images)} images, and the encoder reads one: give one --check")
+    if images:
+        return encoder.prepare(images[0]).array
+    try:
+        cohort = find_cohort(config.data, (config.image,), None, config.mask or None)
+        patients = read_split(run / SPLIT, cohort).calibration
+    except HaganClinicError:
+        return None
+    if not patients:
+        return None
+    return encoder.prepare(patients[0].images[config.image], patients[0].mask).array
+
+
+_PROBE = """
+import sys
+import numpy as np
+from hagan_clinic.runtime import memory, providers, session, synthesis_network
+import onnx
+
+channels, height, width, *depths = map(int, sys.argv[1:])
+proto = onnx.load_model_from_string(sys.stdin.buffer.read())
+_, head = synthesis_network.cut_generator(proto)
+network = session.Session(head, providers.choose_device("cpu"))
+for depth in depths:
+    context = np.zeros((1, channels, depth, height, width), "f4")
+    network.run({"context": context}, ["image"])
+    print(memory.peak() or 0)
+"""
+
+
+def _activation_bytes(content: bytes, config: HAGANConfig) -> int:
+    """Bytes at peak a voxel of a slab of G^H, measured on the CPU in a fresh process."""
+    depth, height, width = (side // 4 for side in config.size)
+    small = max(depth // 4, 1)
+    arguments = (config.context_channels, height, width, small, depth)
+    before, after = probed(_PROBE, content, *arguments)
+    measured = -(-(after - before) // ((depth - small) * 4 * height * 4 * width * 4))
+    return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell
