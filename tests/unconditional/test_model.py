@@ -1,0 +1,288 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.backbone.slab import take_slabs
+from hagan_clinic.unconditional import HAGAN, HAGANConfig, Objective
+from hagan_clinic.unconditional.model import frozen, noise
+
+SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "judge_width": 64}
+GROUPS = ["discriminator", "generator", "slab_encoder", "latent_encoder"]
+
+
+def parameters(part):
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+def small(checkpointing=False, sizes=SMALL, **objective):
+    torch.manual_seed(0)
+    classes = objective.pop("classes", 0)
+    return HAGAN(
+        HAGANConfig(**sizes, classes=classes), Objective(**objective), checkpointing=checkpointing
+    )
+
+
+def batch(samples=2, classes=0, size=(32, 32, 32), thickness=8):
+    torch.manual_seed(1)
+    whole = torch.rand(samples, 1, *size) * 2 - 1
+    starts = torch.tensor([4, 24, 0])[:samples]
+    made = {
+        "source_window": take_slabs(whole, starts, thickness),
+        "source_low": functional.avg_pool3d(whole, 4),
+        "source_whole": whole,
+        "slab_start": starts,
+        "index": torch.arange(10, 10 + samples),
+    }
+    return made | ({"label": torch.arange(samples) % classes} if classes else {})
+
+
+class Recorder:
+    """Stands in for the loop: keeps the gradient of each update, in order, and moves nothing."""
+
+    def __init__(self, model):
+        self.model = model
+        self.gradients = {}
+
+    def __call__(self, name, loss):
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        self.gradients[name] = {
+            key: value.grad.clone()
+            for key, value in self.model.named_parameters()
+            if value.grad is not None
+        }
+
+
+def step(model, given, number=0):
+    recorder = Recorder(model)
+    terms = model.training_step(given, number, recorder)
+    assert all(torch.isfinite(term) and not term.requires_grad for term in terms.values())
+    return terms, recorder.gradients
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.allclose(one[k], other[k], rtol=1e-4, atol=1e-7) for k in one)
+
+
+@pytest.mark.parametrize(
+    ("side", "high", "low", "total"),
+    [
+        (32, 4_207_809, 33_025, 74_747_780),
+        (64, 4_470_017, 2_122_113, 78_672_324),
+        (128, 4_599_073, 2_642_369, 79_583_972),
+        (256, 4_630_833, 2_771_425, 79_744_884),
+    ],
+)
+def test_the_model_has_the_parameters_of_the_paper(side, high, low, total):
+    with torch.device("meta"):
+        model = HAGAN(HAGANConfig(size=(side,) * 3))
+    assert parameters(model.slab_judge) == high
+    assert parameters(model.low_judge) == low
+    assert parameters(model) == total
+    assert sum(p.numel() for g in model.groups().values() for p in g.parameters) == total
+
+
+@pytest.mark.parametrize("averaged_logits", [False, True])
+@pytest.mark.parametrize("encoder_to_generator", [False, True])
+def test_each_update_moves_its_group_alone_and_all_of_it(averaged_logits, encoder_to_generator):
+    model = small(averaged_logits=averaged_logits, encoder_to_generator=encoder_to_generator)
+    _, gradients = step(model, batch())
+    assert list(gradients) == list(model.groups()) == GROUPS
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group, moved in gradients.items():
+        assert set(moved) == {names[id(p)] for p in model.groups()[group].parameters}
+        assert sum(bool(gradient.any()) for gradient in moved.values()) > 0.9 * len(moved)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("size", [(32, 32, 32), (32, 48, 40), (64, 64, 64)])
+def test_a_batch_of_one_and_any_size_trains(size):
+    model = small(sizes=SMALL | {"size": size})
+    terms, _ = step(model, batch(1, size=size))
+    assert list(terms) == GROUPS
+
+
+def test_the_paper_gives_adam_its_rates():
+    groups = small().groups()
+    assert {group.betas for group in groups.values()} == {(0.0, 0.999)}
+    assert [groups[name].lr for name in GROUPS] == [4e-4, 1e-4, 1e-4, 1e-4]
+
+
+def spy(part, monkeypatch):
+    """What a judge is given and answers."""
+    seen = []
+    judge = part.judge
+
+    def watched(*given):
+        answer = judge(*given)
+        seen.append((given, answer))
+        return answer
+
+    monkeypatch.setattr(part, "judge", watched)
+    return seen
+
+
+def test_real_and_fake_slabs_lie_at_the_same_r(monkeypatch):
+    model, given = small(), batch(3)
+    seen = spy(model.slab_judge, monkeypatch)
+    low_seen = spy(model.low_judge, monkeypatch)
+    step(model, given)
+    (real, _), (fake, _), (again, _) = seen
+    assert torch.equal(real[0], given["source_window"])
+    for _, position in (real, fake, again):
+        assert torch.equal(position, torch.tensor([4, 24, 0]) / 24)
+    generator = model.autoencoder.generator
+    for draw, judged, low_judged in ((0, fake, low_seen[1]), (1, again, low_seen[2])):
+        with torch.no_grad():
+            context = generator.context(noise(0, given["index"], draw, 6))
+            volumes = generator.high(context)
+        slabs = take_slabs(volumes, given["slab_start"], 8)
+        assert (judged[0] - slabs).abs().max() < 1e-5
+        assert (low_judged[0][0] - generator.low(context)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_the_judges_are_asked_apart_or_by_the_mean_of_their_logits(monkeypatch, averaged):
+    model = small(averaged_logits=averaged)
+    seen = [spy(judge, monkeypatch) for judge in (model.slab_judge, model.low_judge)]
+    terms, _ = step(model, batch())
+    real, fake, again = (
+        [answers[number][1][0].detach() for answers in seen] for number in range(3)
+    )
+
+    def entropy(logits, label):
+        logits = [sum(logits) / 2] if averaged else logits
+        target = torch.full_like(logits[0], label)
+        return sum(functional.binary_cross_entropy_with_logits(each, target) for each in logits)
+
+    assert torch.allclose(terms["discriminator"], entropy(real, 1.0) + entropy(fake, 0.0))
+    assert torch.allclose(terms["generator"], entropy(again, 1.0))
+
+
+def test_reconstruction_moves_the_generator_only_when_told():
+    def generator_gradients(**objective):
+        return step(small(**objective), batch())[1]["generator"]
+
+    apart = generator_gradients()
+    assert same(apart, generator_gradients(weight_reconstruction=50.0))
+    joined = generator_gradients(encoder_to_generator=True)
+    assert not same(apart, joined)
+    assert not same(joined, generator_gradients(encoder_to_generator=True, weight_reconstruction=1))
+    adversarial_alone = generator_gradients(encoder_to_generator=True, weight_reconstruction=0.0)
+    assert same(apart, adversarial_alone)
+
+
+def test_the_reconstruction_losses_are_those_of_the_paper():
+    model, given = small(), batch()
+    terms, _ = step(model, given)
+    generator, encoder = model.autoencoder.generator, model.autoencoder.encoder
+    with torch.no_grad():
+        slab = generator.high(encoder.slab(given["source_window"]))
+        context = generator.context(encoder.encode(given["source_whole"]))
+        again = take_slabs(generator.high(context), given["slab_start"], 8)
+        low = generator.low(context)
+    high_loss = functional.l1_loss(slab, given["source_window"])
+    both = functional.l1_loss(again, given["source_window"])
+    both = both + functional.l1_loss(low, given["source_low"])
+    assert torch.allclose(terms["slab_encoder"], high_loss, atol=1e-5)
+    assert torch.allclose(terms["latent_encoder"], both, atol=1e-5)
+
+
+def test_labels_train_the_judges_and_reach_the_generator():
+    def run(**objective):
+        return step(small(classes=3, **objective), batch(3, classes=3))
+
+    terms, gradients = run()
+    assert {"class_real", "class_fake"} <= set(terms)
+    assert gradients["discriminator"]["slab_judge.class_head.bias"].any()
+    _, without = run(weight_class=0.0)
+    assert not same(gradients["generator"], without["generator"])
+    assert same(gradients["discriminator"], without["discriminator"])
+    other = batch(3, classes=3) | {"label": torch.tensor([2, 2, 2])}
+    assert not torch.equal(step(small(classes=3), other)[0]["generator"], terms["generator"])
+
+
+def test_without_an_encoder_nothing_asks_for_whole_volumes():
+    model, given = small(encoder=False), batch()
+    del given["source_whole"]
+    terms, gradients = step(model, given)
+    assert list(terms) == list(gradients) == list(model.groups()) == GROUPS[:2]
+
+
+def test_without_the_low_resolution_branch_slabs_alone_are_judged():
+    model = small(low_res_branch=False)
+    assert model.low_judge is None
+    terms, gradients = step(model, batch())
+    assert list(terms) == GROUPS
+    moved = {name for gradient in gradients.values() for name in gradient}
+    assert not any(name.startswith("autoencoder.generator.low") for name in moved)
+    with_branch, _ = step(small(), batch())
+    assert with_branch["latent_encoder"] > terms["latent_encoder"]
+
+
+def test_checkpointing_gives_the_same_gradients():
+    kept, recomputed = (
+        step(small(checkpointing, encoder_to_generator=True), batch())[1]
+        for checkpointing in (False, True)
+    )
+    assert all(same(kept[group], recomputed[group]) for group in GROUPS)
+
+
+def test_augmentation_changes_what_the_judges_see_and_nothing_else(monkeypatch):
+    model, given = small(augment=DiffAugment()), batch()
+    seen = spy(model.slab_judge, monkeypatch)
+    terms, gradients = step(model, given)
+    assert not torch.equal(seen[0][0][0], given["source_window"])
+    plain, _ = step(small(), given)
+    assert torch.equal(terms["slab_encoder"], plain["slab_encoder"])
+    assert gradients["generator"]["autoencoder.generator.high.last.weight"].any()
+
+
+def test_a_few_steps_teach_the_encoder_to_bring_a_volume_back():
+    model, given = small(), batch(1)
+    given["source_low"] = torch.full_like(given["source_low"], 0.5)
+    for name in ("source_window", "source_whole"):
+        given[name] = torch.full_like(given[name], 0.5)
+    optimizers = {
+        name: torch.optim.Adam(group.parameters, lr=2e-3, betas=group.betas)
+        for name, group in model.groups().items()
+    }
+
+    def update(name, loss):
+        optimizers[name].zero_grad()
+        loss.backward()
+        optimizers[name].step()
+
+    losses = [model.training_step(given, number, update) for number in range(20)]
+    assert losses[-1]["slab_encoder"] < 0.7 * losses[0]["slab_encoder"]
+    assert losses[-1]["latent_encoder"] < 0.7 * losses[0]["latent_encoder"]
+
+
+def test_noise_is_a_function_of_seed_number_and_draw():
+    numbers = torch.tensor([3, 8])
+    z = noise(5, numbers, 0, 64)
+    assert torch.equal(z, noise(5, numbers, 0, 64))
+    assert torch.equal(z[1:], noise(5, torch.tensor([8]), 0, 64))
+    others = [z[1], noise(6, numbers, 0, 64)[0], noise(5, numbers, 1, 64)[0]]
+    for other in others:
+        assert (z[0] - other).abs().max() > 0.1
+    many = noise(0, torch.arange(500), 0, 64)
+    assert abs(float(many.mean())) < 0.03
+    assert abs(float(many.std()) - 1) < 0.03
+
+
+def test_frozen_passes_gradients_on_and_restores_what_was():
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    second.bias.requires_grad_(False)
+    with frozen(second):
+        assert not any(parameter.requires_grad for parameter in second.parameters())
+        second(first(torch.ones(1, 2))).sum().backward()
+    assert second.weight.requires_grad
+    assert not second.bias.requires_grad
+    assert second.weight.grad is None
+    assert first.weight.grad.any()
+    with pytest.raises(ValueError, match="within"), frozen(first):
+        raise ValueError("within")
+    assert first.weight.requires_grad
