@@ -79,7 +79,7 @@ def command(
 
     Settings come, each over the one before, from the defaults, --preset, the [train] table of
     hagan-clinic.toml in the working folder, --config, and the options. Ctrl-C saves a checkpoint
-    and stops; the same command resumes exactly.
+    and stops; on the CPU the same command resumes exactly.
     """
     from hagan_clinic.training.config import DEFAULTS_FILE
     from hagan_clinic.training.modes import gather_settings
