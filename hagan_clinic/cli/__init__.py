@@ -21,6 +21,9 @@ COMMANDS = {
     "import-weights": "Turn the authors' released weights into a run folder.",
     "summary": "Show a model's parts, layers, parameters and memory.",
     "export": "Write a trained run as one ONNX file.",
+    "sample": "Synthesise volumes from random latents.",
+    "encode": "Turn scans into latents.",
+    "reconstruct": "Turn scans into latents and back, and measure the loss.",
 }
 """What `--help` says of each command, so that it imports none; each is `command` in its file,
 whose name has underscores for dashes."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,30 @@ def draw_latents(count: int, latent: int, seed: int, truncation: float | None = 
     return rows
 
 
-def check_latents_path(path: Path) -> None:
-    """Refuse a path that latents cannot be written to.
+def check_output(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Find out before the work what would stop the writing of latents after it.
+
+    Args:
+        path: Where they are to be written.
+        inputs: Files that are read, which must stay.
+        overwrite: Whether a file there may be replaced.
 
     Raises:
-        OutputError: Another suffix than `SUFFIXES`.
+        OutputError: Another suffix than `SUFFIXES`, a folder that cannot be written, an input, or
+            a file that exists and may not be replaced.
     """
+    _check_suffix(path)
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise OutputError(
+            f"{path}: the folder {path.parent} does not exist or cannot be written; choose another"
+        )
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise OutputError(f"{path}: this output is an input; expected another path")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another path or --overwrite")
+
+
+def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         found = path.suffix or "no suffix"
         raise OutputError(f"{path}: has {found}, expected one of {', '.join(SUFFIXES)}")
@@ -132,7 +151,7 @@ def write_latents(latents: Latents, path: Path) -> None:
     Raises:
         OutputError: Another suffix, or the file cannot be written.
     """
-    check_latents_path(path)
+    _check_suffix(path)
     if path.suffix.lower() == ".csv":
         write_text(_as_csv(latents), path)
         return

@@ -20,6 +20,7 @@ from hagan_clinic.intensity import foreground, from_unit
 from hagan_clinic.preparation import prepare
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.model_file import ENCODER, GENERATOR, ModelFile, load_model
+from hagan_clinic.runtime.plausibility import UNSEEN_HEAD, UNSEEN_MASK
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.synthesis_network import OnnxEncoder, OnnxGenerator
 from hagan_clinic.volume import Grid, Volume, resample
@@ -193,13 +194,13 @@ class Scan:
         array: (D, H, W) float32 in [-1, 1], background -1.
         grid: Where it lies: the training box, in the scan's own space.
         brain: (D, H, W), where a mask was given.
-        unseen: The share of the brain, or of the head's top, that lies outside the box.
+        warnings: Of what the box leaves out.
     """
 
     array: Float32
     grid: Grid
     brain: NDArray[np.bool_] | None
-    unseen: float
+    warnings: tuple[str, ...] = ()
 
 
 class Encoder(_Model):
@@ -241,7 +242,13 @@ class Encoder(_Model):
         if mask is not None:
             marked = mask.with_array((mask.array > 0.5).astype(np.float32))
             brain = resample(marked, prepared.grid).array > 0.5
-        return Scan(prepared.array[0], prepared.grid, brain, prepared.unseen)
+        most = UNSEEN_HEAD if mask is None else UNSEEN_MASK
+        warning = (
+            f"{prepared.unseen:.1%} of the {'head' if mask is None else 'brain mask'} lies outside "
+            "the box that the model sees, and the latent knows nothing of it; check the voxel size"
+        )
+        warnings = (warning,) if prepared.unseen > most else ()
+        return Scan(prepared.array[0], prepared.grid, brain, warnings)
 
     def encode(self, prepared: Float32) -> Float32:
         """The z (latent,) of a volume.

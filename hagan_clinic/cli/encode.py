@@ -1,0 +1,70 @@
+"""`hagan-clinic encode`: scans to latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_EXAMPLE = """\b
+Example:
+  hagan-clinic encode runs/unconditional cohort.csv -o latents.npz
+"""
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("model", type=_PATH)
+@click.argument("volumes", nargs=-1, required=True, type=_PATH)
+@click.option("-o", "--output", required=True, type=_PATH, help=".npz or .csv file.")
+@click.option("--mask", type=_PATH, help="Brain mask on the grid of every scan.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+def command(
+    model: Path,
+    volumes: tuple[Path, ...],
+    output: Path,
+    mask: Path | None,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Encode scans with the encoder MODEL: a run folder, or a .onnx file of one.
+
+    VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. The
+    latents are written with the subjects' names. A volume goes through the network slab by slab.
+    """
+    from hagan_clinic.cli.progress import counted
+    from hagan_clinic.cli.scans import check_scans, find_scans, mask_warning
+    from hagan_clinic.cli.synthesis_model import load_encoder
+    from hagan_clinic.runtime.latents import Latents, check_output, write_latents
+
+    check_output(output, volumes, overwrite=overwrite)
+    encoder = load_encoder(model, device)
+    scans = find_scans(volumes, encoder, mask)
+    with counted("checking", len(scans), quiet=quiet) as step:
+        check_scans(scans, step)
+    if warning := mask_warning(encoder, scans):
+        click.echo(f"warning: {warning}", err=True)
+    rows, warnings = [], []
+    with counted("encoding", len(scans), quiet=quiet) as step:
+        for scan in scans:
+            prepared = encoder.prepare(scan.path, scan.mask)
+            warnings += [f"{scan.name}: {warning}" for warning in prepared.warnings]
+            rows.append(encoder.encode(prepared.array))
+            step()
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    import numpy as np
+
+    names = tuple(scan.name for scan in scans)
+    labels = tuple(scan.label for scan in scans) if encoder.classes else ()
+    write_latents(Latents(np.stack(rows), names, encoder.identity, encoder.image, labels), output)
+    if not quiet:
+        click.echo(f"wrote {output}: {len(scans)} latents of length {encoder.latent}")

@@ -1,0 +1,185 @@
+"""`hagan-clinic reconstruct`: scans to latents and back, and how much came back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hagan_clinic.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hagan_clinic.cli.scans import Scan
+    from hagan_clinic.runtime.synthesis import Generator
+
+FIGURES = ("psnr", "ssim", "l1")
+
+_EXAMPLE = """\b
+Examples:
+  hagan-clinic reconstruct runs/unconditional t1.nii.gz --mask brain.nii.gz -o back
+  hagan-clinic reconstruct --generator G.onnx --encoder E.onnx cohort.csv -o back
+"""
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="[RUN] VOLUMES...")
+@click.option("-o", "--output", required=True, type=_PATH, help="Folder.")
+@click.option("--generator", "generator_file", type=_PATH, help=".onnx file, in place of RUN.")
+@click.option("--encoder", "encoder_file", type=_PATH, help=".onnx file, in place of RUN.")
+@click.option("--mask", type=_PATH, help="Brain mask on the grid of every scan.")
+@click.option("--label", help="Class of all, of a model with classes; else the cohort's.")
+@click.option("--montage", is_flag=True, help="Write montage.png: scans beside reconstructions.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+def command(
+    inputs: tuple[Path, ...],
+    output: Path,
+    generator_file: Path | None,
+    encoder_file: Path | None,
+    mask: Path | None,
+    label: str | None,
+    montage: bool,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Encode scans, make volumes of their latents, and measure how like the scans these are.
+
+    VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. A
+    reconstruction lies in the training box, around the brain of its scan. metrics.csv and
+    metrics.json have PSNR, SSIM and mean absolute error of each and their means, in the brain
+    where there is a mask.
+    """
+    if (generator_file is None) != (encoder_file is None):
+        raise click.UsageError("Give both --generator and --encoder, or a run folder first.")
+    if generator_file is None or encoder_file is None:
+        generator_file = encoder_file = inputs[0]
+        inputs = inputs[1:]
+    if not inputs:
+        raise click.UsageError("Give the scans after the run folder.")
+
+    from hagan_clinic.cli.progress import counted
+    from hagan_clinic.cli.scans import check_scans, find_scans, mask_warning
+    from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+    from hagan_clinic.evaluation.metrics import psnr, ssim
+    from hagan_clinic.intensity import from_unit
+    from hagan_clinic.runtime.exploration import pictures
+    from hagan_clinic.runtime.synthesis_outputs import (
+        OutputFolder,
+        model_facts,
+        synthetic_sidecar,
+        write_json,
+        write_synthetic,
+    )
+
+    encoder = load_encoder(encoder_file, device)
+    generator = load_generator(generator_file, device)
+    if encoder.identity != generator.identity:
+        raise ModelError(
+            f"{encoder_file} and {generator_file} are of two trainings (weights "
+            f"{encoder.identity[:12]} and {generator.identity[:12]}): give both parts of one"
+        )
+    scans = find_scans(inputs, encoder, mask)
+    labels = [_label(generator, scan, label) for scan in scans]
+    others = ["metrics.csv", "metrics.json", *(["montage.png"] if montage else [])]
+    volumes = [f"{scan.name}_reconstruction.nii.gz" for scan in scans]
+    files = OutputFolder(output, volumes, others, overwrite=overwrite)
+    with counted("checking", len(scans), quiet=quiet) as step:
+        check_scans(scans, step)
+    if warning := mask_warning(encoder, scans):
+        click.echo(f"warning: {warning}", err=True)
+
+    facts = generator.facts
+    rows: list[dict[str, Any]] = []
+    steps = []
+    with counted("reconstructing", len(scans), quiet=quiet) as step, files.writing() as place:
+        for scan, chosen, path in zip(scans, labels, files.volumes, strict=True):
+            prepared = encoder.prepare(scan.path, scan.mask)
+            for warning in prepared.warnings:
+                click.echo(f"warning: {scan.name}: {warning}", err=True)
+            latent = encoder.encode(prepared.array)[None]
+            (back,) = generator.decode(latent, [chosen] if chosen else None)
+            real = from_unit(prepared.array)
+            rows.append(
+                {
+                    "subject": scan.name,
+                    "region": "box" if prepared.brain is None else "brain",
+                    "psnr": psnr(back, real, prepared.brain),
+                    "ssim": ssim(back, real, prepared.brain),
+                    "l1": _mean_error(back, real, prepared.brain),
+                }
+            )
+            sidecar = synthetic_sidecar(
+                facts, f"{facts.image} reconstructed from its latent", source=scan.path.name
+            )
+            write_synthetic(back, prepared.grid, path, place, sidecar)
+            if montage:
+                told = f"PSNR {rows[-1]['psnr']:.1f} dB, SSIM {rows[-1]['ssim']:.2f}"
+                steps += [
+                    pictures.Step(pictures.middle_planes(real), (scan.name, "scan")),
+                    pictures.Step(pictures.middle_planes(back), ("reconstruction", told)),
+                ]
+            step()
+        mean = {name: fmean(row[name] for row in rows) for name in FIGURES}
+        place[files.others[0]].write_text(_table(rows, mean), "utf-8")
+        table = {"model": model_facts(facts), "subjects": rows, "mean": mean}
+        write_json(table, place[files.others[1]])
+        if montage:
+            title = f"{facts.image}: each scan with its reconstruction"
+            footer = f"{facts.name}, weights {facts.identity[:12]}, {facts.licence}"
+            picture = pictures.draw_montage(steps, title, footer)
+            pictures.save_montage(picture, place[files.others[2]], title)
+    if not quiet:
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
+        click.echo(f"wrote {output}: {len(scans)} reconstructions, {', '.join(others)}")
+        click.echo(f"mean: {figures}")
+        click.echo("SYNTHETIC, research use only, not for diagnosis.")
+
+
+def _label(generator: Generator, scan: Scan, label: str | None) -> str:
+    """The class that a scan is made again with; empty for a model without classes."""
+    chosen = label or scan.label
+    if not generator.classes:
+        if label:
+            raise InputError(f"--label {label}: this model has no classes")
+        return ""
+    if chosen not in generator.classes:
+        found = f"has the class {chosen!r}" if chosen else "has no class"
+        raise InputError(
+            f"{scan.name} {found}: expected one of {', '.join(generator.classes)}, with --label or "
+            f"in the column {generator.facts.label!r} of a CSV"
+        )
+    return chosen
+
+
+def _mean_error(
+    back: NDArray[np.float32], real: NDArray[np.float32], brain: NDArray[np.bool_] | None
+) -> float:
+    """L1: the mean absolute error over the region, on [0, 1]."""
+    error = abs(back - real)
+    return float((error if brain is None else error[brain]).mean())
+
+
+def _table(rows: Sequence[Mapping[str, Any]], mean: Mapping[str, float]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["subject", "region", *FIGURES])
+    for row in [*rows, {"subject": "mean", "region": "", **mean}]:
+        told = [f"{row[name]:.6g}" for name in FIGURES]
+        writer.writerow([row["subject"], row["region"], *told])
+    return text.getvalue()

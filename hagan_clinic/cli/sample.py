@@ -1,0 +1,126 @@
+"""`hagan-clinic sample`: synthetic volumes from random latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hagan_clinic.errors import InputError
+
+if TYPE_CHECKING:
+    from hagan_clinic.runtime.synthesis import Generator
+
+_EXAMPLE = """\b
+Example:
+  hagan-clinic sample runs/unconditional -o samples -n 8 --montage
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "-n", "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Volumes."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--truncation",
+    type=click.FloatRange(min=0.01),
+    metavar="T",
+    help="Draw values of z beyond ±T again: lower is more typical and less diverse.",
+)
+@click.option("--label", help="Class of all, of a model with classes; else each class in turn.")
+@click.option("--montage", is_flag=True, help="Write montage.png, a picture of all volumes.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default="auto",
+    show_default=True,
+)
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    help="Limit on what a .onnx file's network takes, such as 1GiB; it then goes slab by slab.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(
+    model: Path,
+    output: Path,
+    count: int,
+    seed: int,
+    truncation: float | None,
+    label: str | None,
+    montage: bool,
+    device: str,
+    max_memory: str | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Synthesise volumes with the generator MODEL: a run folder, or a .onnx file of one.
+
+    Writes sample_0001.nii.gz and so on, on the training grid, each with a JSON file beside it, and
+    latents.npz with what they were made from. A sample depends on the seed and its number alone.
+    """
+    from hagan_clinic.cli.progress import counted
+    from hagan_clinic.cli.synthesis_model import load_generator
+    from hagan_clinic.runtime.exploration import pictures
+    from hagan_clinic.runtime.latents import Latents, draw_latents, write_latents
+    from hagan_clinic.runtime.synthesis_outputs import (
+        OutputFolder,
+        synthetic_sidecar,
+        write_synthetic,
+    )
+
+    names = [f"sample_{number:04d}" for number in range(1, count + 1)]
+    files = OutputFolder(
+        output,
+        [f"{name}.nii.gz" for name in names],
+        ["latents.npz", *(["montage.png"] if montage else [])],
+        overwrite=overwrite,
+        series="sample_*.nii.gz",
+    )
+    generator = load_generator(model, device, max_memory=max_memory)
+    facts = generator.facts
+    labels = _labels(generator, label, count)
+    latents = draw_latents(count, generator.latent, seed, truncation)
+    images = generator.decode(latents, labels or None)
+    drawn = {"seed": seed, "truncation": truncation}
+    steps = []
+    with counted("synthesising", count, quiet=quiet) as step, files.writing() as place:
+        for number, (path, image) in enumerate(zip(files.volumes, images, strict=True)):
+            made_from = {"number": number + 1, **drawn}
+            if labels:
+                made_from["label"] = labels[number]
+            content = f"{facts.image} synthesised from noise, no patient's image"
+            sidecar = synthetic_sidecar(facts, content, latent=made_from)
+            write_synthetic(image, generator.grid, path, place, sidecar)
+            captions = (names[number], *labels[number : number + 1])
+            if montage:
+                steps.append(pictures.Step(pictures.middle_planes(image), captions))
+            step()
+        kept = Latents(latents, tuple(names), generator.identity, facts.image, tuple(labels))
+        write_latents(kept, place[files.others[0]])
+        if montage:
+            title = f"{count} samples of {facts.image}, seed {seed}"
+            title += "" if truncation is None else f", truncation {truncation:g}"
+            footer = f"{facts.name}, weights {facts.identity[:12]}, {facts.licence}"
+            picture = pictures.draw_montage(steps, title, footer)
+            pictures.save_montage(picture, place[files.others[1]], title)
+    if not quiet:
+        others = " and ".join(path.name for path in files.others)
+        click.echo(f"wrote {output}: {count} volumes of {generator.grid}, {others}")
+        click.echo(f"Weights: {facts.licence}")
+        click.echo("SYNTHETIC, research use only, not for diagnosis.")
+
+
+def _labels(generator: Generator, label: str | None, count: int) -> list[str]:
+    """The class of each sample: the one asked for, or each in turn; none without classes."""
+    if label is not None and label not in generator.classes:
+        known = ", ".join(generator.classes)
+        expected = f"expected one of {known}" if known else "this model has no classes"
+        raise InputError(f"--label {label}: {expected}")
+    classes = generator.classes if label is None else (label,)
+    return [classes[number % len(classes)] for number in range(count)] if classes else []

@@ -1,0 +1,114 @@
+"""The scans that a command is given: files, cohort folders and CSVs, checked before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import read, suffix_of
+from hagan_clinic.runtime.synthesis import Encoder, named
+from hagan_clinic.volume import Grid
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan: its name, its file, its brain mask, and its class where the cohort tells one."""
+
+    name: str
+    path: Path
+    mask: Path | None
+    label: str = ""
+
+
+def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> list[Scan]:
+    """The scans of files, folders and CSVs.
+
+    Args:
+        inputs: Volume files, which are named after themselves, and cohorts as `train` reads them,
+            a folder or a CSV, of which the images of the encoder's sequence are taken.
+        encoder: What will read them.
+        mask: Brain mask of all; without it those of a cohort.
+
+    Raises:
+        InputError: A cohort cannot be read, or two scans have one name.
+    """
+    from hagan_clinic.training.cohort import find_cohort
+    from hagan_clinic.training.layouts import some
+
+    scans: list[Scan] = []
+    for path in inputs:
+        if path.is_dir() or path.suffix.lower() == ".csv":
+            for subject in find_cohort(path, (encoder.image,), None, mask):
+                label = subject.values.get(encoder.facts.label, "")
+                scans.append(Scan(subject.name, subject.images[encoder.image], subject.mask, label))
+        else:
+            scans.append(Scan(path.name[: len(path.name) - len(suffix_of(path))], path, mask))
+    names = [scan.name for scan in scans]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"several scans have the name {some(twice)}: list them in a CSV with a column "
+            "'subject', a name of its own for each"
+        )
+    return scans
+
+
+def check_scans(scans: Sequence[Scan], step: Callable[[], None] = lambda: None) -> None:
+    """Read every scan once and refuse those that cannot be encoded, all of them in one message.
+
+    Args:
+        scans: From `find_scans`.
+        step: Called after each.
+
+    Raises:
+        InputError: A file is missing, damaged or holds NaN, a scan is constant, or a mask is empty
+            or on another grid.
+    """
+    from hagan_clinic.training.layouts import some
+
+    mask_grid = lru_cache(maxsize=None)(_mask_grid)
+    wrong = []
+    for scan in scans:
+        try:
+            volume = read(scan.path)
+            if float(volume.array.min()) == float(volume.array.max()):
+                raise InputError(
+                    f"all voxels have the value {float(volume.array.flat[0]):g}: the image is "
+                    "constant; expected a scan"
+                )
+            if scan.mask is not None and not mask_grid(scan.mask).same_as(volume.grid, 1e-2):
+                raise InputError(
+                    f"the brain mask {scan.mask} ({mask_grid(scan.mask)}) lies on another grid "
+                    f"than the scan ({volume.grid}): resample it first"
+                )
+        except InputError as error:
+            wrong.append(named(error, scan.path))
+        step()
+    if len(wrong) == 1:
+        raise InputError(wrong[0])
+    if wrong:
+        raise InputError(f"{len(wrong)} of {len(scans)} scans cannot be used: {some(wrong)}")
+
+
+def _mask_grid(path: Path) -> Grid:
+    mask = read(path)
+    if not np.any(mask.array > 0.5):
+        raise InputError(f"{path}: the brain mask is empty; expected a mask that marks the brain")
+    return mask.grid
+
+
+def mask_warning(encoder: Encoder, scans: Sequence[Scan]) -> str:
+    """What to say where the model knows brains alone and masks are missing; else empty."""
+    bare = [scan.name for scan in scans if scan.mask is None]
+    if not bare or not encoder.facts.stripped or encoder.facts.recipe.window:
+        return ""
+    from hagan_clinic.training.layouts import some
+
+    return (
+        "the model was trained on brains without skull, and no brain mask is given for "
+        f"{some(bare)}: give --mask, unless the skull has been removed"
+    )
