@@ -112,19 +112,22 @@ def draw_latents(count: int, latent: int, seed: int, truncation: float | None = 
     return rows
 
 
-def check_output(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
-    """Find out before the work what would stop the writing of latents after it.
+def check_output(
+    path: Path, inputs: Iterable[Path], *, overwrite: bool, suffixes: Sequence[str] = SUFFIXES
+) -> None:
+    """Find out before the work what would stop the writing of a file after it.
 
     Args:
         path: Where they are to be written.
         inputs: Files that are read, which must stay.
         overwrite: Whether a file there may be replaced.
+        suffixes: Those that the file may have.
 
     Raises:
-        OutputError: Another suffix than `SUFFIXES`, a folder that cannot be written, an input, or
+        OutputError: Another suffix, a folder that cannot be written, an input, or
             a file that exists and may not be replaced.
     """
-    _check_suffix(path)
+    _check_suffix(path, suffixes)
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
         raise OutputError(
             f"{path}: the folder {path.parent} does not exist or cannot be written; choose another"
@@ -135,10 +138,10 @@ def check_output(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None
         raise OutputError(f"{path}: exists already; choose another path or --overwrite")
 
 
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in SUFFIXES:
+def _check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    if path.suffix.lower() not in suffixes:
         found = path.suffix or "no suffix"
-        raise OutputError(f"{path}: has {found}, expected one of {', '.join(SUFFIXES)}")
+        raise OutputError(f"{path}: has {found}, expected {' or '.join(suffixes)}")
 
 
 def write_latents(latents: Latents, path: Path) -> None:

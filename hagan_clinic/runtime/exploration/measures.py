@@ -15,8 +15,8 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read
 from hagan_clinic.volume import Grid, to_canonical
 
-THRESHOLD = 0.1
-"""On [0, 1]: about the part of the bright tissues above which `foreground` sees a head."""
+THRESHOLD = 0.3
+"""On [0, 1]: in T1 fluid is darker and tissue brighter."""
 
 
 class Measure(Protocol):
@@ -24,7 +24,7 @@ class Measure(Protocol):
 
     @property
     def name(self) -> str:
-        """Such as ``volume above 0.1``."""
+        """Such as ``volume above 0.3``."""
         ...
 
     @property

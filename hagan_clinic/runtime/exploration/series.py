@@ -1,0 +1,140 @@
+"""A series of synthetic volumes in a folder: NIfTI files, a table, a montage and an animation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import OutputError
+from hagan_clinic.runtime.exploration import pictures
+from hagan_clinic.runtime.exploration.measures import Measure
+from hagan_clinic.runtime.synthesis import Generator
+from hagan_clinic.runtime.synthesis_outputs import (
+    OutputFolder,
+    synthetic_sidecar,
+    write_synthetic,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Latents in order, and what is to be told of the volumes made from them.
+
+    Attributes:
+        name: Of the files: ``walk`` gives ``walk_00.nii.gz``, ``walk.csv``, ``walk.png`` and
+            ``walk.gif``.
+        title: Over the pictures.
+        latents: (steps, latent).
+        column: Name of what is known of each step beforehand, such as ``predicted``.
+        values: (steps,) of it.
+        captions: The same in words, for under the pictures.
+        label: Class of all, for a model with classes.
+        sources: For every sidecar: what the series was made from.
+    """
+
+    name: str
+    title: str
+    latents: NDArray[np.float32]
+    column: str
+    values: NDArray[np.float64]
+    captions: Sequence[str]
+    label: str | None = None
+    sources: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def volumes(self) -> list[str]:
+        """The file name of each step."""
+        digits = max(2, len(str(len(self.latents) - 1)))
+        return [f"{self.name}_{step:0{digits}}.nii.gz" for step in range(len(self.latents))]
+
+
+def write_series(
+    series: Series,
+    folder: Path,
+    generator: Generator,
+    measure: Measure | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Make the volumes of a series and write all its files, or none.
+
+    Args:
+        series: What to make.
+        folder: Where to; made if it does not exist.
+        generator: What makes volumes.
+        measure: What is measured in each and told in table and pictures.
+        overwrite: Replace files that exist.
+        progress: Called as each volume is made.
+
+    Returns:
+        The measured value of each step; empty without a measure.
+
+    Raises:
+        OutputError: As `OutputFolder`, a file cannot be written, or the folder holds steps of a
+            longer series of this name.
+        InputError: Latents or label do not fit the generator.
+    """
+    summary = [f"{series.name}{suffix}" for suffix in (".csv", ".png", ".gif")]
+    outputs = OutputFolder(folder, series.volumes, summary, overwrite=overwrite)
+    _refuse_longer(series, outputs)
+    labels = None if series.label is None else [series.label] * len(series.latents)
+    images = generator.decode(series.latents, labels)
+    measured: list[float] = []
+    steps: list[pictures.Step] = []
+    with outputs.writing() as place:
+        for number, (path, image) in enumerate(zip(outputs.volumes, images, strict=True)):
+            captions = [series.captions[number]]
+            told = {"step": number, series.column: float(series.values[number])}
+            if measure is not None:
+                measured.append(measure(image))
+                told["measured"] = measured[-1]
+                captions.append(
+                    f"measured {measure.name}: {measured[-1]:.4g} {measure.unit}".rstrip()
+                )
+            content = f"{generator.image} synthesised from a latent: no patient's image"
+            named = {} if measure is None else {"measure": measure.name}
+            sidecar = synthetic_sidecar(
+                generator.facts, content, sources={**series.sources}, series={**told, **named}
+            )
+            write_synthetic(image, generator.grid, path, place, sidecar)
+            steps.append(pictures.Step(pictures.middle_planes(image), tuple(captions)))
+            progress()
+        table, montage, animation = (place[path] for path in outputs.others)
+        table.write_text(_table(series, measured), "utf-8")
+        facts = generator.facts
+        footer = f"{facts.name}, weights {facts.identity[:12]}, {facts.licence}"
+        sheet = pictures.draw_montage(steps, series.title, footer)
+        pictures.save_montage(sheet, montage, series.title)
+        frames = pictures.draw_frames(steps, series.title, footer)
+        pictures.save_animation(frames, animation, series.title)
+    return measured
+
+
+def _refuse_longer(series: Series, outputs: OutputFolder) -> None:
+    """Steps that stay from a longer series would look like the end of this one."""
+    step = re.compile(rf"{re.escape(series.name)}_\d+\.(nii\.gz|json)")
+    there = sorted(outputs.folder.iterdir()) if outputs.folder.is_dir() else []
+    for path in there:
+        if path not in outputs.paths and step.fullmatch(path.name):
+            raise OutputError(
+                f"{path}: is of a longer {series.name}; remove it, or choose another folder"
+            )
+
+
+def _table(series: Series, measured: Sequence[float]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["step", "file", series.column, *(["measured"] if measured else [])])
+    for step, (name, value) in enumerate(zip(series.volumes, series.values, strict=True)):
+        told = [value, *measured[step : step + 1]]
+        rows.writerow([step, name, *(f"{number:.6g}" for number in told)])
+    return text.getvalue()
