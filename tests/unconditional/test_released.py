@@ -5,6 +5,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -12,6 +13,7 @@ from torch.nn import functional as f
 
 from hagan_clinic.cli import main
 from hagan_clinic.errors import ModelError
+from hagan_clinic.imageio import read
 from hagan_clinic.training.checkpoint import load_checkpoint
 from hagan_clinic.training.initial import load_averaged, load_first_weights
 from hagan_clinic.training.modes import mode_of
@@ -224,6 +226,21 @@ def test_the_run_is_used_and_fine_tuned_like_a_trained_one(run, authors_weights)
         expected = theirs.state_dict()
         assert ours.state_dict().keys() == expected.keys()
         assert all(torch.equal(v, expected[k]) for k, v in ours.state_dict().items())
+
+
+def test_the_run_is_sampled_from(run, authors_weights, tmp_path):
+    released = imported(tuple(authors_weights(128, **MODELS[128])[0]))
+    arguments = ["sample", str(run[0]), "-o", str(tmp_path / "samples"), "-n", "1", "--label", "2"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    made = read(tmp_path / "samples" / "sample_0001.nii.gz")
+    assert (made.array.shape, made.spacing) == ((128, 128, 128), (1.0, 1.0, 1.0))
+    with np.load(tmp_path / "samples" / "latents.npz", allow_pickle=False) as latents:
+        z = torch.from_numpy(latents["latents"])
+    label = f.one_hot(torch.tensor([2]), 3)
+    with torch.inference_mode():
+        volume, _ = released.model.autoencoder.eval().generator(torch.cat([z, label], 1))
+    assert np.abs(made.array - (volume[0, 0].numpy() + 1) / 2).max() < 1e-4
 
 
 def test_a_given_spacing_is_kept_and_an_empty_folder_taken(authors_weights, tmp_path):
