@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": "Synthesise volumes from random latents.",
     "encode": "Turn scans into latents.",
     "reconstruct": "Turn scans into latents and back, and measure the loss.",
+    "latent": "Explore the latent space of an unconditional model.",
 }
 """What `--help` says of each command, so that it imports none; each is `command` in its file,
 whose name has underscores for dashes."""

@@ -52,7 +52,8 @@ def with_debug(command: click.Command) -> click.Command:
 
 
 def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
-    context.meta[_DEBUG] = value
+    # A group and its subcommand both have the option, and share their meta.
+    context.meta[_DEBUG] = value or context.meta.get(_DEBUG, False)
 
 
 @contextmanager

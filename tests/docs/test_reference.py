@@ -16,6 +16,12 @@ from hagan_clinic.training.modes import MODES
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 COMMANDS = main.list_commands(click.Context(main))
+GROUPS = {
+    name: command.list_commands(click.Context(command))
+    for name in COMMANDS
+    if isinstance(command := main.get_command(click.Context(main), name), click.Group)
+}
+SUBCOMMANDS = [f"{group} {name}" for group, names in GROUPS.items() for name in names]
 
 
 def section(page, title):
@@ -28,16 +34,32 @@ def test_every_command_has_its_section():
     assert headings == [*COMMANDS, "Exit codes"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_every_subcommand_has_its_section_under_its_groups():
+    text = (REFERENCE / "command-line.md").read_text()
+    assert re.findall(r"^### (.*)$", text, re.MULTILINE) == SUBCOMMANDS
+    for group, names in GROUPS.items():
+        headings = re.findall(r"^### (.*)$", section("command-line.md", group), re.MULTILINE)
+        assert headings == [f"{group} {name}" for name in names]
+
+
+def own_section(name):
+    """The text under the heading of a command or subcommand, without those of its subcommands."""
+    text = (REFERENCE / "command-line.md").read_text()
+    return re.split(r"^###? ", text.split(f"# {name}\n")[1], flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *SUBCOMMANDS])
 def test_the_options_of_a_command_are_those_of_its_table(name):
-    command = main.get_command(click.Context(main), name)
+    command = main
+    for word in name.split():
+        command = command.get_command(click.Context(command), word)
     options = {
         option
         for parameter in command.params
         if isinstance(parameter, click.Option) and parameter.name != "debug"
         for option in parameter.opts
     }
-    rows = re.findall(r"^\| (`-.*?) \|", section("command-line.md", name), re.MULTILINE)
+    rows = re.findall(r"^\| (`-.*?) \|", own_section(name), re.MULTILINE)
     assert set(re.findall(r"`(-[-\w]+)`", " ".join(rows))) == options
 
 

@@ -1,0 +1,133 @@
+"""`hagan-clinic latent walk`: synthetic volumes along a direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hagan_clinic.cli.latent.making import class_of, made, making_options, one_latent
+
+if TYPE_CHECKING:
+    from hagan_clinic.runtime.exploration import Measure
+    from hagan_clinic.volume import Grid
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Make volumes along a direction.")
+@click.argument("model", type=_PATH)
+@click.argument("direction", type=_PATH)
+@click.option("--from", "start", metavar="LATENTS:SUBJECT", help="Start from an encoded subject.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Start from a latent of this seed.  [default: 0]"
+)
+@click.option(
+    "--to",
+    "target",
+    type=float,
+    help="Predicted value to reach.  [default: the farther of mean ± 2 standard deviations]",
+)
+@click.option(
+    "--measure-by",
+    type=click.Choice(["threshold-volume", "mask-mean"]),
+    help="Measure each volume: ml brighter than --threshold, or mean in --mask.",
+)
+@click.option("--threshold", type=float, help="Of threshold-volume, on 0 to 1.  [default: 0.3]")
+@click.option("--mask", type=_PATH, help="Of mask-mean: a mask or label map on the model's grid.")
+@click.option("--mask-label", type=int, help="The label of --mask that counts.  [default: all]")
+@making_options
+def command(
+    model: Path,
+    direction: Path,
+    start: str | None,
+    seed: int | None,
+    target: float | None,
+    measure_by: str | None,
+    threshold: float | None,
+    mask: Path | None,
+    mask_label: int | None,
+    steps: int,
+    chosen: str | None,
+    **options: Any,
+) -> None:
+    """Make synthetic volumes along DIRECTION (of `latent fit`) with the generator MODEL.
+
+    From an encoded or random latent the shortest way to the predicted value --to. Writes a
+    series of NIfTI files, a montage, an animated GIF and a table with the predicted and the
+    measured value of each step.
+    """
+    if start is not None and seed is not None:
+        raise click.UsageError("Give --from or --seed, not both.")
+    _check_measure_options(measure_by, threshold, mask, mask_label)
+    from hagan_clinic.cli.synthesis_model import load_generator
+    from hagan_clinic.runtime.exploration import read_direction, straight_path
+    from hagan_clinic.runtime.exploration.series import Series
+    from hagan_clinic.runtime.latents import draw_latents
+
+    along = read_direction(direction)
+    generator = load_generator(model, options["device"])
+    along.check_fits(generator.identity, generator.latent)
+    measure = _measure(generator.grid, measure_by, threshold, mask, mask_label)
+    if start is None:
+        first, label = draw_latents(1, generator.latent, seed or 0)[0], ""
+        origin = f"seed {seed or 0}"
+    else:
+        first, label, origin = one_latent(start, generator)
+    predicted = float(along.predict(first[None])[0])
+    if target is None:
+        side = 1 if predicted <= along.mean else -1
+        target = along.mean + 2 * side * along.std
+    path = straight_path(first, along, target, steps)
+    values = along.predict(path)
+    series = Series(
+        name="walk",
+        title=f"{along.measure} from {values[0]:.4g} to {values[-1]:.4g}, {origin}",
+        latents=path,
+        column="predicted",
+        values=values,
+        captions=[f"predicted {along.measure}: {value:.4g}" for value in values],
+        label=class_of(generator, chosen, label),
+        sources={"start": origin, "direction": along.measure, "r2": along.r2},
+    )
+    measured = made(series, generator, measure, **options)
+    if along.means_nothing:
+        click.echo(
+            f"warning: the direction's held-out R² is {along.r2:.3f}: it means nothing", err=True
+        )
+    if abs(target - along.mean) > 3 * along.std:
+        click.echo(
+            f"warning: {target:.4g} lies more than three standard deviations from the mean of the "
+            f"subjects ({along.mean:.4g} ± {along.std:.2g}): the fit has not seen such values",
+            err=True,
+        )
+    if measure is not None and not options["quiet"]:
+        told = f"{measured[0]:.4g} to {measured[-1]:.4g} {measure.unit}".rstrip()
+        click.echo(
+            f"predicted {along.measure} {values[0]:.4g} to {values[-1]:.4g}; measured "
+            f"{measure.name} {told}"
+        )
+
+
+def _check_measure_options(
+    measure_by: str | None, threshold: float | None, mask: Path | None, label: int | None
+) -> None:
+    if threshold is not None and measure_by != "threshold-volume":
+        raise click.UsageError("--threshold goes with --measure-by threshold-volume.")
+    if (mask is not None or label is not None) and measure_by != "mask-mean":
+        raise click.UsageError("--mask and --mask-label go with --measure-by mask-mean.")
+    if measure_by == "mask-mean" and mask is None:
+        raise click.UsageError("--measure-by mask-mean needs --mask FILE.")
+
+
+def _measure(
+    grid: Grid, by: str | None, threshold: float | None, mask: Path | None, label: int | None
+) -> Measure | None:
+    from hagan_clinic.runtime.exploration.measures import THRESHOLD, MaskMean, ThresholdVolume
+
+    if mask is not None:
+        return MaskMean.read(mask, grid, label)
+    if by is not None:
+        return ThresholdVolume(THRESHOLD if threshold is None else threshold, grid.spacing)
+    return None
