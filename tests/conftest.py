@@ -139,3 +139,72 @@ def build_generator(
     helper.set_model_props(model, {k: v for k, v in entries.items() if v is not None})
     onnx.save(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def real_cohort(test_data, tmp_path_factory):
+    """Six patients of the real cohort with their shared brain mask, as a CSV with its split."""
+    root = test_data / "lgg_mni"
+    names = sorted(folder.name for folder in root.iterdir() if folder.is_dir())[:6]
+    sides = ["train"] * 3 + ["calibration"] * 2 + ["test"]
+    path = tmp_path_factory.mktemp("real_cohort") / "cohort.csv"
+    rows = ["subject,t1,mask,split,side"]
+    for number, (name, side) in enumerate(zip(names, sides, strict=True)):
+        scan = root / name / f"{name}_t1.nii.gz"
+        rows.append(f"{name},{scan},{root / 'brain_mask.nii.gz'},{side},{'ab'[number % 2]}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def unconditional_run(real_cohort, tmp_path_factory):
+    """The run folder of a few steps of `--mode unconditional` on real brains at 32 cubed."""
+    from click.testing import CliRunner
+
+    from hagan_clinic.cli import main
+
+    folder = tmp_path_factory.mktemp("unconditional") / "run"
+    arguments = ["train", "--mode", "unconditional", "--preset", "tiny", "--device", "cpu"]
+    arguments += ["--data", str(real_cohort), "-o", str(folder), "--steps", "4"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unconditional_parts(unconditional_run, tmp_path_factory):
+    """Generator and encoder of the unconditional run as ONNX files, by the name of the part."""
+    from hagan_clinic.onnx_export_unconditional import PARTS, export_part
+
+    folder = tmp_path_factory.mktemp("parts")
+    return {part: export_part(unconditional_run, folder / f"{part}.onnx", part) for part in PARTS}
+
+
+@pytest.fixture(scope="session")
+def make_unconditional_run():
+    """The function that makes an unconditional run of random weights, without training."""
+    return build_unconditional_run
+
+
+def build_unconditional_run(folder, **settings):
+    """Write a run folder as training leaves it, at 32 cubed, with large random weights."""
+    import torch
+
+    from hagan_clinic.training.checkpoint import save_tensors
+    from hagan_clinic.training.unconditional import UnconditionalConfig
+    from hagan_clinic.unconditional import Autoencoder
+
+    sizes = {"size": (32, 32, 32), "spacing": 6.0, "slab": 4, "latent": 8, "width": 64}
+    config = UnconditionalConfig(**sizes | {"judge_width": 64, "data": "private"} | settings)
+    torch.manual_seed(1)
+    autoencoder = Autoencoder(config.sizes()).eval()
+    for parameter in autoencoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    (folder / "best").mkdir(parents=True)
+    average = torch.optim.swa_utils.AveragedModel(autoencoder)
+    save_tensors(average.state_dict(), folder / "best" / "average.safetensors")
+    state = {"step": 7, "seconds": 3.2, "figures": {"mmd": 0.1}}
+    (folder / "best" / "state.json").write_text(json.dumps(state))
+    (folder / "config.json").write_text(config.to_json())
+    (folder / "facts.json").write_text(json.dumps({"subjects": {"train": 3}, "box": [32, 32, 32]}))
+    return autoencoder

@@ -104,6 +104,16 @@ def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported)
     load_model(tmp_path / "half.onnx")
 
 
+def test_half_precision_in_slabs_gives_what_the_whole_gives(tmp_path):
+    make_run(tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
+    network = Network(load_model(tmp_path / "half.onnx"), choose_device("cpu"))
+    source = np.random.default_rng(2).uniform(-1, 1, (1, 96, 32, 32)).astype(np.float32)
+    whole = network.run(source, SlabPlan(96, 96, 32))
+    for one, other in zip(network.run(source, SlabPlan(96, 12, 32)), whole, strict=True):
+        assert np.abs(one - other).max() < 1e-2 * np.abs(other).max()
+
+
 def test_several_sources_and_the_ablation_export(tmp_path):
     make_run(tmp_path / "run", source=("t1", "t2"), low_res_branch=False)
     export_run(tmp_path / "run", tmp_path / "model.onnx")

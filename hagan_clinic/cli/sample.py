@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -91,7 +91,7 @@ def command(
     steps = []
     with counted("synthesising", count, quiet=quiet) as step, files.writing() as place:
         for number, (path, image) in enumerate(zip(files.volumes, images, strict=True)):
-            made_from = {"number": number + 1, **drawn}
+            made_from: dict[str, Any] = {"number": number + 1, **drawn}
             if labels:
                 made_from["label"] = labels[number]
             content = f"{facts.image} synthesised from noise, no patient's image"
