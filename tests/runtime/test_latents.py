@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -37,11 +39,23 @@ def test_the_csv_has_a_column_a_value_under_a_comment(tmp_path):
     assert first.startswith("a,")
 
 
+class Touches:
+    """What makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
 def test_nothing_pickled_is_loaded(tmp_path):
-    fields = {"names": np.array(["a"]), "identity": np.array("i"), "image": np.array("t1")}
-    np.savez(tmp_path / "z.npz", latents=np.array([[{}]], dtype=object), **fields)
+    fields = {"latents": np.zeros((1, 2)), "identity": np.array("i"), "image": np.array("t1")}
+    names = np.array([Touches(tmp_path / "ran")], dtype=object)
+    np.savez(tmp_path / "z.npz", names=names, **fields)
     with pytest.raises(InputError, match=r"z\.npz: not a file of latents"):
         read_latents(tmp_path / "z.npz")
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
