@@ -1,0 +1,82 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hagan_clinic.runtime.latents import read_latents
+
+
+def coordinates(path):
+    rows = list(csv.DictReader(path.open()))
+    return {(row["kind"], row["name"]): (float(row["x"]), float(row["y"])) for row in rows}
+
+
+def test_real_patients_and_samples_are_drawn_and_listed(
+    hagan, unconditional_run, latents, names, tmp_path
+):
+    arguments = ("--real", latents, "--method", "pca", "--samples", 5, "--device", "cpu")
+    result = hagan("map", unconditional_run, *arguments, "-o", tmp_path / "map.png")
+    assert "12 real, 5 synthetic" in result.output
+    with Image.open(tmp_path / "map.png") as picture:
+        assert "SYNTHETIC, NOT FOR DIAGNOSIS" in picture.text["Title"]
+    points = coordinates(tmp_path / "map.csv")
+    assert [name for kind, name in points if kind == "real"] == names
+    assert [name for kind, name in points if kind == "synthetic"] == [
+        f"sample_{n:04d}" for n in range(1, 6)
+    ]
+    # In a plane of most variance no pair is further apart than in the latent space.
+    real = read_latents(latents).latents
+    plane = np.array([points["real", name] for name in names])
+    gaps = [np.linalg.norm(a[:, None] - a[None], axis=-1) for a in (plane, real)]
+    assert (gaps[0] <= gaps[1] + 1e-4).all()
+
+
+def test_a_cohort_is_encoded_to_the_same_map_by_run_and_exported_files(
+    hagan, unconditional_run, unconditional_parts, latents, twelve, tmp_path
+):
+    generator, encoder = (unconditional_parts[part].path for part in ("generator", "encoder"))
+    common = ("--method", "pca", "--samples", 4, "--seed", 3)
+    hagan("map", unconditional_run, "--real", latents, *common, "-o", tmp_path / "a.png")
+    other = (generator, "--encoder", encoder, "--real", twelve)
+    hagan("map", *other, *common, "-o", tmp_path / "b.png")
+    one, two = (coordinates(tmp_path / f"{name}.csv") for name in "ab")
+    assert one.keys() == two.keys()
+    scale = np.abs(list(one.values())).max()
+    np.testing.assert_allclose(list(one.values()), list(two.values()), atol=1e-2 * scale)
+
+
+def test_bad_input_is_named_in_one_line(
+    hagan, unconditional_run, unconditional_parts, make_unconditional_run, latents, tmp_path
+):
+    make_unconditional_run(tmp_path / "stranger")
+    (tmp_path / "there.csv").write_text("kept")
+    generator = unconditional_parts["generator"].path
+    run = unconditional_run
+    for model, code, message, *options in (
+        (tmp_path / "stranger", 3, "latents of another model"),
+        (run, 3, "the encoder of another model", "--encoder", tmp_path / "stranger"),
+        (generator, 2, "give the encoder with --encoder"),
+        (run, 3, "found 2 synthetic volumes: expected 4 or more", "--samples", 2),
+        (run, 6, "there.csv: exists already", "-o", tmp_path / "there.png"),
+        (run, 6, "expected .png", "-o", tmp_path / "map.pdf"),
+        (run, 2, "--mask goes with", "--mask", "mask.nii.gz"),
+    ):
+        arguments = ("--real", latents, "-o", tmp_path / "map.png", *options)
+        result = hagan("map", model, *arguments, code=code)
+        assert message in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stranger", "there.csv"]
+
+
+@pytest.mark.parametrize("module", ["sklearn.decomposition", "matplotlib.figure"])
+def test_without_the_extra_one_line_says_what_to_install(
+    hagan, unconditional_parts, latents, tmp_path, monkeypatch, module
+):
+    import sys
+
+    monkeypatch.delitem(sys.modules, "hagan_clinic.evaluation.embedding", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    generator, encoder = (unconditional_parts[part].path for part in ("generator", "encoder"))
+    arguments = ("--encoder", encoder, "--real", latents, "-o", tmp_path / "map.png")
+    result = hagan("map", generator, *arguments, code=5)
+    assert 'pip install "hagan-clinic[train]"' in result.stderr

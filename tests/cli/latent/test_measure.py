@@ -1,0 +1,52 @@
+import csv
+
+import pytest
+
+
+@pytest.fixture
+def bare(test_data, names, tmp_path_factory):
+    """Six real patients as a CSV that names neither masks nor lesions."""
+    path = tmp_path_factory.mktemp("bare") / "cohort.csv"
+    scans = [test_data / "lgg_mni" / name / f"{name}_t1.nii.gz" for name in names[:6]]
+    rows = [f"{name},{scan}" for name, scan in zip(names, scans, strict=False)]
+    path.write_text("\n".join(["subject,t1", *rows]) + "\n")
+    return path
+
+
+def test_a_real_cohort_gets_a_table_that_says_what_was_measured(hagan, twelve, names, tmp_path):
+    result = hagan("measure", twelve, "-o", tmp_path / "v.csv", "--lesions")
+    assert "12 subjects, brain_ml is the volume brighter than 0.3 in the brain" in result.output
+    assert "as all brain masks have one volume" in result.output
+    rows = list(csv.DictReader((tmp_path / "v.csv").open()))
+    assert [row["subject"] for row in rows] == names
+    assert rows[0]["patient"] == "TCGA_CS_4941"
+    assert all(1200 < float(row["brain_ml"]) < 1900 for row in rows)
+    assert all(float(row["lesion_ml"]) > 0 for row in rows)
+
+
+def test_without_lesions_the_table_has_no_column_of_them(hagan, bare, tmp_path):
+    hagan("measure", bare, "-o", tmp_path / "v.csv", "--stripped", "--threshold", "0.2")
+    header, *rows = (tmp_path / "v.csv").read_text().splitlines()
+    assert header == "subject,patient,brain_ml"
+    assert len(rows) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output", "code", "message"),
+    [
+        ([], "v.csv", 3, "6 of 6 subjects have no brain mask: TCGA_CS_4941_19960909"),
+        (["--stripped", "--lesions"], "v.csv", 3, "have no lesion label map"),
+        (["--mask", "none.nii.gz"], "v.csv", 3, "none.nii.gz does not exist"),
+        (["--image", "t2"], "v.csv", 3, "expected ['t2']"),
+        (["--stripped", "--threshold", "2"], "v.csv", 3, "threshold is 2"),
+        (["--stripped"], "v.txt", 6, "expected .csv"),
+        (["--stripped"], "there.csv", 6, "exists already"),
+        (["--stripped"], "none/v.csv", 6, "does not exist"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(hagan, bare, tmp_path, arguments, output, code, message):
+    (tmp_path / "there.csv").write_text("kept")
+    result = hagan("measure", bare, "-o", tmp_path / output, *arguments, code=code)
+    assert message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["there.csv"]
+    assert (tmp_path / "there.csv").read_text() == "kept"
