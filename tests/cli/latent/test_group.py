@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -31,3 +34,17 @@ def test_debug_shows_the_traceback_wherever_it_stands(before, tmp_path):
 
 def test_an_unknown_subcommand_is_wrong_usage():
     assert CliRunner().invoke(main, ["latent", "wolk"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_help_imports_nothing_heavy(name):
+    code = (
+        "import sys\n"
+        "from hagan_clinic.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "heavy = {'numpy', 'nibabel', 'PIL', 'rich', 'onnxruntime', 'torch', 'sklearn'}\n"
+        "assert heavy.isdisjoint(sys.modules), heavy & sys.modules.keys()\n"
+    )
+    command = [sys.executable, "-c", code, "latent", name, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
