@@ -40,9 +40,9 @@ def command(
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. The
     latents are written with the subjects' names. A volume goes through the network slab by slab.
     """
-    from hagan_clinic.cli.progress import counted
     from hagan_clinic.cli.scans import check_scans, find_scans, mask_warning
     from hagan_clinic.cli.synthesis_model import load_encoder
+    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.latents import Latents, check_output, write_latents
 
     check_output(output, volumes, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +27,7 @@ def command(context: click.Context, name: str | None, verify: bool, as_json: boo
     from hagan_clinic.runtime import bundled_models, find_model, load_model
     from hagan_clinic.runtime.library import verified
 
-    read = verified if verify else load_model
+    read = verified if verify else partial(load_model, kind=None)
     if name is not None:
         model = read(find_model(name))
         if as_json:
@@ -57,6 +58,7 @@ def _facts(model: ModelFile, verified: bool) -> dict[str, Any]:
     card = model.card
     return {
         "name": card.name,
+        "kind": model.kind,
         "version": card.version,
         "description": card.description,
         "licence": card.licence,
@@ -90,7 +92,7 @@ def _print_list(models: list[ModelFile], verified: bool) -> None:
         recipe = model.recipe
         cells = [
             model.path.stem,
-            f"{' + '.join(recipe.sources)} → {recipe.target}",
+            " + ".join(recipe.sources) + (f" → {recipe.target}" if recipe.target else ""),
             " × ".join(f"{step:g}" for step in recipe.spacing) + " mm",
             f"{len(model.content) / 2**20:.1f} MiB",
             model.card.licence,

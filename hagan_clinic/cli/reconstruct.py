@@ -73,11 +73,11 @@ def command(
     if not inputs:
         raise click.UsageError("Give the scans after the run folder.")
 
-    from hagan_clinic.cli.progress import counted
     from hagan_clinic.cli.scans import check_scans, find_scans, mask_warning
     from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
     from hagan_clinic.evaluation.metrics import psnr, ssim
     from hagan_clinic.intensity import from_unit
+    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
     from hagan_clinic.runtime.synthesis_outputs import (
         OutputFolder,

@@ -64,8 +64,8 @@ def command(
     Writes sample_0001.nii.gz and so on, on the training grid, each with a JSON file beside it, and
     latents.npz with what they were made from. A sample depends on the seed and its number alone.
     """
-    from hagan_clinic.cli.progress import counted
     from hagan_clinic.cli.synthesis_model import load_generator
+    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
     from hagan_clinic.runtime.latents import Latents, draw_latents, write_latents
     from hagan_clinic.runtime.synthesis_outputs import (

@@ -72,7 +72,7 @@ def verified(path: Path) -> ModelFile:
                 f"{path.parent / name}: sha256 is {found}, expected {expected}: the file is "
                 "damaged or was changed; install the package again"
             )
-    return load_model(path)
+    return load_model(path, kind=None)
 
 
 def _models_in(folder: Path) -> Iterator[Path]:

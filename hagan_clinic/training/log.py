@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -36,18 +36,6 @@ def peak_memory_gib(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     peak = memory.peak()
     return math.nan if peak is None else peak / 2**30
-
-
-@contextmanager
-def counted(task: str, total: int, *, active: bool) -> Iterator[Callable[[], None]]:
-    """A progress line that counts to ``total``, by one for each call of what it gives."""
-    progress = Progress(
-        TextColumn(task), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True, disable=not active,
-    )  # fmt: skip
-    with progress:
-        line = progress.add_task(task, total=total)
-        yield lambda: progress.advance(line)
 
 
 class RunLog:

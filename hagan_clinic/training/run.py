@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from hagan_clinic import __version__
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import write_text
+from hagan_clinic.progress import counted
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, existing, read_state
 from hagan_clinic.training.cohort import check_cohort, find_cohort
 from hagan_clinic.training.config import TrainingConfig, typed
 from hagan_clinic.training.curves import CURVES
 from hagan_clinic.training.initial import identity, load_first_weights
-from hagan_clinic.training.log import counted
 from hagan_clinic.training.loop import train
 from hagan_clinic.training.modes import Mode, config_from_dict, mode_of
 from hagan_clinic.training.prepared import check_overlap, check_size, prepare_cohort
@@ -107,7 +107,7 @@ def run_training(
     seen = [*split.train, *split.calibration]
     with (
         fabric.rank_zero_first(local=True),
-        counted("preparing", len(seen), active=fabric.is_global_zero) as progress,
+        counted("preparing", len(seen), quiet=not fabric.is_global_zero) as progress,
     ):
         prepared = prepare_cohort(
             seen, recipe, cache or folder / "cache", shape=config.size, progress=progress

@@ -10,7 +10,7 @@ from torch.nn import functional
 from hagan_clinic.evaluation.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
 from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.intensity import from_unit
-from hagan_clinic.runtime.montage import montage, planes
+from hagan_clinic.runtime.exploration.pictures import middle_planes
 from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.variant import Validation
 from hagan_clinic.unconditional import Autoencoder
@@ -74,16 +74,14 @@ def validate_synthesis(
         "ms_ssim_samples": pairwise_ms_ssim(samples, PAIRS, seed),
         "ms_ssim_real": pairwise_ms_ssim(real, PAIRS, seed),
     }
-    rows = [planes(sample) for sample in samples[:SHOWN]]
-    rows = [np.concatenate(rows[i : i + 2], axis=1) for i in range(0, len(rows), 2)]
+    shown = samples[:SHOWN]
     if encoder:
         figures["reconstruction_psnr"] = float(np.mean([score[0] for score in scores]))
         figures["reconstruction_ssim"] = float(np.mean([score[1] for score in scores]))
-        rows += [
-            np.concatenate([planes(one), planes(other)], axis=1)
-            for one, other in list(zip(real, brought_back, strict=True))[:2]
+        shown += [
+            volume for pair in zip(real[:2], brought_back[:2], strict=True) for volume in pair
         ]
-    return Validation(-figures["mmd"], figures, montage(rows))
+    return Validation(-figures["mmd"], figures, _montage(shown))
 
 
 def _volume(autoencoder: Autoencoder, latent: torch.Tensor, label: torch.Tensor | None) -> Volume:
@@ -106,3 +104,15 @@ def _low(volumes: Sequence[Volume]) -> NDArray[np.float64]:
     """Volumes as rows, at a quarter of the resolution."""
     stacked = torch.from_numpy(np.stack(volumes))[:, None]
     return functional.avg_pool3d(stacked, 4).flatten(1).double().numpy()
+
+
+def _montage(volumes: Sequence[Volume]) -> NDArray[np.uint8]:
+    """Two volumes in a row, the middle planes of each beside each other."""
+    tiles = []
+    for volume in volumes:
+        planes = middle_planes(volume)
+        height = max(len(plane) for plane in planes)
+        padded = [np.pad(plane, ((0, height - len(plane)), (0, 0))) for plane in planes]
+        tiles.append(np.concatenate(padded, axis=1))
+    rows = [np.concatenate(tiles[i : i + 2], axis=1) for i in range(0, len(tiles), 2)]
+    return np.concatenate(rows)

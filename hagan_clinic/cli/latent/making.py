@@ -115,7 +115,7 @@ def made(
     device: str,
 ) -> list[float]:
     """Write the series and say where; the measured values."""
-    from hagan_clinic.cli.progress import counted
+    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration.series import write_series
 
     with counted("synthesising", len(series.latents), quiet=quiet) as step:

@@ -106,8 +106,8 @@ def _real(path: Path, mask: Path | None, encoder: Encoder) -> Latents:
     """Latents from a file, or of the scans of a cohort."""
     import numpy as np
 
-    from hagan_clinic.cli.progress import counted
     from hagan_clinic.cli.scans import check_scans, find_scans
+    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.latents import SUFFIXES, Latents, read_latents
 
     if path.suffix == SUFFIXES[0] or (path.suffix in SUFFIXES and _is_latents(path)):
@@ -141,7 +141,7 @@ def _encoded_samples(
     """What the encoder makes of the generator's samples (count, latent), every class in turn."""
     import numpy as np
 
-    from hagan_clinic.cli.progress import counted
+    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.latents import draw_latents
 
     known = generator.classes
