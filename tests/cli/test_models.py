@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from hagan_clinic.cli import main
+from hagan_clinic.onnx_export_unconditional import export_part
 from hagan_clinic.runtime import library
 
 
@@ -47,6 +48,14 @@ def test_card_tells_every_known_failure_on_a_line_of_its_own(tmp_path, make_gene
     second = lines.index(cases[1])
     assert lines[second - 1].split(maxsplit=1) == ["failures", cases[0]]
     assert json.loads(_run(str(path), "--json").stdout)["failures"] == cases
+
+
+def test_a_generator_of_an_unconditional_run_has_a_card_too(tmp_path, make_unconditional_run):
+    make_unconditional_run(tmp_path / "run")
+    path = export_part(tmp_path / "run", tmp_path / "g.onnx", "generator").path
+    result = _run(str(path), "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["kind"] == "generator"
 
 
 @pytest.mark.parametrize("arguments", [[], ["toy"]])
