@@ -64,9 +64,9 @@ def one_step(arguments: argparse.Namespace) -> dict[str, float]:
 
     def update(name: str, loss: torch.Tensor) -> None:
         with torch.autocast(device.type, enabled=False):
-            optimizers[name].zero_grad()
             loss.backward()
             optimizers[name].step()
+            optimizers[name].zero_grad()
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()

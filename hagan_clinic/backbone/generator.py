@@ -24,10 +24,10 @@ class LowResolutionHead(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv3d(context_channels, half, 3, padding=1),
             normalisation(norm, half),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv3d(half, quarter, 3, padding=1),
             normalisation(norm, quarter),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv3d(quarter, 1, 3, padding=1),
             nn.Tanh(),
         )

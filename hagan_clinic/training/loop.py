@@ -94,6 +94,8 @@ def train(
             if config.clip:
                 torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             optimizer.step()
+            # What the other groups' steps need is memory, not these.
+            optimizer.zero_grad(set_to_none=True)
 
     def checkpoint(name: str, step: int) -> None:
         _stop_if_diverged(module, step)

@@ -23,7 +23,8 @@ class EncodingBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, out, D/2, H/2, W/2), or the same size."""
-        return functional.relu(self.norm(self.convolution(features)))
+        # In place: the backward pass of a norm needs what went in, not what came out.
+        return functional.relu(self.norm(self.convolution(features)), inplace=True)
 
 
 class SlabEncoder(nn.Module):

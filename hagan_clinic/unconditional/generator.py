@@ -118,7 +118,8 @@ class ConvolutionBlock(nn.Module):
         """(B, C, D, H, W) -> (B, out, D, H, W), or twice as many a side."""
         if self.doubles:
             features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
-        return functional.relu(self.norm(self.convolution(features)))
+        # In place: the backward pass of a norm needs what went in, not what came out.
+        return functional.relu(self.norm(self.convolution(features)), inplace=True)
 
 
 class NoiseTrunk(nn.Module):
