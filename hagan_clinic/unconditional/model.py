@@ -192,8 +192,11 @@ class HAGAN(nn.Module):
         generator = self.autoencoder.generator
         latent = noise(self.objective.seed, batch["index"], draw, self.config.latent)
         context = generator.context(latent.to(batch["source_low"].device), self._one_hot(label))
+        slabs = generator.slabs(context, batch["slab_start"], self.config.slab)
+        # After the slabs: G^L's backward pass then comes first, and its activations are gone when
+        # G^H's, the largest, need their gradients.
         low = generator.low(context) if self.objective.low_res_branch else None
-        return generator.slabs(context, batch["slab_start"], self.config.slab), low
+        return slabs, low
 
     def _slab_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
