@@ -25,7 +25,7 @@ def test_the_background_stays_background():
 @pytest.mark.parametrize("shift", [(1.0, 1.0), (-1.0, 0.5), (0.0, -1.0)])
 @pytest.mark.parametrize("grey", [(1.0, 0.0), (-0.7, 0.9)])
 def test_a_slab_and_the_low_resolution_volume_change_alike(shift, grey):
-    augment = DiffAugment()
+    augment = DiffAugment(shift=0.125)
     low = images()
     high = functional.interpolate(low, scale_factor=4.0)
     change = drawn([*grey, *shift, 0.0, 0.0])
@@ -35,7 +35,7 @@ def test_a_slab_and_the_low_resolution_volume_change_alike(shift, grey):
 
 
 def test_a_shift_moves_background_in_and_the_rest_by_whole_voxels():
-    plain = DiffAugment(cutout=-1.0)
+    plain = DiffAugment(shift=0.125, cutout=-1.0)
     image = images()
     moved = plain(image, drawn([0.0, 0.0, 1.0, -1.0, 0.0, 0.0]))
     assert torch.allclose(moved[..., 2:, :-2], image[..., :-2, 2:], atol=1e-6)
@@ -76,7 +76,7 @@ def test_every_sample_has_its_own_change_and_the_slab_axis_none():
 
 def test_the_gradient_passes_through():
     torch.manual_seed(0)
-    augment = DiffAugment()
+    augment = DiffAugment(shift=0.125)
     change = augment.draw(2, torch.device("cpu")).double()
     image = (torch.rand(2, 1, 2, 8, 8).double() * 2 - 1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: augment(x, change), (image,))

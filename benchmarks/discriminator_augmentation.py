@@ -1,0 +1,100 @@
+"""How fast the two judges of the unconditional HA-GAN see through a generator that stands still.
+
+    hagan-clinic train --mode unconditional --preset cpu --data lgg_mni --split lgg_mni/split.csv \
+        -o RUN --cache CACHE
+    python benchmarks/discriminator_augmentation.py RUN --cache CACHE
+
+The judges of the run's last checkpoint go on training alone, at the run's own rate and on its own
+queue, under each kind of augmentation. Printed is the cross-entropy of D^H and D^L over the last
+quarter of the steps; 0.693 is chance. What delays them delays the generator, which learns from
+them alone; what lets them learn the patients by heart does harm later, which this does not show.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.training.checkpoint import LAST, load_tensors
+from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.training.modes import mode_of
+from hagan_clinic.training.prepared import prepare_cohort
+from hagan_clinic.training.queue import slab_loader
+from hagan_clinic.training.run import read_config
+from hagan_clinic.training.split import read_split
+from hagan_clinic.training.unconditional import UnconditionalRun
+from hagan_clinic.unconditional.model import BETAS
+
+OFF = DiffAugment(brightness=0, contrast=0, shift=0, cutout=-1)
+KINDS = {
+    "none": None,
+    "brightness and contrast": replace(OFF, brightness=0.2, contrast=0.2),
+    "cutout of 1/4": replace(OFF, cutout=0.25),
+    "shift by up to 1/8": replace(OFF, shift=0.125),
+    "brightness, contrast, cutout": DiffAugment(),
+    "all four": DiffAugment(shift=0.125),
+}
+
+
+def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list[list[float]]:
+    """The cross-entropies of D^H and D^L at every step."""
+    config = read_config(run)
+    mode = mode_of(config)
+    assert isinstance(mode, UnconditionalRun)
+    subjects = find_cohort(config.data, mode.recipe.sources, None, config.mask or None)
+    training = read_split(run / "split.csv", subjects).train
+    batches = slab_loader(
+        prepare_cohort(training, mode.recipe, cache, shape=config.size),
+        thickness=config.slab,
+        batch_size=config.batch_size,
+        slabs_per_volume=config.slabs_per_volume,
+        queue_length=config.queue_length,
+        workers=0,
+        seed=config.seed + 1,
+        augment=mode.augment,
+        **mode.sampling,
+    )
+    model = mode.model()
+    model.load_state_dict(load_tensors(run / LAST / "weights.safetensors"))
+    model.objective = replace(model.objective, augment=kind)
+    model = model.to(memory_format=torch.channels_last_3d)
+    judges = [p for part in (model.slab_judge, model.low_judge) for p in part.parameters()]
+    optimizer = torch.optim.AdamW(judges, lr=config.discriminator_lr, betas=BETAS)
+    told = []
+    for _ in range(steps):
+        batch = next(batches)
+        position = batch["slab_start"] / (config.size[0] - config.slab)
+        with torch.no_grad():
+            fake = model._generate(batch, None, draw=0)
+        real = model._judge(batch["source_window"], batch["source_low"], position)
+        faked = model._judge(*fake, position)
+        terms = [
+            judged_real(r) + judged_fake(f) for (r, _), (f, _) in zip(real, faked, strict=True)
+        ]
+        optimizer.zero_grad()
+        torch.stack(terms).sum().backward()
+        optimizer.step()
+        told.append([float(term.detach()) / 2 for term in terms])
+    return told
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=80)
+    arguments = parser.parse_args()
+    print("| the judges see | D^H | D^L |\n|---|---|---|")
+    for name, kind in KINDS.items():
+        torch.manual_seed(0)
+        told = losses(arguments.run, arguments.cache, kind, arguments.steps)
+        last = torch.tensor(told[-(arguments.steps // 4) :]).mean(0)
+        print(f"| {name} | {last[0]:.3f} | {last[1]:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
