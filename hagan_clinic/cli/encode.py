@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hagan_clinic.cli.options import device_option
+
 _EXAMPLE = """\b
 Example:
   hagan-clinic encode runs/unconditional cohort.csv -o latents.npz
@@ -18,12 +20,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("volumes", nargs=-1, required=True, type=_PATH)
 @click.option("-o", "--output", required=True, type=_PATH, help=".npz or .csv file.")
 @click.option("--mask", type=_PATH, help="Brain mask on the grid of every scan.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 def command(

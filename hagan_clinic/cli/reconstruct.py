@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -38,12 +39,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--mask", type=_PATH, help="Brain mask on the grid of every scan.")
 @click.option("--label", help="Class of all, of a model with classes; else the cohort's.")
 @click.option("--montage", is_flag=True, help="Write montage.png: scans beside reconstructions.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
 def command(

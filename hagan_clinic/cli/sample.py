@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,12 +34,7 @@ Example:
 )
 @click.option("--label", help="Class of all, of a model with classes; else each class in turn.")
 @click.option("--montage", is_flag=True, help="Write montage.png, a picture of all volumes.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@device_option
 @click.option(
     "--max-memory",
     metavar="SIZE",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hagan_clinic.cli.failures import explained
+from hagan_clinic.cli.options import device_option
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -68,12 +69,7 @@ class _Result:
 @click.option(
     "--model", default="t1_to_flair", show_default=True, help="Name of a bundled model, or a file."
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@device_option
 @click.option(
     "--max-memory",
     metavar="SIZE",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,12 +25,7 @@ _OPTIONS = (
     click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder."),
     click.option("--steps", type=click.IntRange(min=2), default=7, show_default=True),
     click.option("--label", "chosen", help="Class to make, of a model with classes."),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-        default="auto",
-        show_default=True,
-    ),
+    device_option,
     click.option("--overwrite", is_flag=True, help="Replace files that exist."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),
 )

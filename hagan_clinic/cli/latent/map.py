@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,12 +37,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--mask", type=_PATH, help="One brain mask for all subjects of a cohort.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@device_option
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
     model: Path,
