@@ -22,9 +22,7 @@ Float32 = NDArray[np.float32]
 SUFFIXES = (".npz", ".csv")
 SMALLEST_TRUNCATION = 0.01
 
-_COMMENT = re.compile(
-    r"# hagan-clinic latents, image (?P<image>\S*), model (?P<identity>[0-9a-f]*)"
-)
+_COMMENT = re.compile(r"# hagan-clinic latents, image (?P<image>.*), model (?P<identity>[0-9a-f]*)")
 
 
 @dataclass(frozen=True, eq=False)

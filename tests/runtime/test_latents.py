@@ -31,6 +31,14 @@ def test_a_file_gives_back_every_bit(tmp_path, suffix, labels):
     assert (found.identity, found.image) == ("ab12", "t1")
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+@pytest.mark.parametrize("image", ["T1 post contrast", "a, model b", ""])
+def test_any_name_of_a_sequence_comes_back(tmp_path, suffix, image):
+    write_latents(some_latents(image=image), tmp_path / f"z{suffix}")
+    found = read_latents(tmp_path / f"z{suffix}")
+    assert (found.identity, found.image) == ("ab12", image)
+
+
 def test_the_csv_has_a_column_a_value_under_a_comment(tmp_path):
     write_latents(some_latents(), tmp_path / "z.csv")
     comment, header, first, *_ = (tmp_path / "z.csv").read_text().splitlines()
