@@ -104,6 +104,15 @@ def prepare(
     return Prepared(result, cropped.grid, source_grid, _share_outside(sought, start, size))
 
 
+def stripped(volume: Volume, region: NDArray[np.bool_], recipe: Recipe) -> Volume:
+    """The volume with background outside a region, such as a brain or a body.
+
+    Background is 0, as in skull-stripped MR, or the lower end of a fixed window, as air in CT.
+    """
+    background = recipe.window[0] if recipe.window else 0.0
+    return volume.with_array(np.where(region, volume.array, np.float32(background)))
+
+
 def restore(array: NDArray[np.float32], prepared: Prepared, fill: float) -> Volume:
     """Bring a network output back to the scanner volume's grid.
 

@@ -35,20 +35,24 @@ class DiffAugment:
         """Random numbers in [-1, 1) for so many samples: (B, 6)."""
         return torch.rand(samples, 6, device=device) * 2 - 1
 
-    def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """(B, C, D, H, W) -> same, changed as ``drawn`` says, at any resolution."""
+    def __call__(self, images: Tensor, drawn: Tensor, cell: int = 1) -> Tensor:
+        """(B, C, D, H, W) -> same, changed as ``drawn`` says.
+
+        Edges lie between cells of ``cell`` x ``cell`` voxels in the plane: 4 at full resolution
+        and 1 at a quarter of it, and both change alike.
+        """
         signal = images + 1  # the background is 0, which is what translations bring in
         brightness, contrast, *_ = drawn[:, :, None, None, None, None].unbind(1)
         signal = signal * (1 + self.brightness * brightness)
         signal = signal * (1 + self.contrast * contrast * (signal - 1))
-        return self._cut(self._shift(signal, drawn[:, 2:4]), drawn[:, 4:6]) - 1
+        return self._cut(self._shift(signal, drawn[:, 2:4], cell), drawn[:, 4:6], cell) - 1
 
-    def _shift(self, signal: Tensor, by: Tensor) -> Tensor:
-        """Translate each sample in H and W by whole voxels, background moving in."""
+    def _shift(self, signal: Tensor, by: Tensor, cell: int) -> Tensor:
+        """Translate each sample in H and W by whole cells, background moving in."""
         moved = []
         for sample, parts in zip(signal, by, strict=True):
             steps = [
-                round(float(part) * self.shift * side)
+                round(float(part) * self.shift * side / cell) * cell
                 for part, side in zip(parts, sample.shape[2:], strict=True)
             ]
             h, w = steps
@@ -60,11 +64,12 @@ class DiffAugment:
             )
         return torch.stack(moved)
 
-    def _cut(self, signal: Tensor, centre: Tensor) -> Tensor:
+    def _cut(self, signal: Tensor, centre: Tensor, cell: int) -> Tensor:
         """Empty a square of each sample, through all its slices."""
         masks = []
         for middle, side in zip(centre.unbind(1), signal.shape[3:], strict=True):
-            places = torch.linspace(-1, 1, side, device=signal.device)
-            masks.append((places[None] - middle[:, None]).abs() <= self.cutout)
+            places = torch.linspace(-1, 1, side // cell, device=signal.device)
+            inside = (places[None] - middle[:, None]).abs() <= self.cutout
+            masks.append(inside.repeat_interleave(cell, dim=1))
         hole = masks[0][:, :, None] & masks[1][:, None, :]
         return signal * (~hole)[:, None, None]

@@ -84,7 +84,13 @@ def command(
     from hagan_clinic.training.config import DEFAULTS_FILE
     from hagan_clinic.training.modes import gather_settings
 
-    given = {name: value for name, value in options.items() if value not in (None, (), False)}
+    # Absent options are None, an unset flag is False and an empty tuple stands for a repeatable
+    # one; 0 is a value (and equal to False, so ``in`` would not tell them apart).
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None and value is not False and value != ()
+    }
     given |= dict(assignment(text) for text in assignments)
     if no_low_res_branch:
         given["low_res_branch"] = False

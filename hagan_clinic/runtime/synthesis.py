@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import foreground, from_unit
-from hagan_clinic.preparation import prepare
+from hagan_clinic.preparation import prepare, stripped
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.model_file import ENCODER, GENERATOR, ModelFile, load_model
 from hagan_clinic.runtime.plausibility import UNSEEN_HEAD, UNSEEN_MASK
@@ -236,7 +236,7 @@ class Encoder(_Model):
         # Training takes a constant image for one without a brain, whatever its mask says.
         foreground(scan.array)
         if mask is not None and self.facts.stripped and mask.shape == scan.shape:
-            scan = scan.with_array(np.where(mask.array > 0.5, scan.array, 0))
+            scan = stripped(scan, mask.array > 0.5, self.facts.recipe)
         prepared = prepare([scan], self.facts.recipe, mask=mask, mask_window=False)
         brain = None
         if mask is not None:

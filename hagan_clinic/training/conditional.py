@@ -95,6 +95,8 @@ class ConditionalRun:
     }
     augment: ClassVar[AugmentConfig] = AugmentConfig()
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    fewest_calibration: ClassVar[int] = 1
+    init_from_files: ClassVar[bool] = True
     next_command: ClassVar[str] = "hagan-clinic export {run} -o model.onnx"
 
     @classmethod
@@ -146,7 +148,11 @@ class ConditionalRun:
         )
 
     def validate(
-        self, averaged: nn.Module, subjects: Sequence[PreparedSubject], device: torch.device
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
     ) -> Validation:
         """Figures of the averaged generator on the calibration patients."""
         return validate_translation(averaged, subjects, device)

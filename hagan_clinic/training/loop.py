@@ -251,6 +251,8 @@ def _told_of_memory(message: str) -> Iterator[None]:
 
 def _no_memory_for_a_step(config: TrainingConfig) -> str:
     lower = "in a new folder give a lower --batch-size, then --slab"
+    if getattr(config, "gradient_checkpointing", True) is False:
+        lower = f"resume with --gradient-checkpointing, or {lower}"
     half = "resume with --precision bf16-mixed, or " if config.precision == "32-true" else ""
     return (
         f"out of memory with --batch-size {config.batch_size} --slab {config.slab} "

@@ -41,6 +41,14 @@ class Mode(Protocol):
     def next_command(self) -> str:
         """What to run after training; ``{run}`` stands for the run folder."""
 
+    @property
+    def fewest_calibration(self) -> int:
+        """How many calibration volumes a validation needs."""
+
+    @property
+    def init_from_files(self) -> bool:
+        """Whether ``--init`` takes model files, or run folders alone."""
+
     def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
         """The class of every subject, None where there are no classes."""
 
@@ -48,9 +56,13 @@ class Mode(Protocol):
         """A model with weights from the seed."""
 
     def validate(
-        self, averaged: nn.Module, subjects: Sequence[PreparedSubject], device: torch.device
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
     ) -> Validation:
-        """Judge the averaged part on the calibration patients."""
+        """Judge the averaged part on the calibration patients, of these classes if any."""
 
 
 MODES: dict[str, type[ConditionalRun] | type[UnconditionalRun]] = {

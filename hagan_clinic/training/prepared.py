@@ -27,13 +27,13 @@ from scipy import ndimage
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import atomic_path, read
 from hagan_clinic.intensity import foreground, occupied_span, target_window, to_unit
-from hagan_clinic.preparation import BACKGROUND, network_grid, prepare
+from hagan_clinic.preparation import BACKGROUND, network_grid, prepare, stripped
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.layouts import some
 from hagan_clinic.training.subject import Subject
 from hagan_clinic.volume import Grid, Shape, Spacing, Volume, crop_or_pad, resample, to_canonical
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 BOX_MARGIN_MM = 6.0
 LARGEST_BOX_MM = (208.0, 240.0, 208.0)
 """Without a brain mask the box holds the head, and may be cut at this size: (D, H, W)."""
@@ -115,7 +115,7 @@ def prepare_cohort(
         progress: Called as each subject is ready, by several threads.
 
     Raises:
-        InputError: A subject cannot be read or scaled; the message names it.
+        InputError: Subjects cannot be read or scaled; the message names them.
         OutputError: The cache cannot be written.
     """
     if shape is None:
@@ -125,16 +125,22 @@ def prepare_cohort(
     folder = Path(cache)
     digest = lru_cache(maxsize=None)(_sha256)
 
-    def ready(subject: Subject) -> PreparedSubject:
+    def ready(subject: Subject) -> PreparedSubject | str:
         try:
             prepared = _prepare_once(subject, recipe, folder, shape, digest)
         except InputError as error:
-            raise InputError(f"{subject.name}: {error}") from error
+            return f"{subject.name}: {error}"
         progress()
         return prepared
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        return list(pool.map(ready, subjects))
+        results = list(pool.map(ready, subjects))
+    wrong = [result for result in results if isinstance(result, str)]
+    if len(wrong) == 1:
+        raise InputError(wrong[0])
+    if wrong:
+        raise InputError(f"{len(wrong)} of {len(subjects)} subjects cannot be used: {some(wrong)}")
+    return [result for result in results if not isinstance(result, str)]
 
 
 def box_shape(subjects: Sequence[Subject], recipe: Recipe) -> Shape:
@@ -234,9 +240,7 @@ def _prepare_subject(subject: Subject, recipe: Recipe, shape: Shape) -> Bytes:
     else:
         region = mask.array > 0.5
         if _has_skull(sources, region):
-            forms.append(
-                [source.with_array(np.where(region, source.array, 0)) for source in sources]
-            )
+            forms.append([stripped(source, region, recipe) for source in sources])
     boxed = replace(recipe, box=shape)
     prepared = [prepare(form, boxed, mask=mask, mask_window=False) for form in forms]
     box = prepared[0].grid

@@ -81,15 +81,17 @@ def run_training(
         split = split_by_column(subjects) or split_by_patient(
             subjects, config.seed, config.fractions
         )
-    if not split.calibration:
+    if len(split.calibration) < mode.fewest_calibration:
         raise InputError(
-            "the split has no calibration patients, on whom a model is validated: add some, or "
-            "more patients"
+            f"the split has {len(split.calibration)} calibration subjects, and a validation needs "
+            f"{mode.fewest_calibration} or more: add patients, or give a --split with more of them"
         )
     sides = {name: len(side) for name, side in split.sides().items()}
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
     mode.labels(subjects)  # refuses unknown ones before any work is done
+    if init is not None and not mode.init_from_files and not Path(init).is_dir():
+        raise InputError(f"--init {init}: expected a run folder with --mode {config.mode}")
     model = mode.model()
     first_weights = read_facts(folder).get("init") if resuming else None
     if init is not None and not resuming:
@@ -98,10 +100,7 @@ def run_training(
 
     if fabric.is_global_zero:
         _make_folder(folder)
-        write_text(config.to_json(), folder / CONFIG)
-        write_split(split, folder / SPLIT)
     fabric.barrier()
-    _check_shared(folder)
 
     # The pictures a run shows are never of test patients, so these are not even prepared.
     seen = [*split.train, *split.calibration]
@@ -112,10 +111,23 @@ def run_training(
         prepared = prepare_cohort(
             seen, recipe, cache or folder / "cache", shape=config.size, progress=progress
         )
+    if fabric.is_global_zero:
+        write_text(config.to_json(), folder / CONFIG)
+        write_split(split, folder / SPLIT)
+    fabric.barrier()
+    _check_shared(folder)
     training, calibration = prepared[: len(split.train)], prepared[len(split.train) :]
     too_small = [] if config.size is None else check_size(prepared)
     for warning in [*check_overlap(prepared), *too_small]:
         say(f"warning: {warning}")
+    # A subject with a mask is shown without its skull; of one without, nobody knows what is left.
+    masked = sum(subject.mask is not None for subject in seen)
+    stripped = augment.stripped > 0 and masked == len(seen)
+    if augment.stripped > 0 and 0 < masked < len(seen):
+        say(
+            f"warning: {len(seen) - masked} of {len(seen)} subjects have no brain mask, so some "
+            "heads are shown with their skull and some without; give masks for all or none"
+        )
     shape = prepared[0].shape
     say(f"training box {'x'.join(map(str, shape))} voxels of {config.spacing:g} mm (D, H, W)")
 
@@ -125,6 +137,7 @@ def run_training(
             "torch": torch.__version__,
             "subjects": sides,
             "box": shape,
+            "skull_stripped": stripped,
             "init": first_weights,
         }
         write_text(json.dumps(facts, indent=2), folder / FACTS)
@@ -149,7 +162,9 @@ def run_training(
     state = train(
         model,
         batches,
-        lambda averaged: mode.validate(averaged, calibration, fabric.device),
+        lambda averaged: mode.validate(
+            averaged, calibration, mode.labels(split.calibration), fabric.device
+        ),
         config,
         folder,
         fabric,
@@ -202,7 +217,10 @@ BEFORE_STEPS = frozenset(
 """What a run leaves that ended before its first checkpoint: it may be started over."""
 
 FREE_ON_RESUME = frozenset(
-    ["device", "devices", "nodes", "workers", "precision", "validate_every", "checkpoint_every"]
+    [
+        *("device", "devices", "nodes", "workers", "precision", "gradient_checkpointing"),
+        *("validate_every", "checkpoint_every"),
+    ]
 )
 """Settings that may change between two parts of one run; the schedules hang on ``steps``."""
 

@@ -32,6 +32,7 @@ def validate_synthesis(
     *,
     seed: int,
     encoder: bool = True,
+    labels: Sequence[int] | None = None,
 ) -> Validation:
     """How much the samples are like unseen patients, how much unlike each other.
 
@@ -41,6 +42,7 @@ def validate_synthesis(
         device: where the model is.
         seed: of the samples.
         encoder: whether E was trained, so that volumes can be brought back.
+        labels: the classes of the patients, of a model with classes.
 
     Returns:
         Figures ``mmd`` (squared maximum mean discrepancy of samples and patients at a quarter of
@@ -52,23 +54,24 @@ def validate_synthesis(
     real: list[Volume] = []
     brought_back: list[Volume] = []
     scores: list[tuple[float, float]] = []
-    for subject in subjects:
+    for number, subject in enumerate(subjects):
         volume, _, brain = subject.load(stripped=True)
         real.append(from_unit(volume[0]))
         if not encoder:
             continue
         latent = autoencoder.encoder.encode(torch.from_numpy(volume)[None].to(device))
-        label = _label(autoencoder, len(brought_back), device)
+        label = None if labels is None else _one_hot(autoencoder, labels[number], device)
         back = _volume(autoencoder, latent, label)
         brought_back.append(back)
         inside = brain[0] > 0
         scores.append((psnr(back, real[-1], inside), ssim(back, real[-1], inside)))
     numbers = torch.arange(SAMPLES)
     latents = noise(seed, numbers, 0, autoencoder.config.latent).to(device)
-    samples = [
-        _volume(autoencoder, latents[number : number + 1], _label(autoencoder, number, device))
-        for number in range(SAMPLES)
-    ]
+    classes = autoencoder.config.classes
+    samples = []
+    for number in range(SAMPLES):
+        label = _one_hot(autoencoder, number % classes, device) if classes else None
+        samples.append(_volume(autoencoder, latents[number : number + 1], label))
     figures = {
         "mmd": maximum_mean_discrepancy(_low(samples), _low(real)),
         "ms_ssim_samples": pairwise_ms_ssim(samples, PAIRS, seed),
@@ -91,13 +94,10 @@ def _volume(autoencoder: Autoencoder, latent: torch.Tensor, label: torch.Tensor 
     return from_unit(image[0, 0].float().cpu().numpy())
 
 
-def _label(autoencoder: Autoencoder, number: int, device: torch.device) -> torch.Tensor | None:
-    """One-hot labels (1, classes), every class in turn."""
-    classes = autoencoder.config.classes
-    if not classes:
-        return None
-    turn = torch.tensor([number % classes], device=device)
-    return functional.one_hot(turn, classes).float()
+def _one_hot(autoencoder: Autoencoder, label: int, device: torch.device) -> torch.Tensor:
+    """A class as (1, classes)."""
+    number = torch.tensor([label], device=device)
+    return functional.one_hot(number, autoencoder.config.classes).float()
 
 
 def _low(volumes: Sequence[Volume]) -> NDArray[np.float64]:

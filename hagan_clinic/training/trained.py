@@ -9,7 +9,7 @@ from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import typed
 from hagan_clinic.training.initial import identity, load_averaged
-from hagan_clinic.training.run import read_config
+from hagan_clinic.training.run import read_config, read_facts
 from hagan_clinic.training.unconditional import UnconditionalConfig, UnconditionalRun
 from hagan_clinic.unconditional import Autoencoder
 
@@ -60,6 +60,6 @@ def load_autoencoder(run: Path, *, encoder: bool = False) -> TrainedAutoencoder:
         latent=config.latent,
         classes=config.classes,
         label=config.label,
-        stripped=augment.stripped > 0,
+        stripped=bool(read_facts(run).get("skull_stripped", augment.stripped > 0)),
     )
     return TrainedAutoencoder(config, autoencoder.eval(), facts, state)

@@ -3,8 +3,8 @@
     transform = tio.Compose([chest_ct(spacing=2.0), tio.RandomFlip(axes=(2,))])
     prepared = transform(tio.Subject(ct=tio.ScalarImage("chest.nii.gz")))
 
-It is ``preparation.prepare``, by which training and deployment prepare volumes, so spacing and
-affine stay with the image: the result lies in the world where the scan does.
+It is what ``hagan-clinic train`` does to a volume, the skull's removal by a mask included, so
+spacing and affine stay with the image: the result lies in the world where the scan does.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 import torchio as tio
 
-from hagan_clinic.preparation import prepare
+from hagan_clinic.preparation import prepare, stripped
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import Volume
 
@@ -25,7 +25,8 @@ class Prepare(tio.Transform):
 
     Images come out as (1, D, H, W), D from inferior to superior, H from posterior to anterior, W
     from left to right, with an affine that says so. A label map named ``mask`` is the brain mask:
-    the box is centred on it. It and other label maps are left as they are.
+    the box is centred on it, and what lies outside becomes background. All label maps are brought
+    to the grid of the first image.
 
     Args:
         recipe: with one source; applied to each image by itself.
@@ -42,11 +43,19 @@ class Prepare(tio.Transform):
         """Prepare the subject's images in place."""
         mask = subject.get_images_dict(intensity_only=False).get("mask")
         brain = None if mask is None else Volume(mask.numpy()[0], mask.affine)
-        for image in subject.get_images(intensity_only=True):
+        images = subject.get_images_dict(intensity_only=True)
+        for image in images.values():
             source = Volume(image.numpy()[0], image.affine)
-            prepared = prepare([source], self.recipe, mask=brain)
+            if brain is not None and brain.shape == source.shape:
+                source = stripped(source, brain.array > 0.5, self.recipe)
+            prepared = prepare([source], self.recipe, mask=brain, mask_window=False)
             image.set_data(torch.from_numpy(prepared.array))
             image.affine = prepared.grid.affine
+        labels = [
+            name for name in subject.get_images_dict(intensity_only=False) if name not in images
+        ]
+        if images and labels:
+            subject = tio.Resample(next(iter(images)), include=labels)(subject)
         return subject
 
 

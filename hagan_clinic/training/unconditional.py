@@ -1,5 +1,6 @@
 """What ``--mode unconditional`` trains: recipe, model and validation of a synthesis."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -61,7 +62,7 @@ class UnconditionalConfig(TrainingConfig):
     image: str = "t1"
     window: tuple[float, ...] = ()
     size: tuple[int, int, int] | None = (128, 128, 128)
-    slab: int = 16
+    slab: int = 0
     steps: int = 80000
     batch_size: int = 4
     generator_lr: float = 1e-4
@@ -84,11 +85,16 @@ class UnconditionalConfig(TrainingConfig):
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        if self.slab == 0 and self.size is not None:
+            object.__setattr__(self, "slab", default_slab(self.size[0]))
         super().__post_init__()
         check_choice(self, "recipe", tuple(RECIPES))
         check_choice(self, "norm", ("position", "group"))
         check_range(self, ("weight_reconstruction", "weight_class"), zero=True)
-        if self.window and not (len(self.window) == 2 and self.window[0] < self.window[1]):
+        finite = all(math.isfinite(end) for end in self.window)
+        if self.window and not (
+            len(self.window) == 2 and finite and self.window[0] < self.window[1]
+        ):
             raise InputError(f"window is {self.window}: expected a lower and a higher value")
         if self.size is None:
             raise InputError("size is missing: a latent space needs one, e.g. --size 128")
@@ -117,6 +123,12 @@ class UnconditionalConfig(TrainingConfig):
             classes=len(self.classes),
             norm=self.norm,
         )
+
+
+def default_slab(depth: int) -> int:
+    """An eighth of the depth, as in the paper, or less where that divides it: a multiple of 4."""
+    fitting = [slab for slab in range(4, max(4, depth // 8) + 1, 4) if depth % slab == 0]
+    return fitting[-1] if fitting else 4
 
 
 @dataclass(frozen=True)
@@ -162,6 +174,8 @@ class UnconditionalRun:
         stripped=1.0, flip=0.5, affine=0.5, scale=0.05, degrees=4.0, shift_mm=3.0,
     )  # fmt: skip
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
+    fewest_calibration: ClassVar[int] = 2  # pairs, and a spread, are of two or more
+    init_from_files: ClassVar[bool] = False
     next_command: ClassVar[str] = "hagan-clinic sample {run} -o samples"
 
     @classmethod
@@ -221,10 +235,19 @@ class UnconditionalRun:
         return HAGAN(config.sizes(), objective, checkpointing=config.gradient_checkpointing)
 
     def validate(
-        self, averaged: nn.Module, subjects: Sequence[PreparedSubject], device: torch.device
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
     ) -> Validation:
         """Figures of the averaged generator and encoder on the calibration patients."""
         assert isinstance(averaged, Autoencoder)
         return validate_synthesis(
-            averaged, subjects, device, seed=self.config.seed, encoder=self.config.encoder
+            averaged,
+            subjects,
+            device,
+            seed=self.config.seed,
+            encoder=self.config.encoder,
+            labels=labels,
         )

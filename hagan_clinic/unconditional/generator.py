@@ -192,12 +192,16 @@ class UnconditionalGenerator(nn.Module):
         slabs = [Slab(int(start), thickness) for start in starts]
         windows = [slab.window(depth, self.config.halo) for slab in slabs]
         inputs = torch.stack([w.low(a) for w, a in zip(windows, context, strict=True)])
-        images = self._kept(self.high, inputs)
+        images = self.high_resolution(inputs)
         inner = [
             image.narrow(1, slab.start - window.start, thickness)
             for image, slab, window in zip(images, slabs, windows, strict=True)
         ]
         return torch.stack(inner)
+
+    def high_resolution(self, features: Tensor) -> Tensor:
+        """G^H: features A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W)."""
+        return self._kept(self.high, features)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """From z (B, latent + classes) the whole X^H (B, 1, D, H, W) and A."""

@@ -19,6 +19,7 @@ from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
 from hagan_clinic.backbone.losses import judged_fake, judged_real
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
 
@@ -202,7 +203,7 @@ class HAGAN(nn.Module):
         """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
         slab = batch["source_window"]
         features = self.autoencoder.encoder.slabs(slab)
-        return functional.l1_loss(self.autoencoder.generator.high(features), slab)
+        return functional.l1_loss(self.autoencoder.generator.high_resolution(features), slab)
 
     def _volume_loss(self, batch: Mapping[str, Tensor], label: Tensor | None) -> Tensor:
         """L_recon^G, eq. 7: what G makes of E^G's z, on the slab and on X^L."""
@@ -223,7 +224,7 @@ class HAGAN(nn.Module):
         augment = self.objective.augment
         drawn = None if augment is None else augment.draw(len(slab), slab.device)
         if augment is not None and drawn is not None:
-            slab = augment(slab, drawn)
+            slab = augment(slab, drawn, cell=LOW_RES_FACTOR)
         judged = [self.slab_judge.judge(slab, position)]
         if self.low_judge is not None and low is not None:
             if augment is not None and drawn is not None:

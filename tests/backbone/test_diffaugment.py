@@ -29,9 +29,22 @@ def test_a_slab_and_the_low_resolution_volume_change_alike(shift, grey):
     low = images()
     high = functional.interpolate(low, scale_factor=4.0)
     change = drawn([*grey, *shift, 0.0, 0.0])
-    both = augment(high, change), functional.interpolate(augment(low, change), scale_factor=4.0)
+    both = (
+        augment(high, change, cell=4),
+        functional.interpolate(augment(low, change), scale_factor=4.0),
+    )
     assert torch.allclose(*both, atol=1e-5)
     assert not torch.allclose(both[0], high, atol=0.1)
+
+
+def test_any_draw_changes_both_resolutions_alike():
+    torch.manual_seed(5)
+    augment = DiffAugment(shift=0.125)
+    low = images(64)
+    change = augment.draw(64, low.device)
+    high = augment(functional.interpolate(low, scale_factor=4.0), change, cell=4)
+    expected = functional.interpolate(augment(low, change), scale_factor=4.0)
+    assert torch.allclose(high, expected, atol=1e-5)
 
 
 def test_a_shift_moves_background_in_and_the_rest_by_whole_voxels():

@@ -69,6 +69,45 @@ def test_the_ablation_trains_from_the_command_line(cohort, tmp_path):
     assert not load_model(model).has_context
 
 
+FLAGS = {
+    "--no-encoder": {"encoder": False},
+    "--no-low-res-branch": {"low_res_branch": False},
+    "--deterministic-r": {"deterministic_r": True},
+    "--encoder-loss-to-generator": {"encoder_loss_to_generator": True},
+    "--gradient-checkpointing": {"gradient_checkpointing": True},
+    "--precision bf16-mixed": {"precision": "bf16-mixed"},
+    "--recipe released": {"recipe": "released", "norm": "group", "ema": 0.0},
+    "--size 256": {"size": (256, 256, 256), "slab": 32},
+    "--size 64 --slab 16": {"size": (64, 64, 64), "slab": 16},
+    "--window=-1024,600": {"window": (-1024.0, 600.0)},
+    "--label sex --classes F --classes M": {"label": "sex", "classes": ("F", "M")},
+    "--image flair": {"image": "flair"},
+    "--preset gpu --workers 0": {"workers": 0},
+    "--seed 0": {"seed": 0},
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_a_flag_reaches_the_settings(flags, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "hagan_clinic.training.run.run_training", lambda config, folder, **_: given.append(config)
+    )
+    arguments = ["train", "--mode", "unconditional", "--data", "cohort", *flags.split()]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    found = {name: getattr(given[0], name) for name in FLAGS[flags]}
+    assert found == FLAGS[flags]
+
+
+@pytest.mark.parametrize("flag", ["--steps", "--spacing", "--batch-size"])
+def test_a_zero_is_not_taken_for_an_absent_option(flag):
+    arguments = ["train", "--mode", "unconditional", "--data", "cohort", flag, "0"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 3
+    assert f"{flag.strip('-')} is 0" in result.output
+
+
 def test_settings_in_the_working_folder_do_for_the_bare_command(cohort, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hagan-clinic.toml").write_text(

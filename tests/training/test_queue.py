@@ -235,3 +235,18 @@ def test_real_patients_reach_the_network_whole_and_stripped(tmp_path):
         outside = batch["brain_slab"] == 0
         empty.append(float((batch["target_slab"][outside] == -1).float().mean()))
     assert min(empty) < 0.9 and max(empty) > 0.99
+
+
+def test_slabs_in_turn_are_the_disjoint_ones_one_after_the_other(subjects):
+    order = {"in_turn": True, "halo": 0, "slabs_per_volume": 3, "batch_size": 1, "whole": True}
+    taken = batches(subjects, 9, **order)  # the queue filled once
+    starts: dict[int, list[int]] = {}
+    for batch in taken:
+        start, volume = int(batch["slab_start"]), int(batch["volume"])
+        starts.setdefault(volume, []).append(start)
+        whole = batch["source_whole"]
+        assert whole.shape[2:] == SHAPE
+        assert torch.equal(batch["source_window"], whole[:, :, start : start + 16])
+    assert all(sorted(each) == [0, 16, 32] for each in starts.values())
+    drawn = {int(start) for batch in batches(subjects, 30, halo=0) for start in batch["slab_start"]}
+    assert not drawn <= {0, 16, 32}

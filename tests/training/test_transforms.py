@@ -6,6 +6,8 @@ import torchio as tio
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit
+from hagan_clinic.training.prepared import prepare_cohort
+from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.transforms import brain_mr, chest_ct
 from hagan_clinic.volume import Grid, resample, to_canonical
 
@@ -45,18 +47,30 @@ def test_a_box_holds_the_middle_of_the_chest(chest):
     assert 0.05 < lungs < 0.8
 
 
-def test_a_brain_is_prepared_as_a_model_prepares_it(test_data):
-    from hagan_clinic.preparation import prepare
-
+def test_a_brain_is_prepared_as_training_prepares_it(test_data, tmp_path):
     folder = test_data / "lgg_mni"
-    t1 = next(folder.rglob("*_t1.nii.gz"))
+    t1 = min(folder.rglob("*_t1.nii.gz"))
     mask = folder / "brain_mask.nii.gz"
     transform = brain_mr(spacing=3.0, size=(64, 64, 64))
     subject = transform(tio.Subject(t1=tio.ScalarImage(t1), mask=tio.LabelMap(mask)))
-    expected = prepare([read(t1)], transform.recipe, mask=read(mask))
-    assert np.array_equal(subject.t1.numpy(), expected.array)
-    assert np.allclose(subject.t1.affine, expected.grid.affine)
+    trained_on = Subject("one", "one", {"image": t1}, mask)
+    (prepared,) = prepare_cohort([trained_on], transform.recipe, tmp_path, shape=(64, 64, 64))
+    expected, _, brain = prepared.load(stripped=True)
+    assert np.abs(subject.t1.numpy() - expected).max() <= 0.5 / 127.5 + 1e-6  # stored in bytes
     assert subject.t1.spacing == pytest.approx((3.0, 3.0, 3.0))
+    assert np.allclose(subject.mask.affine, subject.t1.affine)
+    assert (subject.mask.numpy() != brain).mean() < 0.01  # nearest here, linear there
+
+
+def test_a_prepared_brain_goes_on_through_torchio(test_data):
+    folder = test_data / "lgg_mni"
+    t1 = min(folder.rglob("*_t1.nii.gz"))
+    transform = tio.Compose(
+        [brain_mr(spacing=6.0, size=(32, 32, 32)), tio.RandomAffine(), tio.CropOrPad(24)]
+    )
+    mask = tio.LabelMap(folder / "brain_mask.nii.gz")
+    subject = transform(tio.Subject(t1=tio.ScalarImage(t1), mask=mask))
+    assert subject.spatial_shape == (24, 24, 24)
 
 
 def test_an_empty_chest_is_named():

@@ -8,12 +8,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio import read
-from hagan_clinic.training import run
+from hagan_clinic.imageio import read, write
+from hagan_clinic.training import run, synthesis
 from hagan_clinic.training.curves import draw_curves
 from hagan_clinic.training.modes import gather_settings
 from hagan_clinic.training.run import read_config, run_training
-from hagan_clinic.training.unconditional import UnconditionalConfig
+from hagan_clinic.training.unconditional import UnconditionalConfig, default_slab
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +214,53 @@ def test_the_stripped_form_is_what_is_learnt(test_data, tmp_path):
     outside = volume.source.data[volume.brain.data == 0]
     assert (outside == -1).all()
     assert read(subjects[0].images["t1"]).array.any()
+
+
+def test_one_calibration_patient_is_refused_before_the_training(settings, small_cohort, tmp_path):
+    rows = ["subject,t1,split"]
+    sides = ["train"] * 3 + ["calibration"]
+    for number, side in enumerate(sides):
+        image = small_cohort / f"p{number}" / f"p{number}_t1.nii.gz"
+        rows.append(f"p{number},{image},{side}")
+    (tmp_path / "cohort.csv").write_text("\n".join(rows))
+    with pytest.raises(InputError, match="1 calibration subjects, and a validation needs 2"):
+        train(settings | {"data": str(tmp_path / "cohort.csv")}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_subject_leaves_no_run(settings, small_cohort, tmp_path):
+    rows = ["subject,t1"]
+    for number in range(10):
+        image = small_cohort / f"p{number}" / f"p{number}_t1.nii.gz"
+        if number in (2, 5):
+            flat = read(image)
+            image = tmp_path / f"flat{number}.nii.gz"
+            write(flat.with_array(np.full(flat.shape, 7, np.float32)), image)
+        rows.append(f"p{number},{image}")
+    (tmp_path / "cohort.csv").write_text("\n".join(rows))
+    with pytest.raises(InputError, match=r"2 of \d+ subjects cannot be used: p2.*p5"):
+        fractions = {"fractions": (0.8, 0.2, 0.0)}
+        train(settings | {"data": str(tmp_path / "cohort.csv")} | fractions, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_patients_are_brought_back_with_their_own_class(settings, labelled, tmp_path, monkeypatch):
+    seen = []
+    whole = synthesis._one_hot
+    monkeypatch.setattr(
+        synthesis, "_one_hot", lambda a, label, d: seen.append(label) or whole(a, label, d)
+    )
+    classes = {"data": str(labelled), "label": "group", "classes": ("a", "b"), "steps": 1}
+    train(settings | classes, tmp_path / "run")
+    with (tmp_path / "run" / "split.csv").open() as file:
+        patients = [row["subject"] for row in csv.DictReader(file) if row["split"] == "calibration"]
+    own = [int(name.removeprefix("p")) % 2 for name in patients]
+    assert seen[: len(own)] == own
+
+
+@pytest.mark.parametrize(
+    ("depth", "slab"), [(32, 4), (64, 8), (128, 16), (256, 32), (112, 8), (40, 4), (96, 12)]
+)
+def test_the_slab_is_an_eighth_unless_that_does_not_divide(depth, slab):
+    assert default_slab(depth) == slab
+    assert depth % slab == 0

@@ -230,6 +230,21 @@ def test_checkpointing_gives_the_same_gradients():
     assert all(same(kept[group], recomputed[group]) for group in GROUPS)
 
 
+@pytest.mark.parametrize("loss", ["_slab_loss", "_volume_loss"])
+def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss):
+    def kept(checkpointing):
+        model, given = small(checkpointing), batch()
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor
+        ):
+            arguments = (given,) if loss == "_slab_loss" else (given, None)
+            getattr(model, loss)(*arguments)
+        return sum(sizes)
+
+    assert kept(True) < 0.5 * kept(False)
+
+
 def test_augmentation_changes_what_the_judges_see_and_nothing_else(monkeypatch):
     model, given = small(augment=DiffAugment()), batch()
     seen = spy(model.slab_judge, monkeypatch)
