@@ -42,7 +42,11 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option("--spacing", type=float, help="Voxel size in mm.")
 @click.option("--steps", type=int, help="Optimiser steps.")
 @click.option("--batch-size", type=int, help="Slabs a step, on each device.")
-@click.option("--slab", type=int, help="Slices of a slab, a multiple of 4.")
+@click.option(
+    "--slab",
+    type=int,
+    help="Slices of a slab, a multiple of 4; unconditional: an eighth of the depth if not given.",
+)
 @click.option("--halo", type=int, help="Real slices on each side of a slab, a multiple of 4.")
 @click.option("--generator-lr", type=float, help="Highest learning rate of the generator.")
 @click.option("--no-low-res-branch", is_flag=True, help="Ablation: slabs alone are learnt from.")
