@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hagan_clinic.backbone.memory import told_of_memory
+from hagan_clinic.errors import DeviceError, ModelError
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import UnconditionalGenerator
 
@@ -16,23 +18,33 @@ class TorchGenerator:
     Args:
         generator: trained.
         device: where it computes.
+
+    Raises:
+        DeviceError: memory did not suffice for its weights.
     """
 
     def __init__(self, generator: UnconditionalGenerator, device: torch.device) -> None:
-        self._generator = generator.to(device).eval()
+        with told_of_memory(_no_memory(device)):
+            self._generator = generator.to(device).eval()
         self._device = device
 
     @torch.inference_mode()
     def image(self, latent: Float32) -> Float32:
-        """From z with its one-hot label (1, latent + classes) a volume (D, H, W) in [-1, 1]."""
+        """From z with its one-hot label (1, latent + classes) a volume (D, H, W) in [-1, 1].
+
+        Raises:
+            DeviceError: memory did not suffice.
+            ModelError: a value is not finite.
+        """
         generator, config = self._generator, self._generator.config
-        context = generator.context(torch.from_numpy(latent).to(self._device))
-        image = np.empty(config.size, np.float32)
-        thickness = config.slab if config.halo else config.size[0]
-        for start in range(0, config.size[0], thickness):
-            part = generator.slabs(context, torch.tensor([start]), thickness)
-            image[start : start + thickness] = part[0, 0].float().cpu().numpy()
-        return image
+        with told_of_memory(_no_memory(self._device)):
+            context = generator.context(torch.from_numpy(latent).to(self._device))
+            image = np.empty(config.size, np.float32)
+            thickness = config.slab if config.halo else config.size[0]
+            for start in range(0, config.size[0], thickness):
+                part = generator.slabs(context, torch.tensor([start]), thickness)
+                image[start : start + thickness] = part[0, 0].float().cpu().numpy()
+        return _finite(image, "generator")
 
 
 class TorchEncoder:
@@ -41,15 +53,33 @@ class TorchEncoder:
     Args:
         encoder: trained.
         device: where it computes.
+
+    Raises:
+        DeviceError: memory did not suffice for its weights.
     """
 
     def __init__(self, encoder: VolumeEncoder, device: torch.device) -> None:
-        self._encoder = encoder.to(device).eval()
+        with told_of_memory(_no_memory(device)):
+            self._encoder = encoder.to(device).eval()
         self._device = device
 
     @torch.inference_mode()
     def latent(self, volume: Float32) -> Float32:
-        """From a volume (D, H, W) in [-1, 1] its z (latent,)."""
-        latent = self._encoder.encode(torch.from_numpy(volume)[None, None].to(self._device))
-        z: Float32 = latent[0].float().cpu().numpy()
-        return z
+        """From a volume (D, H, W) in [-1, 1] its z (latent,); errors as of `TorchGenerator`."""
+        with told_of_memory(_no_memory(self._device)):
+            latent = self._encoder.encode(torch.from_numpy(volume)[None, None].to(self._device))
+            return _finite(latent[0].float().cpu().numpy(), "encoder")
+
+
+def _no_memory(device: torch.device) -> str:
+    elsewhere = "" if device.type == "cpu" else ", or give --device cpu"
+    return f"memory ran out in the network on {device}; free some{elsewhere}"
+
+
+def _finite(values: Float32, part: str) -> Float32:
+    """The values, unless one of them is not finite."""
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"the {part} gave NaN or infinite values, expected finite ones: its weights are damaged"
+        )
+    return values
