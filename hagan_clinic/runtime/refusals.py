@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read_description, suffix_of
+from hagan_clinic.imageio.contrast import agent_given, contrast_sign
 
 _SYNTHETIC = "SYNTHETIC"  # a word in a header's description; in lower case a key of a sidecar
 
-# Whole tokens of a name, as scanners, BIDS and BraTS use them.
-_CONTRAST = re.compile(
-    r"t1(ce|c|gd|km|post)|(t1)?\+(c|gd)|ce|gd|gad|gado(linium|vist)?|post(contrast|gd)?|contrast|"
-    r"dotarem|magnevist"
-)
-# "post" before one of these tells of an operation or a treatment, not of contrast agent.
-_AFTER_POST = re.compile(r"op(erati(ve|on))?|surg(ery|ical)|resection|rt|(radio)?therapy|treatment")
-# "no contrast", "pre gd": the token before takes it back.
-_WITHOUT = re.compile(r"non?|not|w/o|without|pre|sans|ohne")
 _MOST_SIDECAR_BYTES = 2**20
 
 
@@ -54,16 +45,6 @@ def refuse_unsuitable(path: Path, name: str, *, allow_contrast: bool = False) ->
         )
 
 
-def contrast_sign(text: str) -> str | None:
-    """The token of a name that tells of contrast agent, if there is one."""
-    tokens = re.split(r"[^a-z0-9+/]+", text.lower())
-    for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
-        operated = token == "post" and _AFTER_POST.fullmatch(after)
-        if _CONTRAST.fullmatch(token) and not _WITHOUT.fullmatch(before) and not operated:
-            return token
-    return None
-
-
 def read_sidecar(path: Path) -> Mapping[str, Any]:
     """The JSON object beside a volume file; empty if there is none to be read."""
     sidecar = sidecar_path(path)
@@ -86,8 +67,7 @@ def _stem(path: Path) -> str:
 
 
 def _sidecar_contrast(sidecar: Mapping[str, Any]) -> str | None:
-    agent = str(sidecar.get("ContrastBolusAgent") or "").strip()
-    if agent and agent.lower() not in ("no", "none", "n/a", "na", "0", "false"):
+    if agent := agent_given(str(sidecar.get("ContrastBolusAgent") or "")):
         return f"ContrastBolusAgent {agent!r} in its sidecar"
     for field in ("SeriesDescription", "ProtocolName"):
         if sign := contrast_sign(str(sidecar.get(field) or "")):

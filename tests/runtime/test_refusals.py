@@ -6,7 +6,8 @@ import pytest
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import DESCRIPTION, SUFFIXES
 from hagan_clinic.imageio import write as write_volume
-from hagan_clinic.runtime.refusals import contrast_sign, refuse_unsuitable, sidecar_path
+from hagan_clinic.imageio.contrast import contrast_sign
+from hagan_clinic.runtime.refusals import refuse_unsuitable, sidecar_path
 from hagan_clinic.volume import Volume
 
 

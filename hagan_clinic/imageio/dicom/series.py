@@ -17,7 +17,7 @@ class Instance:
         name: Where it was found, below what was given: for messages to who gave it. It may hold
             what a site puts into file names, so it goes into no log, report or file name.
         open: Opens its bytes, wherever they are (a file, a member of an archive).
-        header: Its file meta information and every element but the pixels.
+        header: Every standard element but the pixels, and `file_meta`; no private ones.
     """
 
     name: str

@@ -1,0 +1,355 @@
+"""Which series of a folder is the one to translate: rules that the user can see and override.
+
+A series is judged by, in this order: what it is (MR images of one channel), whether it is made up
+already (SyntheticData), contrast agent, its kind (localizer, derived, phase), its weighting
+(description first, then timing) and its geometry. `--series` overrides kind and weighting; the
+rest is refused in any case, contrast agent unless it is allowed.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from pydicom.uid import MRImageStorage
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.contrast import agent_given, contrast_sign
+from hagan_clinic.imageio.dicom import enhanced
+from hagan_clinic.imageio.dicom.discovery import Found
+from hagan_clinic.imageio.dicom.geometry import stack
+from hagan_clinic.imageio.dicom.series import Series, Stack
+from hagan_clinic.imageio.dicom.values import items, number, text, words
+
+MIN_SLICES = 5
+"""Fewer are a localizer or a fragment."""
+
+# By how much thinner the slices, and how much larger the matrix, must be to decide.
+_THINNER = 0.75
+_LARGER = 1.5
+
+_SYNTHETIC = "SYNTHETIC"
+
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
+
+_NOT_SCANS = re.compile(
+    r"(aa)?(head)?_?scouts?|locali[sz]ers?|loc|survey|plan(scan)?|3plane|smartbrain"
+)
+
+# Words of ImageType (PS3.3, C.7.6.1.1.2 and C.8.3.1.1.1) of what is computed from scans.
+_COMPUTED = {
+    "MPR", "REFORMATTED", "PROJECTION IMAGE", "MIP", "MAX_IP", "MIN_IP", "MINIP", "SUBTRACT",
+    "SUBTRACTION", "ADC", "FA", "TRACEW", "TTP", "CBF", "CBV", "MTT", "T1 MAP", "T2 MAP",
+    "R1", "R2", "PROPMAP", "STACKED", "SCREEN SAVE",
+}  # fmt: skip
+_PHASE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "PHASE_MAP", "IMAGINARY_PART"}
+
+# Whole words of a description, as scanners and sites use them.
+_WEIGHTINGS = {
+    "t1": re.compile(
+        r"(3d|ax|axial|sag|sagittal|cor|coronal)?(t1|t1w|t1n|t1weighted|t1wi|mprage|spgr|fspgr|"
+        r"bravo|tfe|tfl|irspgr|irfspgr|vibe|fl2d|fl3d|flash|t1tfe|t1se|t1tse|t1fse|t1ffe|t1mprage)"
+    ),
+    "flair": re.compile(r"(3d|ax|sag|cor)?(t2)?(tirm|flair|darkfluid)"),
+    "t2": re.compile(r"(3d|ax|sag|cor)?(t2|t2w|t2wi|t2tse|t2fse|t2se|ciss|fiesta)"),
+    "pd": re.compile(r"(3d|ax|sag|cor)?(pd|pdw|pd_?t2|dp)"),
+    "other": re.compile(
+        r"(ep2d|epi)?(dwi|dti|diff|diffusion|adc|trace\w*|swi|swan|susceptibility|t2star|t2\*|"
+        r"gre_?field|fieldmap|fmri|bold|asl|pcasl|perf|perfusion|dsc|dce|tof|mra|angio|mrv|mrs|"
+        r"svs|csi|stir|mp2rage|qsm|b0|b1|b1000|vwi)"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say of a series.
+
+    Attributes:
+        usable: Whether it would be translated.
+        reason: Why, or why not.
+    """
+
+    usable: bool
+    reason: str
+
+
+def judge(series: Series, source: str = "t1", *, allow_contrast: bool = False) -> Verdict:
+    """Whether a series is a scan of the sequence `source` that can be translated, and why.
+
+    Args:
+        series: As found.
+        source: What the model calls its input. One that is named as contrast-enhanced itself
+            takes contrast-enhanced scans.
+        allow_contrast: Take contrast-enhanced scans regardless.
+    """
+    return _judged(series, source, allow_contrast, chosen=False)[0]
+
+
+def choose(
+    found: Found, source: str = "t1", uid: str | None = None, *, allow_contrast: bool = False
+) -> Stack:
+    """The series to translate.
+
+    Of several usable ones of one study, a 3D acquisition is taken before 2D ones, then the one
+    with plainly thinner slices, then the one with a plainly larger matrix.
+
+    Args:
+        found: What there is.
+        source: As in `judge`.
+        uid: Series Instance UID of the series to take, whatever its kind and weighting.
+        allow_contrast: As in `judge`.
+
+    Raises:
+        InputError: If there is none, or `uid` cannot be used, or several are usable and none is
+            plainly the better; they are listed. Also if a file is damaged that may belong to it.
+    """
+    if uid is not None:
+        series = next((one for one in found.series if one.uid == uid), None)
+        if series is None:
+            _refuse_damaged(found, uid)
+            raise InputError(f"there is no series {uid}; {_listing(found.series)}")
+        verdict, chosen = _judged(series, source, allow_contrast, chosen=True)
+        _refuse_damaged(found, uid)
+        if chosen is None:
+            raise InputError(f"the series {uid} cannot be used: {verdict.reason}")
+        return chosen
+
+    verdicts = [(one, *_judged(one, source, allow_contrast, chosen=False)) for one in found.series]
+    stacks = [made for _, _, made in verdicts if made is not None]
+    if not stacks:
+        _refuse_damaged(found, None)
+        if not found.series:
+            raise InputError(
+                f"found no DICOM series ({len(found.ignored)} other files), expected one"
+            )
+        if len(verdicts) == 1:
+            raise InputError(f"the series cannot be used: {verdicts[0][1].reason}")
+        reasons = "; ".join(f"{_label(one)}: {verdict.reason}" for one, verdict, _ in verdicts)
+        raise InputError(
+            f"none of {len(verdicts)} series can be used ({reasons}); give another folder, or one "
+            "of them by --series UID"
+        )
+    best = _plainly_best(stacks)
+    if best is None:
+        raise InputError(
+            f"{len(stacks)} series can be used, and none is plainly the better; give one of them "
+            f"by --series UID: {_listing([made.series for made in stacks])}"
+        )
+    _refuse_damaged(found, best.series.uid)
+    return best
+
+
+def _judged(
+    series: Series, source: str, allow_contrast: bool, *, chosen: bool
+) -> tuple[Verdict, Stack | None]:
+    contrast_taken = allow_contrast or contrast_sign(source) is not None
+    for instance in series.instances:
+        reason = _what_it_is(instance.header) or _synthetic(instance.header)
+        if not reason and not contrast_taken:
+            reason = _contrast(instance.header)
+        if not reason and not chosen:
+            reason = _kind(instance.header)
+        if reason:
+            return Verdict(False, reason), None
+    fits, why = (True, "given by --series") if chosen else _weighting(series.header, source)
+    if not fits:
+        return Verdict(False, why), None
+    try:
+        made = stack(series)
+    except InputError as error:
+        return Verdict(False, str(error)), None
+    if len(made.slices) < MIN_SLICES:
+        few = f"has {len(made.slices)} slices, expected {MIN_SLICES} or more"
+        return Verdict(False, few), None
+    return Verdict(True, why), made
+
+
+def _what_it_is(header: Dataset) -> str | None:
+    modality = text(header, "Modality")
+    if modality != "MR":
+        return f"is of the modality {modality or 'unknown'}, expected MR"
+    storage = text(header, "SOPClassUID")
+    if storage not in (MRImageStorage, *enhanced.STORAGE):
+        return "is no MR image (SOPClassUID: secondary capture, report or the like)"
+    photometric = text(header, "PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        return f"is a colour image ({photometric or 'no PhotometricInterpretation'})"
+    return None
+
+
+def _synthetic(header: Dataset) -> str | None:
+    marked = text(header, "SyntheticData").upper() == "YES"
+    if marked or any(_SYNTHETIC in text(header, keyword).upper() for keyword in _DESCRIPTIONS):
+        return (
+            "is synthetic, expected a scan: translating it again would invent on top of invention; "
+            "give the original"
+        )
+    return None
+
+
+def _contrast(header: Dataset) -> str | None:
+    advice = "expected a scan without contrast agent; --allow-contrast takes it"
+    agent = agent_given(text(header, "ContrastBolusAgent"))
+    if agent or items(header, "ContrastBolusAgentSequence"):
+        return f"is contrast-enhanced (ContrastBolusAgent {agent or 'given'!r}), {advice}"
+    for keyword in _DESCRIPTIONS:
+        if sign := contrast_sign(text(header, keyword)):
+            return f"looks contrast-enhanced ({sign!r} in {keyword}), {advice}"
+    return None
+
+
+def _kind(header: Dataset) -> str | None:
+    kind = words(header, "ImageType")
+    if "LOCALIZER" in kind:
+        return "is a localizer (ImageType)"
+    for token in _tokens(header):
+        if _NOT_SCANS.fullmatch(token):
+            return f"is a localizer ({token!r} in its description)"
+    if computed := _COMPUTED.intersection(kind):
+        return f"is computed from scans (ImageType {min(computed)})"
+    if "DERIVED" in kind[:1]:
+        return "is derived from scans (ImageType DERIVED), expected ORIGINAL"
+    if "SECONDARY" in kind[1:2]:
+        return "is a secondary image (ImageType SECONDARY), expected PRIMARY"
+    component = text(header, "ComplexImageComponent").upper()
+    if _PHASE.intersection(kind[2:]) or component in ("PHASE", "REAL", "IMAGINARY"):
+        return "is a phase, real or imaginary image, expected magnitude"
+    return None
+
+
+def _weighting(header: Dataset, source: str) -> tuple[bool, str]:
+    """Whether a series is of the sequence `source`, and by what that was told."""
+    wanted = "t1" if source.lower().startswith("t1") else source.lower()
+    timing = _Timing.of(header)
+    named = {
+        weighting: token
+        for weighting, pattern in _WEIGHTINGS.items()
+        for token in _tokens(header)
+        if pattern.fullmatch(token)
+    }
+    if named:
+        # An inversion-recovery T1 is sold as "T1 FLAIR".
+        compatible = {wanted, "flair"} if wanted == "t1" and wanted in named else {wanted}
+        for weighting, token in named.items():
+            if weighting not in compatible:
+                return False, f"is no {wanted.upper()} ({token!r} in its description)"
+        if wanted == "t1" and timing.echo is not None and timing.echo > _LONGEST_ECHO:
+            return False, (
+                f"is called {named[wanted]!r}, but its echo time is {timing.echo:g} ms, "
+                f"expected up to {_LONGEST_ECHO:g} ms"
+            )
+        return True, f"{named[wanted]!r} in its description"
+    if wanted != "t1":
+        return False, f"does not say in its description that it is {source}"
+    return timing.t1_like()
+
+
+_LONGEST_ECHO = 30.0  # ms; beyond it T2 shows
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """Repetition, echo and inversion time in ms, and the kind of echo."""
+
+    repetition: float | None
+    echo: float | None
+    inversion: float | None
+    gradient: bool
+    planar: bool
+
+    @classmethod
+    def of(cls, header: Dataset) -> "_Timing":
+        sequence = words(header, "ScanningSequence")
+        pulse = text(header, "EchoPulseSequence").upper()
+        return cls(
+            _timing(header, "RepetitionTime", "MRTimingAndRelatedParametersSequence"),
+            _timing(header, "EchoTime", "MREchoSequence", "EffectiveEchoTime"),
+            _timing(header, "InversionTime", "MRModifierSequence", "InversionTimes"),
+            "GR" in sequence or pulse == "GRADIENT",
+            "EP" in sequence or text(header, "EchoPlanarPulseSequence").upper() == "YES",
+        )
+
+    def t1_like(self) -> tuple[bool, str]:
+        """Whether white matter is brighter than grey, and grey than fluid, by the timing.
+
+        Short echoes keep T2 out. T1 comes in by an inversion near the null of fluid's or grey
+        matter's longitudinal magnetisation (250–1400 ms; shorter nulls fat, longer is FLAIR), by
+        a short repetition of spin echoes (up to 1000 ms), or of gradient echoes (up to 500 ms).
+        """
+        if self.repetition is None or self.echo is None:
+            return False, (
+                "does not tell its sequence (no description that is known, no RepetitionTime or "
+                "EchoTime)"
+            )
+        told = f"TR {self.repetition:g} ms, TE {self.echo:g} ms"
+        if self.inversion:
+            told += f", TI {self.inversion:g} ms"
+            fits = self.echo <= _LONGEST_ECHO and 250 <= self.inversion <= 1400
+        elif self.gradient:
+            fits = self.echo <= 10 and self.repetition <= 500
+        else:
+            fits = self.echo <= _LONGEST_ECHO and self.repetition <= 1000
+        fits = fits and not self.planar
+        return fits, f"{'T1 by its timing' if fits else 'is no T1 by its timing'} ({told})"
+
+
+def _timing(
+    header: Dataset, keyword: str, sequence: str, inside: str | None = None
+) -> float | None:
+    """A time of a classic header, or of the functional groups of an enhanced one."""
+    if (found := number(header, keyword)) is not None:
+        return found
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in items(header, groups)[:1]:
+            for item in items(group, sequence)[:1]:
+                if (found := number(item, inside or keyword)) is not None:
+                    return found
+    return None
+
+
+def _tokens(header: Dataset) -> Iterator[str]:
+    for keyword in _DESCRIPTIONS:
+        yield from re.split(r"[^a-z0-9*]+", text(header, keyword).lower())
+
+
+def _plainly_best(stacks: list[Stack]) -> Stack | None:
+    if len({_study(made) for made in stacks}) > 1:
+        return None
+    three = [made for made in stacks if text(made.series.header, "MRAcquisitionType") == "3D"]
+    if 0 < len(three) < len(stacks):
+        return _plainly_best(three)
+    if len(stacks) == 1:
+        return stacks[0]
+    thickness: Callable[[Stack], float] = lambda made: made.grid.spacing[2]  # noqa: E731
+    thin, next_thin = sorted(stacks, key=thickness)[:2]
+    if thickness(thin) <= _THINNER * thickness(next_thin):
+        return thin
+    matrix: Callable[[Stack], int] = lambda made: made.grid.shape[0] * made.grid.shape[1]  # noqa: E731
+    small, large = sorted(stacks, key=matrix)[-2:]
+    same_thickness = thickness(large) <= thickness(thin) / _THINNER
+    return large if same_thickness and matrix(large) >= _LARGER * matrix(small) else None
+
+
+def _study(made: Stack) -> tuple[str, str]:
+    header = made.series.header
+    return text(header, "PatientID"), text(header, "StudyInstanceUID")
+
+
+def _refuse_damaged(found: Found, uid: str | None) -> None:
+    """Refuse to leave out a file that may belong to the series; without `uid`, any."""
+    for damaged in found.damaged:
+        if uid is None or damaged.uid in (uid, None):
+            raise InputError(
+                f"{damaged.reason}, or remove it if it is not of the series"
+                if damaged.uid is None
+                else damaged.reason
+            )
+
+
+def _label(series: Series) -> str:
+    return f"series {text(series.header, 'SeriesNumber') or '?'}"
+
+
+def _listing(series: list[Series] | tuple[Series, ...]) -> str:
+    return "; ".join(f"{_label(one)} has the UID {one.uid}" for one in series) or "there is none"
