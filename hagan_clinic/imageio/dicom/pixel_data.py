@@ -1,0 +1,382 @@
+"""The stored samples of each frame of an instance, decoded (PS3.5 8 and A.4).
+
+What the header declares is compared with what is there before memory is taken for it.
+"""
+
+import zlib
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from io import SEEK_CUR, BytesIO
+from struct import error as StructError
+from struct import pack, unpack
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.bounded import check_shape
+from hagan_clinic.imageio.dicom.codecs import check_codec, decode
+from hagan_clinic.imageio.dicom.codestream import examine, is_lossless
+from hagan_clinic.imageio.dicom.encapsulated import Frame, find_frames
+from hagan_clinic.imageio.dicom.series import Instance
+
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED = 0xFFFFFFFF
+_PREAMBLE = 132
+_GROUP_LENGTH = 12  # bytes of the element that tells the length of the rest of its group
+
+_MAX_HEADER = 2**26  # bytes
+_PART = 2**24  # bytes read at a time, so that a length that lies takes no more memory
+_DEFLATED_PART = 2**14  # inflates to 17 MB at most
+
+# Blank slices shrink without limit, and are small; a frame this large is of an image.
+_ANY_COMPRESSION = 2**24
+_MAX_COMPRESSION = 1032  # as much as the deflate format
+
+_RLE_HEADER = 64
+
+_SIGNS = {None: "signed or not", True: "signed", False: "unsigned"}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How an instance stores its pixels: the Image Pixel module (PS3.3 C.7.6.3).
+
+    Attributes:
+        syntax: Transfer syntax.
+        rows: Height of a frame.
+        columns: Width of a frame.
+        frames: How many there are.
+        allocated: Bits a sample takes: 8, 16 or 32.
+        stored: Bits of it that count, the low ones.
+        signed: Whether they are in two's complement.
+        photometric: MONOCHROME1 or MONOCHROME2.
+    """
+
+    syntax: UID
+    rows: int
+    columns: int
+    frames: int
+    allocated: int
+    stored: int
+    signed: bool
+    photometric: str
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of a frame that is not compressed."""
+        return self.rows * self.columns * self.allocated // 8
+
+
+def describe(header: Dataset) -> Samples:
+    """Read and check the Image Pixel module.
+
+    Raises:
+        InputError: If it is not that of a monochrome image of integers, or no sizes are read that
+            large.
+    """
+    for keyword in ("FloatPixelData", "DoubleFloatPixelData", "ModalityLUTSequence"):
+        if keyword in header:
+            raise InputError(f"has {keyword}, expected integers and a linear rescale; convert it")
+    photometric = str(element(header, "PhotometricInterpretation", ""))
+    samples = integer(header, "SamplesPerPixel", 1)
+    if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
+        raise InputError(
+            f"has {samples} samples a pixel of {photometric or 'unknown'} colours, expected a "
+            "grey image (MONOCHROME2); give the original series"
+        )
+    rows, columns = integer(header, "Rows"), integer(header, "Columns")
+    frames = integer(header, "NumberOfFrames", 1)
+    check_shape((columns, rows, frames))
+    allocated, stored = integer(header, "BitsAllocated"), integer(header, "BitsStored")
+    high, signed = integer(header, "HighBit", stored - 1), integer(header, "PixelRepresentation")
+    if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high != stored - 1:
+        raise InputError(
+            f"stores {stored} of {allocated} bits up to bit {high}, expected 8, 16 or 32 bits of "
+            "which the lowest are stored; convert it"
+        )
+    if signed not in (0, 1):
+        raise InputError(f"has PixelRepresentation {signed}, expected 0 or 1; correct the header")
+    syntax = UID(element(header.file_meta, "TransferSyntaxUID", ""))
+    if not syntax.is_transfer_syntax:
+        raise InputError(
+            f"has the transfer syntax {syntax or 'none'}, which is not known; convert it"
+        )
+    if syntax.is_encapsulated:
+        check_codec(syntax)
+    return Samples(syntax, rows, columns, frames, allocated, stored, bool(signed), photometric)
+
+
+def read_frames(
+    instance: Instance, samples: Samples, numbers: Iterable[int]
+) -> Generator[NDArray[np.int64], None, None]:
+    """Decode frames one after the other.
+
+    Args:
+        instance: The file.
+        samples: Of its header.
+        numbers: Of the frames from 0.
+
+    Yields:
+        Integers of shape (rows, columns), with the bits that are not stored cleared.
+
+    Raises:
+        InputError: If the pixel data are not what the header declares.
+    """
+    with instance.open() as file:
+        stream = file
+        if samples.syntax == DeflatedExplicitVRLittleEndian:
+            stream = _inflated(file, samples, instance.header)
+        length, vr = _at_pixel_data(stream, samples, instance.header)
+        if samples.syntax.is_encapsulated:
+            if length != _UNDEFINED:
+                raise InputError(
+                    f"has pixel data of {length} bytes that are not in fragments, though its "
+                    f"transfer syntax is {samples.syntax.name}; convert the image again"
+                )
+            offsets = _extended_offsets(instance.header)
+            frames = find_frames(stream, samples.frames, offsets)
+            for number in numbers:
+                yield _compressed(stream, frames[number], samples)
+        else:
+            _check_native(length, samples)
+            start = stream.tell()
+            for number in numbers:
+                stream.seek(start + number * samples.frame_bytes)
+                yield _native(stream, samples, vr)
+
+
+def element(header: Dataset, keyword: str, default: Any = None) -> Any:
+    """The value of an element, or `default` where there is none or it is empty.
+
+    Raises:
+        InputError: If its value is not of its kind.
+    """
+    try:
+        value = header.get(keyword)
+    except (ValueError, TypeError, StructError, NotImplementedError, AttributeError) as error:
+        raise InputError(f"has a damaged {keyword}; correct the header") from error
+    return default if value is None or value == "" else value
+
+
+def integer(header: Dataset, keyword: str, default: int | None = None) -> int:
+    """The value of an element that holds one whole number.
+
+    Raises:
+        InputError: If there is none and no `default`, or it is no whole number.
+    """
+    value = element(header, keyword, default)
+    if value is None:
+        raise InputError(f"has no {keyword}; expected a complete header")
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"has {keyword} {value}, expected a whole number") from error
+    return number
+
+
+def extend(array: NDArray[Any], bits: int, signed: bool) -> NDArray[np.int64]:
+    """Take the low `bits` of integers, in two's complement if `signed`."""
+    values = array.astype(np.int64)
+    values &= (1 << bits) - 1
+    if signed:
+        values -= (values >> (bits - 1)) << bits
+    return values
+
+
+def _inflated(file: BinaryIO, samples: Samples, header: Dataset) -> BinaryIO:
+    """The data set of a deflated file, as long as its header may make it (PS3.5 A.5)."""
+    group = integer(header.file_meta, "FileMetaInformationGroupLength")
+    file.seek(_PREAMBLE + _GROUP_LENGTH + group)
+    limit = _MAX_HEADER + samples.frame_bytes * samples.frames
+    inflating = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    parts, total = [], 0
+    try:
+        while not inflating.eof:
+            part = inflating.unconsumed_tail or file.read(_DEFLATED_PART)
+            parts.append(inflating.decompress(part, _PART))
+            total += len(parts[-1])
+            if total > limit:
+                raise InputError(
+                    f"inflates to more than the {limit} bytes that its header allows; "
+                    "it is damaged or not what it says"
+                )
+            if not part and not parts[-1]:
+                raise InputError("is truncated: its deflated data do not end; copy it again")
+    except zlib.error as error:
+        raise InputError(f"is damaged ({error}); copy it again") from error
+    return BytesIO(b"".join(parts))
+
+
+def _at_pixel_data(stream: BinaryIO, samples: Samples, header: Dataset) -> tuple[int, str]:
+    """Go to the first byte of the pixel data; give their declared length and their VR."""
+    syntax = samples.syntax
+    implicit = syntax.is_implicit_VR
+    if syntax == DeflatedExplicitVRLittleEndian:
+        read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >= _PIXEL_DATA)
+    else:
+        # Some writers encode the data set otherwise than their transfer syntax says.
+        implicit = getattr(header, "original_encoding", (None, None))[0] or implicit
+        stream.seek(_behind(header))
+        _skip_private(stream, implicit, syntax)
+        if not _stands_there(stream, syntax):
+            stream.seek(0)
+            dcmread(stream, stop_before_pixels=True, force=True, specific_tags=["Rows"])
+    if not _stands_there(stream, syntax):
+        raise InputError("has no pixel data where its header ends; copy it again")
+    _, vr, length = _element_header(stream, implicit, syntax)
+    return length, vr
+
+
+def _behind(header: Dataset) -> int:
+    """Where the last element of a header that was read up to the pixel data ends, if it tells."""
+    last: Any = header.get_item(max(header.keys())) if len(header) else None
+    if isinstance(last, RawDataElement) and last.length != _UNDEFINED:
+        return int(last.value_tell + last.length)
+    return 0
+
+
+def _skip_private(stream: BinaryIO, implicit: bool, syntax: UID) -> None:
+    """Pass the private elements that a header leaves out, as far as they tell their length."""
+    while True:
+        start = stream.tell()
+        try:
+            tag, _, length = _element_header(stream, implicit, syntax)
+        except InputError:
+            length, tag = 0, 0
+        if not tag >> 16 & 1 or length == _UNDEFINED:
+            stream.seek(start)
+            return
+        stream.seek(length, SEEK_CUR)
+
+
+def _element_header(stream: BinaryIO, implicit: bool, syntax: UID) -> tuple[int, str, int]:
+    """Tag, VR and declared length of the next element (PS3.5 7.1.2 and 7.1.3)."""
+    order = "<" if syntax.is_little_endian else ">"
+    try:
+        group, number = unpack(f"{order}HH", stream.read(4))
+        if implicit:
+            return group << 16 | number, "", unpack(f"{order}I", stream.read(4))[0]
+        vr = stream.read(2).decode("latin-1")
+        if vr in EXPLICIT_VR_LENGTH_32:
+            return group << 16 | number, vr, unpack(f"{order}xxI", stream.read(6))[0]
+        return group << 16 | number, vr, unpack(f"{order}H", stream.read(2))[0]
+    except StructError as error:
+        raise InputError("is truncated at its pixel data; copy it again") from error
+
+
+def _stands_there(stream: BinaryIO, syntax: UID) -> bool:
+    """Whether the next element is the pixel data; the stream does not move."""
+    tag = stream.read(4)
+    stream.seek(-len(tag), SEEK_CUR)
+    return tag == pack("<HH" if syntax.is_little_endian else ">HH", 0x7FE0, 0x0010)
+
+
+def _extended_offsets(header: Dataset) -> tuple[int, ...] | None:
+    """ExtendedOffsetTable (PS3.3 C.7.6.3.1.8)."""
+    table = element(header, "ExtendedOffsetTable")
+    if table is None:
+        return None
+    if not isinstance(table, bytes) or len(table) % 8:
+        raise InputError("has a damaged ExtendedOffsetTable; correct the header")
+    return unpack(f"<{len(table) // 8}Q", table)
+
+
+def _check_native(length: int, samples: Samples) -> None:
+    """Compare the declared length, which PS3.5 8.1.1 lets be one byte more to be even."""
+    expected = samples.frame_bytes * samples.frames
+    if length not in (expected, expected + expected % 2):
+        frames = f"{samples.frames} x " if samples.frames > 1 else ""
+        raise InputError(
+            f"has {length} bytes of pixel data where its header declares {frames}{samples.rows} x "
+            f"{samples.columns} pixels of {samples.allocated} bits, {expected} bytes; copy it again"
+        )
+
+
+def _native(stream: BinaryIO, samples: Samples, vr: str) -> NDArray[np.int64]:
+    little = samples.syntax.is_little_endian
+    if not little and samples.allocated != 16 and (samples.allocated, vr) != (8, "OB"):
+        raise InputError(
+            f"stores {samples.allocated} bits a sample in big-endian words, expected 16; convert "
+            "it to Explicit VR Little Endian"
+        )
+    data = _read(stream, samples.frame_bytes)
+    words = np.frombuffer(data, dtype=f"{'<' if little else '>'}u{samples.allocated // 8}")
+    return extend(words.reshape(samples.rows, samples.columns), samples.stored, samples.signed)
+
+
+def _compressed(stream: BinaryIO, frame: Frame, samples: Samples) -> NDArray[np.int64]:
+    """Decode a frame whose codestream agrees with the header."""
+    length = sum(fragment.length for fragment in frame)
+    if samples.frame_bytes > max(_ANY_COMPRESSION, _MAX_COMPRESSION * length):
+        raise InputError(
+            f"declares {samples.rows} x {samples.columns} pixels in {length} compressed bytes, "
+            "more than an image can be compressed; the header is damaged"
+        )
+    parts = []
+    for fragment in frame:
+        stream.seek(fragment.start)
+        parts.append(_read(stream, fragment.length))
+    data = b"".join(parts)
+    syntax, rows, columns = samples.syntax, samples.rows, samples.columns
+    if syntax == RLELossless:
+        return _run_lengths(data, samples)
+    coded = examine(data, syntax)
+    if (coded.columns, coded.rows, coded.components) != (columns, rows, 1):
+        raise InputError(
+            f"its compressed data are of {coded.rows} x {coded.columns} pixels of "
+            f"{coded.components} samples where its header declares {rows} x {columns} of 1; "
+            "convert the image again"
+        )
+    signed = samples.signed if coded.signed is None else coded.signed
+    if (
+        coded.precision > samples.allocated
+        or (coded.precision != samples.stored and signed != samples.signed)
+        or (coded.precision < samples.stored and samples.signed and coded.signed is None)
+    ):
+        raise InputError(
+            f"its compressed data have {coded.precision} bits a sample, {_SIGNS[coded.signed]}, "
+            f"where its header declares {samples.stored}, {_SIGNS[samples.signed]}; "
+            "convert the image again"
+        )
+    decoded = decode(data, syntax, rows, columns, coded.precision, bool(coded.signed))
+    if is_lossless(syntax) or coded.precision <= samples.stored:
+        values = extend(decoded, min(coded.precision, samples.stored), samples.signed)
+    else:
+        # What the loss brings beyond the stored bits would come back at their other end.
+        low = -(1 << (samples.stored - 1)) if samples.signed else 0
+        values = extend(decoded, coded.precision, samples.signed)
+        np.clip(values, low, low + (1 << samples.stored) - 1, out=values)
+    return values
+
+
+def _run_lengths(data: bytes, samples: Samples) -> NDArray[np.int64]:
+    """Decode RLE, which is twice as long as what it holds at most (PS3.5 G)."""
+    if len(data) > _RLE_HEADER + 2 * samples.frame_bytes + samples.allocated // 8:
+        raise InputError(
+            f"has a frame of {len(data)} run-length bytes for {samples.frame_bytes} bytes of "
+            "pixels, more than these can take; copy it again"
+        )
+    decoded = decode(
+        data, samples.syntax, samples.rows, samples.columns, samples.allocated, samples.signed
+    )
+    return extend(decoded, samples.stored, samples.signed)
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """Read `size` bytes and take memory for those that are there."""
+    parts, missing = [], size
+    while missing and (part := stream.read(min(missing, _PART))):
+        parts.append(part)
+        missing -= len(part)
+    if missing:
+        raise InputError(
+            f"is truncated: {size - missing} of {size} bytes of its pixel data; copy it again"
+        )
+    return b"".join(parts)
