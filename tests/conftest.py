@@ -174,7 +174,7 @@ def unconditional_run(real_cohort, tmp_path_factory):
 @pytest.fixture(scope="session")
 def unconditional_parts(unconditional_run, tmp_path_factory):
     """Generator and encoder of the unconditional run as ONNX files, by the name of the part."""
-    from hagan_clinic.onnx_export_unconditional import PARTS, export_part
+    from hagan_clinic.onnx_export import PARTS, export_part
 
     folder = tmp_path_factory.mktemp("parts")
     return {part: export_part(unconditional_run, folder / f"{part}.onnx", part) for part in PARTS}

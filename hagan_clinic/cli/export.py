@@ -50,7 +50,7 @@ def command(
 
         exported = export_run(run, output, half=half, card=card, images=images)
     else:
-        from hagan_clinic.onnx_export_unconditional import export_part
+        from hagan_clinic.onnx_export import export_part
 
         exported = export_part(run, output, part, half=half, card=card, images=images)
     click.echo(

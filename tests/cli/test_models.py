@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from hagan_clinic.cli import main
-from hagan_clinic.onnx_export_unconditional import export_part
+from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime import library
 
 

@@ -11,8 +11,9 @@ import torch
 from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
 from hagan_clinic.errors import DeviceError, InputError, ModelError
 from hagan_clinic.imageio import read, write
-from hagan_clinic.onnx_export_unconditional import export_part
+from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime.latents import draw_latents
+from hagan_clinic.runtime.memory import MIB, told
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
@@ -160,18 +161,37 @@ def test_memory_decides_how_a_generator_is_cut(make_unconditional_run, tmp_path,
     plans = []
     monkeypatch.setattr(SlabPlan, "__iter__", _remembering(plans, SlabPlan.__iter__), raising=True)
     z = draw_latents(1, 8, seed=0)
-    for norm, cut in (("position", True), ("group", False)):
-        make_unconditional_run(tmp_path / norm, norm=norm)
-        path = export_part(tmp_path / norm, tmp_path / f"{norm}.onnx", "generator").path
-        model = load_model(path, "generator")
-        small = 4 * len(model.content) + 20 * 32**3 + 16 * 32**2 * model.activation_bytes
-        del plans[:]
-        (roomy,) = load_generator(path).decode(z)
-        (tight,) = load_generator(path, max_memory=small).decode(z)
-        assert [plan.is_whole for plan in plans] == [True, not cut]
-        assert np.abs(roomy - tight).max() < 1e-5
+    make_unconditional_run(tmp_path / "run", norm="position")
+    path = export_part(tmp_path / "run", tmp_path / "g.onnx", "generator").path
+    (roomy,) = load_generator(path).decode(z)
+    (tight,) = load_generator(path, max_memory=_needed(path, slices=16)).decode(z)
+    assert [plan.is_whole for plan in plans] == [True, False]
+    assert np.abs(roomy - tight).max() < 1e-5
     with pytest.raises(DeviceError, match="raise --max-memory by"):
-        next(load_generator(tmp_path / "position.onnx", max_memory="1KiB").decode(z))
+        next(load_generator(path, max_memory="1KiB").decode(z))
+
+
+def test_a_limit_below_a_volume_that_cannot_be_cut_is_refused(make_unconditional_run, tmp_path):
+    z = draw_latents(1, 8, seed=0)
+    make_unconditional_run(tmp_path / "run", norm="group")
+    path = export_part(tmp_path / "run", tmp_path / "g.onnx", "generator").path
+    needed = _needed(path, slices=32)
+    (free,), (enough,) = (
+        load_generator(path, max_memory=limit).decode(z) for limit in (None, needed)
+    )
+    assert (free == enough).all()
+    message = (
+        f"--max-memory gives the network {told(needed - MIB)}, and a volume of 32x32x32 needs "
+        f"{told(needed)}: this model's norm (group) makes it whole"
+    )
+    with pytest.raises(DeviceError, match=re.escape(message)):
+        next(load_generator(path, max_memory=needed - MIB).decode(z))
+
+
+def _needed(path, slices):
+    """Bytes that a generator of 32 cubed takes with windows of so many slices."""
+    model = load_model(path, "generator")
+    return 4 * len(model.content) + 20 * 32**3 + slices * 32**2 * model.activation_bytes
 
 
 def _remembering(plans, iterate):

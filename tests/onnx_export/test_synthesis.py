@@ -7,10 +7,8 @@ import onnxruntime
 import pytest
 import torch
 
-from hagan_clinic import onnx_export
 from hagan_clinic.errors import InputError, ModelError
-from hagan_clinic.onnx_export import export_run
-from hagan_clinic.onnx_export_unconditional import export_part
+from hagan_clinic.onnx_export import export_part, export_run
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
@@ -102,7 +100,7 @@ def test_half_precision_halves_a_file_that_can_still_be_cut(made, tmp_path):
 
 @pytest.mark.parametrize("part", ["generator", "encoder"])
 def test_a_file_that_differs_from_torch_is_not_written(made, part, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, "LARGEST_DIFFERENCE", 0.0)
+    monkeypatch.setattr("hagan_clinic.onnx_export.onnx_file.LARGEST_DIFFERENCE", 0.0)
     with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
         export_part(made[0] / "run", tmp_path / "model.onnx", part)
     assert not (tmp_path / "model.onnx").exists()

@@ -14,15 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from hagan_clinic.errors import HaganClinicError, InputError
-from hagan_clinic.onnx_export import (
+from hagan_clinic.onnx_export.description import read_card, training_facts
+from hagan_clinic.onnx_export.onnx_file import (
     Array,
     Exported,
     FloatEnds,
     largest_difference,
     probed,
-    read_card,
     traced_to_onnx,
-    training_facts,
     with_metadata,
     write_checked,
 )
