@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from hagan_clinic.backbone.memory import told_of_memory
-from hagan_clinic.errors import DeviceError, ModelError
+from hagan_clinic.errors import ModelError
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import UnconditionalGenerator
 
