@@ -17,7 +17,7 @@ from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training.checkpoint import save_tensors
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 
-SAMPLE = Path(__file__).parents[1] / "examples/open_ms_patient07/open_ms_patient07"
+SAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patient07"
 
 
 def make_run(folder, **settings):
