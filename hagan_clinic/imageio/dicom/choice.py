@@ -169,12 +169,12 @@ def _what_it_is(header: Dataset) -> str | None:
     modality = text(header, "Modality")
     if modality != "MR":
         return f"is of the modality {modality or 'unknown'}, expected MR"
-    storage = text(header, "SOPClassUID")
-    if storage not in (MRImageStorage, *enhanced.STORAGE):
-        return "is no MR image (SOPClassUID: secondary capture, report or the like)"
     photometric = text(header, "PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return f"is a colour image ({photometric or 'no PhotometricInterpretation'})"
+    storage = text(header, "SOPClassUID")
+    if storage not in (MRImageStorage, *enhanced.STORAGE):
+        return "is no MR image (SOPClassUID: secondary capture, report or the like)"
     return None
 
 
@@ -222,12 +222,11 @@ def _weighting(header: Dataset, source: str) -> tuple[bool, str]:
     """Whether a series is of the sequence `source`, and by what that was told."""
     wanted = "t1" if source.lower().startswith("t1") else source.lower()
     timing = _Timing.of(header)
-    named = {
-        weighting: token
-        for weighting, pattern in _WEIGHTINGS.items()
-        for token in _tokens(header)
-        if pattern.fullmatch(token)
-    }
+    named: dict[str, str] = {}
+    for token in _tokens(header):
+        for weighting, pattern in _WEIGHTINGS.items():
+            if pattern.fullmatch(token):
+                named.setdefault(weighting, token)
     if named:
         # An inversion-recovery T1 is sold as "T1 FLAIR".
         compatible = {wanted, "flair"} if wanted == "t1" and wanted in named else {wanted}

@@ -55,6 +55,7 @@ def stack(series: Series) -> Stack:
             several volumes, a localizer is mixed in, the gantry is tilted, or it is a mosaic.
     """
     _refuse_other_kinds(series)
+    _refuse_copies(series)
     slices = _slices(series)
     planes = [_checked_plane(part) for part in slices]
     _refuse_mixed(slices, planes)
@@ -119,6 +120,30 @@ def _refuse_other_kinds(series: Series) -> None:
             f"({len(localizers)} of {len(kinds)} images are localizers), expected one volume; "
             "leave the localizers out"
         )
+
+
+def _refuse_copies(series: Series) -> None:
+    """Two files of one SOP Instance UID, and images of several patients or studies."""
+    first: dict[str, str] = {}
+    for one in series.instances:
+        uid = text(one.header, "SOPInstanceUID")
+        if uid in first:
+            raise InputError(
+                f"{one.name}: has the SOP Instance UID of {first[uid]}, expected each image once; "
+                "leave the copy out"
+            )
+        first[uid] = one.name
+    for keyword, what in (("StudyInstanceUID", "study"), ("PatientID", "patient")):
+        values = [text(one.header, keyword) for one in series.instances]
+        (usual, often), *others = Counter(values).most_common()
+        if others:
+            odd = next(
+                one for one, value in zip(series.instances, values, strict=True) if value != usual
+            )
+            raise InputError(
+                f"{odd.name}: is of another {what} ({keyword}) than {often} of {len(values)} "
+                "images under its series UID, expected one"
+            )
 
 
 def _slices(series: Series) -> tuple[Slice, ...]:
@@ -202,8 +227,15 @@ def _refuse_mixed(slices: tuple[Slice, ...], planes: list[_Plane]) -> None:
             # Cells of the tolerance's size would part equal rows; the nearest earlier one does not.
             keys = [int(np.argmax((np.abs(table - row) <= tolerance).all(axis=1))) for row in table]
             _refuse_odd(slices, [_told(table[key]) for key in keys], what)
+    _refuse_odd(slices, [_echo_time(part) for part in slices], "EchoTime")
     frames_of_reference = [text(part.instance.header, "FrameOfReferenceUID") for part in slices]
     _refuse_odd(slices, frames_of_reference, "FrameOfReferenceUID")
+
+
+def _echo_time(part: Slice) -> str:
+    """To three digits: the second echo of a pair is several times the first."""
+    echo = number(part.instance.header, "EchoTime")
+    return "none" if echo is None else f"{echo:.3g} ms"
 
 
 def _refuse_odd(slices: tuple[Slice, ...], values: Sequence[Hashable], what: str) -> None:
