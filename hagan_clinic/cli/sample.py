@@ -60,6 +60,10 @@ def command(
     Writes sample_0001.nii.gz and so on, on the training grid, each with a JSON file beside it, and
     latents.npz with what they were made from. A sample depends on the seed and its number alone.
     """
+    if max_memory is not None and model.is_dir():
+        raise click.UsageError(
+            "--max-memory holds for .onnx files, and MODEL is a run folder: export its generator."
+        )
     from hagan_clinic.cli.synthesis_model import load_generator
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures

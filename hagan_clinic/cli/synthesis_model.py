@@ -28,12 +28,12 @@ def load_generator(
     Args:
         path: A run folder, which needs the extra `[train]`, or a file, which does not.
         device: `auto`, `cpu` or `cuda`; for a file also `tensorrt`.
-        max_memory: Limit on what the network of a file takes (see `onnx_generator`). That of a
-            run folder always goes in the slabs of its training.
+        max_memory: Limit on what the network of a file takes (see `onnx_generator`); it does not
+            hold for a run folder's, which goes in the slabs of its training.
 
     Raises:
         ModelError: Nothing usable there, a conditional model, or an encoder's file.
-        DeviceError: The device cannot be had.
+        DeviceError: The device cannot be had, or has too little memory.
     """
     if path.is_dir():
         facts, autoencoder, place = _load_run(path, device)
@@ -49,7 +49,7 @@ def load_encoder(path: Path, device: str = "auto") -> Encoder:
     Raises:
         ModelError: Nothing usable there, a conditional model, a generator's file, or a run that
             was trained without an encoder.
-        DeviceError: The device cannot be had.
+        DeviceError: The device cannot be had, or has too little memory.
     """
     if path.is_dir():
         facts, autoencoder, place = _load_run(path, device, encoder=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.errors import DeviceError
 from hagan_clinic.runtime import memory
 from hagan_clinic.runtime.model_file import (
     CONTEXT,
@@ -65,6 +66,10 @@ class OnnxGenerator:
             latent: One row.
             plan: How G^H is cut; by the memory there is, if not given. With norm `position` the
                 result does not depend on it, to 1e-5.
+
+        Raises:
+            DeviceError: The limit does not suffice, or memory ran out.
+            ModelError: The network failed, or gave values that are not finite.
         """
         plan = plan or self._plan()
         trunk, head = self._sessions()
@@ -79,17 +84,25 @@ class OnnxGenerator:
     def _plan(self) -> SlabPlan:
         d, h, w = self._model.recipe.box
         halo = self._model.recipe.halo
-        if halo == 0:
-            # Its norm looks at all of space: slabs would differ.
-            return SlabPlan(d, d, halo)
-        on_cpu = self._device.name == "cpu"
-        free = memory.available() if on_cpu else gpu_memory() or memory.available()
-        budget = self._limit or int(_SHARE_OF_AVAILABLE * free)
         needs = MemoryModel(
             voxel=self._model.activation_bytes,
             kept_voxel=_KEPT_BYTES,
             fixed=_WEIGHT_COPIES * len(self._model.content),
         )
+        if halo == 0:
+            # Its norm looks at all of space: slabs would differ.
+            whole = SlabPlan(d, d, halo)
+            needed = needs.needed(whole, h * w)
+            if self._limit is not None and needed > self._limit:
+                raise DeviceError(
+                    f"--max-memory gives the network {memory.told(self._limit)}, and a volume of "
+                    f"{d}x{h}x{w} needs {memory.told(needed)}: this model's norm (group) makes it "
+                    "whole, in no slabs; raise --max-memory, or leave it out"
+                )
+            return whole
+        on_cpu = self._device.name == "cpu"
+        free = memory.available() if on_cpu else gpu_memory() or memory.available()
+        budget = self._limit or int(_SHARE_OF_AVAILABLE * free)
         return plan_slabs((d, h, w), halo, needs, budget)
 
     def _sessions(self) -> tuple[Session, Session]:

@@ -107,6 +107,13 @@ def test_what_cannot_be_sampled_is_one_error_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_limit_on_memory_holds_for_files_alone(unconditional_run, tmp_path):
+    result = invoke("sample", unconditional_run, "-o", tmp_path / "out", "--max-memory", "1GiB")
+    assert result.exit_code == 2
+    assert "--max-memory holds for .onnx files" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_translate_refuses_a_generator(unconditional_parts, tmp_path):
     path = unconditional_parts["generator"].path
     result = invoke("translate", "t1.nii.gz", "-o", tmp_path / "f.nii.gz", "--model", path)
