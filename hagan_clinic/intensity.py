@@ -161,11 +161,11 @@ def from_unit(array: NDArray[Any]) -> NDArray[np.float32]:
 
 def _window(values: NDArray[Any], percentiles: tuple[float, float]) -> Window:
     if not np.isfinite(values).all():
-        raise InputError("the image holds NaN or infinite values; replace them before translating")
+        raise InputError("the image holds NaN or infinite values; replace them first")
     low, high = np.percentile(values, percentiles) if values.size else (0.0, 0.0)
     if not high > low:
         raise InputError(
-            f"the brain region has the one value {float(low):g}: no contrast to translate; "
+            f"the brain region has the one value {float(low):g}: no contrast; "
             "expected a brain image"
         )
     return Window(float(low), float(high))
@@ -175,7 +175,7 @@ def _above_background(array: NDArray[Any]) -> tuple[NDArray[np.float32], float]:
     """Each voxel's difference from the background level, and its mean in the bright tissues."""
     distance = np.abs(array - np.float32(_background_level(array)))
     if not np.isfinite(distance.max()):
-        raise InputError("the image holds NaN or infinite values; replace them before translating")
+        raise InputError("the image holds NaN or infinite values; replace them first")
     different = distance[distance > 0]
     if different.size == 0:
         raise InputError(

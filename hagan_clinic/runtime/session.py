@@ -65,7 +65,7 @@ class Session:
             if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
                 raise DeviceError(
                     f"memory ran out in the network ({_first_line(error)}); "
-                    "give a smaller --max-memory, so that the volume is translated in slabs"
+                    "free some, or give a smaller --max-memory where the command has it"
                 ) from error
             raise ModelError(f"the network failed ({_first_line(error)})") from error
         for name, result in zip(outputs, results, strict=True):

@@ -36,7 +36,7 @@ def test_session_keeps_no_arena(toy_generator):
     assert options.intra_op_num_threads == 1
 
 
-def test_failed_allocation_tells_of_max_memory(toy_generator, monkeypatch):
+def test_failed_allocation_tells_what_every_command_can_do(toy_generator, monkeypatch):
     session = Session(toy_generator.read_bytes(), CPU, threads=1)
 
     class Exhausted:
@@ -44,7 +44,8 @@ def test_failed_allocation_tells_of_max_memory(toy_generator, monkeypatch):
             raise RuntimeError("Failed to allocate memory for requested buffer of size 9999999999")
 
     monkeypatch.setattr(session, "_session", Exhausted())
-    with pytest.raises(DeviceError, match=r"memory ran out in the network .* --max-memory"):
+    advice = r"memory ran out in the network .*; free some, or .* --max-memory where the command"
+    with pytest.raises(DeviceError, match=advice):
         session.run({"source": np.zeros((1, 1, 16, 16, 16), np.float32)}, ["target"])
 
 
