@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pydicom import Dataset
-from pydicom.uid import MRImageStorage
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.contrast import agent_given, contrast_sign
-from hagan_clinic.imageio.dicom import enhanced
 from hagan_clinic.imageio.dicom.discovery import Found
 from hagan_clinic.imageio.dicom.geometry import stack
+from hagan_clinic.imageio.dicom.headers import MR_STORAGE
 from hagan_clinic.imageio.dicom.series import Series, Stack
 from hagan_clinic.imageio.dicom.values import items, number, text, words
 
@@ -173,7 +172,7 @@ def _what_it_is(header: Dataset) -> str | None:
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return f"is a colour image ({photometric or 'no PhotometricInterpretation'})"
     storage = text(header, "SOPClassUID")
-    if storage not in (MRImageStorage, *enhanced.STORAGE):
+    if storage not in MR_STORAGE:
         return "is no MR image (SOPClassUID: secondary capture, report or the like)"
     return None
 

@@ -129,15 +129,17 @@ def _sorted(files: Iterator[tuple[str, _Opened]]) -> Found:
             damaged.append(Damaged(name, str(error), error.uid))
         except InputError as error:
             ignored.append((name, str(error)))
-        except FileNotFoundError:
-            damaged.append(Damaged(name, f"{name}: is not there; copy it again", None))
+        except OSError as error:
+            told = f"{name}: cannot be read ({error.strerror or type(error).__name__})"
+            damaged.append(Damaged(name, told, None))
         else:
             uid = str(header.get("SeriesInstanceUID") or "")
-            if uid:
+            if _is_directory(header):
+                ignored.append((name, f"{name}: is a DICOMDIR"))
+            elif uid:
                 series.setdefault(uid, []).append(Instance(name, opened, header))
             else:
-                kind = "a DICOMDIR" if _is_directory(header) else "of no series"
-                ignored.append((name, f"{name}: is {kind}"))
+                damaged.append(Damaged(name, f"{name}: has no SeriesInstanceUID", None))
     found = [Series(uid, tuple(instances)) for uid, instances in series.items()]
     found.sort(key=lambda one: (_number(one), one.uid))
     return Found(tuple(found), tuple(ignored), tuple(damaged))

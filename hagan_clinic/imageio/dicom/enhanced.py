@@ -1,16 +1,11 @@
 """The frames of an enhanced multi-frame instance (PS3.3, C.7.6.16) as slices."""
 
 from pydicom import Dataset
-from pydicom.uid import (
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-)
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.headers import MR_STORAGE
 from hagan_clinic.imageio.dicom.series import Instance, Slice
 from hagan_clinic.imageio.dicom.values import items, number, text
-
-STORAGE = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
 # Where the attributes of a frame's plane are (PS3.3, C.7.6.16.2.1, .3 and .4).
 _PLANE = {
@@ -29,8 +24,11 @@ _ONE_VALUE = {
 
 def is_enhanced(header: Dataset) -> bool:
     """Whether an instance has its planes in functional groups."""
-    return "PerFrameFunctionalGroupsSequence" in header or (
-        text(header, "SOPClassUID") in STORAGE or (number(header, "NumberOfFrames") or 1) > 1
+    storage = text(header, "SOPClassUID")
+    return (
+        "PerFrameFunctionalGroupsSequence" in header
+        or storage in MR_STORAGE[1:]
+        or (number(header, "NumberOfFrames") or 1) > 1
     )
 
 

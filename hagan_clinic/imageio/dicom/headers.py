@@ -11,7 +11,14 @@ from pydicom import Dataset, config
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+)
 
 from hagan_clinic.errors import InputError
 
@@ -20,6 +27,8 @@ MAX_HEADER = 64 * 2**20
 
 # pydicom's warnings quote the values that they complain of, and those may be a patient's.
 config.settings.reading_validation_mode = config.IGNORE
+
+MR_STORAGE = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
 _PREAMBLE = 128
 _MAGIC = b"DICM"
@@ -62,13 +71,13 @@ def read_header(opened: Callable[[], BinaryIO], name: str) -> Dataset:
         DamagedError: If it is truncated or damaged, or its header is larger than `MAX_HEADER`.
     """
     with closing(opened()) as stream:
-        if not is_dicom(stream):
-            raise InputError(f"{name}: is not DICOM (there is no DICM after its preamble)")
         try:
+            if not is_dicom(stream):
+                raise InputError(f"{name}: is not DICOM (there is no DICM after its preamble)")
             return _read(_Bounded(stream))
         except _Unreadable as error:
             raise DamagedError(f"{name}: {error}; copy it again", error.uid) from None
-        except (MemoryError, KeyboardInterrupt):
+        except (InputError, MemoryError):
             raise
         # Whatever a hostile header makes pydicom raise; its message may quote a patient's data.
         except Exception as error:
@@ -139,7 +148,8 @@ def _read(stream: _Bounded) -> Dataset:
     for tag in [tag for tag in header.keys() if tag.is_private]:  # noqa: SIM118 its values parse
         del header[tag]
     header.file_meta = FileMetaDataset(meta)
-    if "Rows" in header and not deflated:
+    is_image = "Rows" in header or meta.get("MediaStorageSOPClassUID") in MR_STORAGE
+    if is_image and not deflated:
         try:
             _check_pixels(stream, *header.original_encoding)
         except _Unreadable as error:

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from hagan_clinic.volume import Grid
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Instance:
     """One DICOM file.
 

@@ -1,0 +1,147 @@
+import os
+import shutil
+
+import pytest
+from pydicom.fileset import FileSet
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.discovery import find_series
+from hagan_clinic.imageio.dicom.geometry import stack
+from hagan_clinic.imageio.dicom.series import Instance
+
+
+@pytest.fixture
+def dicomdir(make_draft, tmp_path):
+    """The path of a DICOMDIR that refers to a series of nine images."""
+    files = FileSet()
+    for one in make_draft():
+        one.StudyDate, one.StudyTime, one.StudyID, one.AccessionNumber = "20200101", "1", "1", "1"
+        files.add(one)
+    files.write(tmp_path / "disc")
+    return tmp_path / "disc" / "DICOMDIR"
+
+
+def test_series_are_found_in_nested_folders_among_other_files(make_draft, save, tmp_path):
+    save(make_draft(), "a/b")
+    save(make_draft(uid="1.2.4", SeriesNumber=2), "a/c")
+    (tmp_path / "a" / "notes").write_text("not DICOM")
+    (tmp_path / "a" / "empty.dcm").touch()
+    found = find_series(tmp_path / "a")
+    assert [series.uid for series in found.series] == ["1.2.4", "1.2.3"]
+    assert [len(series.instances) for series in found.series] == [9, 9]
+    assert sorted(name for name, _ in found.ignored) == ["empty.dcm", "notes"]
+    assert not found.damaged
+
+
+def test_a_series_may_lie_in_several_folders(make_draft, save, tmp_path):
+    datasets = make_draft()
+    save(datasets[:4], "a/one")
+    save(datasets[4:], "a/two")
+    (series,) = find_series(tmp_path / "a").series
+    assert len(stack(series).slices) == 9
+
+
+def test_real_structured_reports_lie_beside_the_series(test_data):
+    found = find_series(test_data / "dicom" / "xa30_enhanced")
+    kinds = [(series.header.Modality, len(series.instances)) for series in found.series]
+    assert kinds == [("MR", 1), ("SR", 7)]
+
+
+def test_one_file_is_a_series(test_data):
+    (path,) = (test_data / "dicom" / "xa30_enhanced" / "5_anat-T1w_acq-tfl").iterdir()
+    (series,) = find_series(path).series
+    assert stack(series).grid.shape == (128, 128, 96)
+    with series.instances[0].open() as stream:
+        assert stream.read(132)[128:] == b"DICM"
+
+
+def test_a_dicomdir_names_its_series(dicomdir):
+    (series,) = find_series(dicomdir).series
+    (walked,) = find_series(dicomdir.parent).series
+    assert len(series.instances) == 9
+    assert stack(series).grid.same_as(stack(walked).grid, 0)
+
+
+def test_a_dicomdir_in_a_folder_is_no_series(dicomdir):
+    assert [name for name, _ in find_series(dicomdir.parent).ignored] == ["DICOMDIR"]
+
+
+def test_a_file_that_a_dicomdir_names_and_is_not_there_is_damage(dicomdir):
+    image = next(path for path in dicomdir.parent.rglob("*") if path.is_file() and path != dicomdir)
+    image.unlink()
+    found = find_series(dicomdir)
+    assert [one.uid for one in found.damaged] == [None]
+    assert len(found.series[0].instances) == 8
+
+
+@pytest.mark.parametrize("outside", [["..", "IM1"], ["", "etc", "passwd"]])
+def test_a_dicomdir_that_refers_outside_its_folder_is_refused(dicomdir, outside):
+    import pydicom
+
+    directory = pydicom.dcmread(dicomdir)
+    directory.DirectoryRecordSequence[-1].ReferencedFileID = outside
+    directory.save_as(dicomdir)
+    with pytest.raises(InputError, match="outside its folder; do not trust it"):
+        find_series(dicomdir)
+
+
+def test_a_link_out_of_the_folder_of_a_dicomdir_is_refused(dicomdir, tmp_path):
+    image = next(path for path in dicomdir.parent.rglob("*") if path.is_file() and path != dicomdir)
+    shutil.move(image, tmp_path / "outside")
+    image.symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match="outside its folder"):
+        find_series(dicomdir)
+
+
+def test_a_damaged_file_is_known_by_its_series(make_draft, save):
+    folder = save(make_draft())
+    path = folder / "IM0009"
+    path.write_bytes(path.read_bytes()[:-10])
+    found = find_series(folder)
+    (damaged,) = found.damaged
+    assert damaged.uid == "1.2.3"
+    assert damaged.reason.startswith("IM0009: is truncated: 86 bytes of pixels")
+    assert len(found.series[0].instances) == 8
+
+
+def test_a_file_without_series_is_damage(make_draft, save):
+    datasets = make_draft()
+    del datasets[3].SeriesInstanceUID
+    (damaged,) = find_series(save(datasets)).damaged
+    assert damaged.reason == "IM0004: has no SeriesInstanceUID"
+
+
+def test_a_pipe_is_not_waited_for(make_draft, save):
+    folder = save(make_draft())
+    os.mkfifo(folder / "pipe")
+    assert len(find_series(folder).series) == 1
+
+
+def test_links_to_folders_are_not_followed(make_draft, save):
+    folder = save(make_draft())
+    (folder / "again").symlink_to(folder)
+    assert len(find_series(folder).series[0].instances) == 9
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is an empty folder, expected a DICOM series"):
+        find_series(tmp_path)
+
+
+def test_a_path_to_nothing_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_series(tmp_path / "nothing")
+
+
+def test_a_file_that_is_not_dicom_is_refused(tmp_path):
+    path = tmp_path / "scan.nii"
+    path.write_bytes(b"\0" * 500)
+    with pytest.raises(InputError, match=r"scan\.nii: is not DICOM"):
+        find_series(path)
+
+
+def test_an_instance_tells_nothing_of_its_patient(make_draft, save):
+    found = find_series(save(make_draft()))
+    assert isinstance(found.series[0].instances[0], Instance)
+    assert "Doe" not in repr(found)
+    assert "4711" not in repr(found)
