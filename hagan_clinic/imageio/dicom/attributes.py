@@ -132,7 +132,8 @@ def of_slice(source: Slice, series: Dataset, number: int) -> Dataset:
 
 def _add_times(series: Dataset, header: Dataset, now: datetime) -> None:
     """When the series was made, in the time zone that the source's times are in, if it tells."""
-    now = now.astimezone(_zone(header.get("TimezoneOffsetFromUTC")))
+    zone = _zone(header.get("TimezoneOffsetFromUTC"))
+    now = now.astimezone(zone) if zone or now.tzinfo is None else now
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     for name in ("Series", "Content", "InstanceCreation"):
         setattr(series, f"{name}Date", date)
@@ -141,7 +142,7 @@ def _add_times(series: Dataset, header: Dataset, now: datetime) -> None:
 
 
 def _zone(offset: Any) -> timezone | None:
-    """The zone of a TimezoneOffsetFromUTC such as `-0330`; the computer's if there is none."""
+    """The zone of a TimezoneOffsetFromUTC such as `-0330`."""
     try:
         parsed = datetime.strptime(str(offset), "%z").utcoffset()
     except ValueError:
@@ -181,7 +182,8 @@ def _add_equipment(
     tool.PurposeOfReferenceCodeSequence = [_code("109100", "DCM", "Synthesizing Equipment")]
     tool.Manufacturer = options.manufacturer
     tool.ManufacturerModelName = series.ManufacturerModelName
-    tool.SoftwareVersions = [series.SoftwareVersions, derivation.model_sha256]
+    # The sha256 fills its value: last, with the space that makes lengths even, it would not fit.
+    tool.SoftwareVersions = [derivation.model_sha256, series.SoftwareVersions]
     tool.ContributionDescription = (
         f"{NOTICE}. Sha256 of the model: {derivation.model_sha256}. "
         f"Licence of its weights: {plain(derivation.licence)}"
