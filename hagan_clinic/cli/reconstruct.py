@@ -58,8 +58,8 @@ def command(
 
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. A
     reconstruction lies in the training box, around the brain of its scan. metrics.csv and
-    metrics.json have PSNR, SSIM and mean absolute error of each and their means, in the brain
-    where there is a mask.
+    metrics.json have PSNR, SSIM and mean absolute error of each, in the brain where there is a
+    mask, else in the box, and the means of each of these regions.
     """
     if (generator_file is None) != (encoder_file is None):
         raise click.UsageError("Give both --generator and --encoder, or a run folder first.")
@@ -131,9 +131,9 @@ def command(
                     pictures.Step(pictures.middle_planes(back), ("reconstruction", told)),
                 ]
             step()
-        mean = {name: fmean(row[name] for row in rows) for name in FIGURES}
-        place[files.others[0]].write_text(_table(rows, mean), "utf-8")
-        table = {"model": model_facts(facts), "subjects": rows, "mean": mean}
+        means = _means(rows)
+        place[files.others[0]].write_text(_table(rows, means), "utf-8")
+        table = {"model": model_facts(facts), "subjects": rows, "mean": means}
         write_json(table, place[files.others[1]])
         if montage:
             title = f"{facts.image}: each scan with its reconstruction"
@@ -141,9 +141,10 @@ def command(
             picture = pictures.draw_montage(steps, title, footer)
             pictures.save_montage(picture, place[files.others[2]], title)
     if not quiet:
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
         click.echo(f"wrote {output}: {len(scans)} reconstructions, {', '.join(others)}")
-        click.echo(f"mean: {figures}")
+        for region, mean in means.items():
+            figures = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
+            click.echo(f"mean in the {region}: {figures}")
         click.echo("SYNTHETIC, research use only, not for diagnosis.")
 
 
@@ -171,11 +172,23 @@ def _mean_error(
     return float((error if brain is None else error[brain]).mean())
 
 
-def _table(rows: Sequence[Mapping[str, Any]], mean: Mapping[str, float]) -> str:
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Region -> mean of each figure there: those of brain and box do not compare."""
+    regions = dict.fromkeys(row["region"] for row in rows)
+    return {
+        region: {
+            name: fmean(row[name] for row in rows if row["region"] == region) for name in FIGURES
+        }
+        for region in regions
+    }
+
+
+def _table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Mapping[str, float]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject", "region", *FIGURES])
-    for row in [*rows, {"subject": "mean", "region": "", **mean}]:
+    last = [{"subject": "mean", "region": region, **mean} for region, mean in means.items()]
+    for row in [*rows, *last]:
         told = [f"{row[name]:.6g}" for name in FIGURES]
         writer.writerow([row["subject"], row["region"], *told])
     return text.getvalue()

@@ -38,7 +38,7 @@ def test_the_figures_are_those_of_the_files(made, two, unconditional_run):
     folder, output = made
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert [row["subject"] for row in rows] == [row["subject"] for row in two[1]] + ["mean"]
-    assert [row["region"] for row in rows] == ["brain", "brain", ""]
+    assert [row["region"] for row in rows] == ["brain"] * 3
     encoder = load_encoder(unconditional_run)
     for row, patient in zip(rows, two[1], strict=False):
         scan = encoder.prepare(patient["t1"], patient["mask"])
@@ -53,9 +53,9 @@ def test_the_figures_are_those_of_the_files(made, two, unconditional_run):
     table = json.loads((folder / "metrics.json").read_text())
     for name in ("psnr", "ssim", "l1"):
         values = [subject[name] for subject in table["subjects"]]
-        assert table["mean"][name] == pytest.approx(np.mean(values))
-        assert float(rows[2][name]) == pytest.approx(table["mean"][name], rel=1e-5)
-    assert f"mean: psnr {table['mean']['psnr']:.4g}" in output
+        assert table["mean"]["brain"][name] == pytest.approx(np.mean(values))
+        assert float(rows[2][name]) == pytest.approx(table["mean"]["brain"][name], rel=1e-5)
+    assert f"mean in the brain: psnr {table['mean']['brain']['psnr']:.4g}" in output
 
 
 def test_a_reconstruction_is_what_the_generator_makes_of_the_latent(made, two, unconditional_run):
@@ -77,17 +77,31 @@ def test_files_give_what_the_run_folder_gives(made, two, unconditional_parts, tm
     result = invoke("reconstruct", *files, two[0], "-o", tmp_path / "back", "-q")
     assert result.exit_code == 0 and result.output == "", result.output
     one, other = (
-        json.loads((folder / "metrics.json").read_text())["mean"]
+        json.loads((folder / "metrics.json").read_text())["mean"]["brain"]
         for folder in (made[0], tmp_path / "back")
     )
     assert one == pytest.approx(other, rel=1e-3)
 
 
-def test_without_a_mask_the_box_is_measured(unconditional_run, two, tmp_path):
-    result = invoke("reconstruct", unconditional_run, two[1][0]["t1"], "-o", tmp_path / "back")
+def test_without_a_mask_the_box_is_measured_with_a_mean_of_its_own(
+    made, unconditional_run, two, tmp_path
+):
+    scans = [two[0], two[1][0]["t1"]]
+    result = invoke("reconstruct", unconditional_run, *scans, "-o", tmp_path / "back")
     assert result.exit_code == 0, result.output
-    (row,) = json.loads((tmp_path / "back" / "metrics.json").read_text())["subjects"]
-    assert row["region"] == "box"
+    found = json.loads((tmp_path / "back" / "metrics.json").read_text())
+    bare = found["subjects"][2]
+    assert bare["region"] == "box"
+    masked = json.loads((made[0] / "metrics.json").read_text())["mean"]
+    box = {name: bare[name] for name in ("psnr", "ssim", "l1")}
+    assert found["mean"] == {"brain": pytest.approx(masked["brain"]), "box": pytest.approx(box)}
+    rows = list(csv.DictReader((tmp_path / "back" / "metrics.csv").read_text().splitlines()))
+    assert [(row["subject"], row["region"]) for row in rows[3:]] == [
+        ("mean", "brain"),
+        ("mean", "box"),
+    ]
+    assert float(rows[4]["l1"]) == pytest.approx(bare["l1"], rel=1e-5)
+    assert f"mean in the box: psnr {bare['psnr']:.4g}" in result.output
 
 
 def test_the_class_comes_from_the_cohort_or_the_option(make_unconditional_run, two, tmp_path):
