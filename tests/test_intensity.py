@@ -115,9 +115,9 @@ def test_a_brain_without_contrast_is_refused():
 def test_values_that_are_not_finite_are_refused(value):
     image, inside = brain()
     image[45, 45, 45] = value
-    with pytest.raises(InputError, match="NaN or infinite values; replace them first$"):
+    with pytest.raises(InputError, match=r"NaN or infinite values; replace them first$"):
         source_window(image, (1, 1, 1))
-    with pytest.raises(InputError, match="NaN or infinite values; replace them first$"):
+    with pytest.raises(InputError, match=r"NaN or infinite values; replace them first$"):
         target_window(image, inside)
 
 
