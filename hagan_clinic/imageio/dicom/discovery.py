@@ -79,10 +79,10 @@ def _found(path: Path) -> Found:
         raise InputError(f"{path}: is not a regular file, expected DICOM")
     if archive.is_archive(path):
         return _sorted(archive.members(path))
-    header = read_header(partial(path.open, "rb"), str(path))
+    header = read_header(partial(_open, path), str(path))
     if _is_directory(header):
         return _sorted(_referenced(path, header))
-    return _sorted(iter([(path.name, partial(path.open, "rb"))]))
+    return _sorted(iter([(path.name, partial(_open, path))]))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, _Opened]]:
@@ -92,7 +92,7 @@ def _files(folder: Path) -> Iterator[tuple[str, _Opened]]:
         for name in sorted(names):
             path = Path(parent, name)
             if path.is_file():  # a pipe would be waited for
-                yield str(path.relative_to(folder)), partial(path.open, "rb")
+                yield str(path.relative_to(folder)), partial(_open, path)
 
 
 def _referenced(path: Path, directory: Dataset) -> Iterator[tuple[str, _Opened]]:
@@ -110,7 +110,11 @@ def _referenced(path: Path, directory: Dataset) -> Iterator[tuple[str, _Opened]]
         name = "/".join(parts)
         if not (folder / name).resolve().is_relative_to(folder):
             raise InputError(f"{path}: refers to {name!r}, outside its folder; do not trust it")
-        yield name, partial((folder / name).open, "rb")
+        yield name, partial(_open, folder / name)
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _is_directory(header: Dataset) -> bool:

@@ -42,6 +42,16 @@ _VOXEL_MM = (0.005, 100.0)  # as for other formats: outside it the numbers are n
 
 _PLANE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
 
+# What a scan has one of besides, and how its pixels are stored.
+_ONE_VALUE = (
+    "FrameOfReferenceUID",
+    "PhotometricInterpretation",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+)
+
 
 def stack(series: Series) -> Stack:
     """The slices of a series as one volume.
@@ -224,12 +234,15 @@ def _refuse_mixed(slices: tuple[Slice, ...], planes: list[_Plane]) -> None:
     ):
         table = np.array(rows)
         if (np.abs(table - table[0]) > tolerance).any():
-            # Cells of the tolerance's size would part equal rows; the nearest earlier one does not.
-            keys = [int(np.argmax((np.abs(table - row) <= tolerance).all(axis=1))) for row in table]
-            _refuse_odd(slices, [_told(table[key]) for key in keys], what)
+            # Each stands for the first row that it equals within the tolerance.
+            firsts = [
+                int(np.argmax((np.abs(table - row) <= tolerance).all(axis=1))) for row in table
+            ]
+            _refuse_odd(slices, firsts, what, [_told(table[first]) for first in firsts])
     _refuse_odd(slices, [_echo_time(part) for part in slices], "EchoTime")
-    frames_of_reference = [text(part.instance.header, "FrameOfReferenceUID") for part in slices]
-    _refuse_odd(slices, frames_of_reference, "FrameOfReferenceUID")
+    for keyword in _ONE_VALUE:
+        values = [text(part.instance.header, keyword) or "none" for part in slices]
+        _refuse_odd(slices, values, keyword)
 
 
 def _echo_time(part: Slice) -> str:
@@ -238,15 +251,23 @@ def _echo_time(part: Slice) -> str:
     return "none" if echo is None else f"{echo:.3g} ms"
 
 
-def _refuse_odd(slices: tuple[Slice, ...], values: Sequence[Hashable], what: str) -> None:
-    counts = Counter(values)
-    if len(counts) < 2:
+def _refuse_odd(
+    slices: tuple[Slice, ...],
+    values: Sequence[Hashable],
+    what: str,
+    told: Sequence[str] | None = None,
+) -> None:
+    """Refuse slices of different `values`; `told` is how a message says them."""
+    (usual, often), *others = Counter(values).most_common()
+    if not others:
         return
-    (usual, often), *_, (odd, seldom) = counts.most_common()
+    odd, seldom = others[-1]
+    first, like_most = values.index(odd), values.index(usual)
+    said = told or [str(value) for value in values]
     raise InputError(
-        f"{name_of(slices[values.index(odd)])}: has the {what} {odd}, where {often} of "
-        f"{len(slices)} slices have {usual} (and {seldom} have its); expected one volume: export "
-        "the images of one scan alone"
+        f"{name_of(slices[first])}: has the {what} {said[first]}, where {often} of {len(slices)} "
+        f"slices have {said[like_most]} (and {seldom} have its); expected one volume: export the "
+        "images of one scan alone"
     )
 
 
