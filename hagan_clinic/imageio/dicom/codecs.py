@@ -98,12 +98,14 @@ def decode(
         "pixel_keyword": "PixelData",
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        # What pydicom warns of, such as more samples than there are pixels, is no frame to trust.
+        warnings.simplefilter("error")
         try:
             array, _ = get_decoder(syntax).as_array(
                 encapsulate([data], has_bot=False),
                 index=0,
                 raw=True,
+                validate=False,  # by the caller, and of the whole file
                 decoding_plugin=_PLUGINS[syntax][0],
                 **options,
             )

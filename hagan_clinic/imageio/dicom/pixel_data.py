@@ -56,7 +56,6 @@ class Samples:
         allocated: Bits a sample takes: 8, 16 or 32.
         stored: Bits of it that count, the low ones.
         signed: Whether they are in two's complement.
-        photometric: MONOCHROME1 or MONOCHROME2.
     """
 
     syntax: UID
@@ -66,7 +65,6 @@ class Samples:
     allocated: int
     stored: int
     signed: bool
-    photometric: str
 
     @property
     def frame_bytes(self) -> int:
@@ -81,9 +79,8 @@ def describe(header: Dataset) -> Samples:
         InputError: If it is not that of a monochrome image of integers, or no sizes are read that
             large.
     """
-    for keyword in ("FloatPixelData", "DoubleFloatPixelData", "ModalityLUTSequence"):
-        if keyword in header:
-            raise InputError(f"has {keyword}, expected integers and a linear rescale; convert it")
+    if "ModalityLUTSequence" in header:
+        raise InputError("has a ModalityLUTSequence, expected a linear rescale; convert it")
     photometric = str(element(header, "PhotometricInterpretation", ""))
     samples = integer(header, "SamplesPerPixel", 1)
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
@@ -110,7 +107,7 @@ def describe(header: Dataset) -> Samples:
         )
     if syntax.is_encapsulated:
         check_codec(syntax)
-    return Samples(syntax, rows, columns, frames, allocated, stored, bool(signed), photometric)
+    return Samples(syntax, rows, columns, frames, allocated, stored, bool(signed))
 
 
 def read_frames(
@@ -229,7 +226,10 @@ def _at_pixel_data(stream: BinaryIO, samples: Samples, header: Dataset) -> tuple
             stream.seek(0)
             dcmread(stream, stop_before_pixels=True, force=True, specific_tags=["Rows"])
     if not _stands_there(stream, syntax):
-        raise InputError("has no pixel data where its header ends; copy it again")
+        raise InputError(
+            "has no integer pixel data (7FE0,0010) where its header ends; convert it or copy it "
+            "again"
+        )
     _, vr, length = _element_header(stream, implicit, syntax)
     return length, vr
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from pydicom import Dataset, Sequence
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.bounded import check_shape
-from hagan_clinic.imageio.dicom.enhanced import frame_groups, is_enhanced
+from hagan_clinic.imageio.dicom.enhanced import frame_groups
 from hagan_clinic.imageio.dicom.geometry import name_of
 from hagan_clinic.imageio.dicom.pixel_data import (
     Samples,
@@ -44,12 +43,11 @@ def read_pixels(stack: Stack, progress: Callable[[], object] | None = None) -> N
     columns, rows, count = check_shape(stack.grid.shape)
     numbers = {id(part): number for number, part in enumerate(stack.slices)}
     # An instance is opened once, and its frames are read from the first to the last.
-    slices = sorted(stack.slices, key=lambda part: (id(part.instance), part.frame))
-    instances = [list(parts) for _, parts in groupby(slices, key=lambda part: id(part.instance))]
+    of_instance: dict[int, list[Slice]] = {}
+    for part in stack.slices:
+        of_instance.setdefault(id(part.instance), []).append(part)
+    instances = [sorted(parts, key=lambda part: part.frame) for parts in of_instance.values()]
     described = [_described(parts, rows, columns) for parts in instances]
-    kinds = sorted({samples.photometric for samples in described})
-    if len(kinds) > 1:
-        raise InputError(f"the slices are of {' and '.join(kinds)}, expected one of them")
     rescales = _rescales(stack)
     volume: NDArray[np.float32] | None = None
     padded: dict[int, NDArray[np.bool_]] = {}
@@ -154,7 +152,7 @@ def _rescale(part: Slice) -> tuple[float, float] | None:
 def _transformation(part: Slice) -> Dataset:
     """Where the rescale of a slice is told (PS3.3 C.7.6.16.2.9 for an enhanced one)."""
     header = part.instance.header
-    if not is_enhanced(header):
+    if "PerFrameFunctionalGroupsSequence" not in header:
         return header
     for group in frame_groups(part):
         sequence = element(group, "PixelValueTransformationSequence")
