@@ -68,7 +68,8 @@ def of_series(
     Raises:
         InputError: The source has no Study Instance UID.
     """
-    header = stack.series.header
+    # The first in space: which file was found first depends on names.
+    header = stack.slices[0].instance.header
     series = Dataset()
     add_patient_and_study(series, header)
     for keyword, value in FIXED.items():

@@ -478,7 +478,8 @@ def test_what_the_source_lacks_is_empty_or_absent(sources, make_stack, write):
 
 
 def test_a_source_without_a_study_is_refused(sources, make_stack, write):
-    del sources[0].StudyInstanceUID
+    for source in sources:
+        del source.StudyInstanceUID
     with pytest.raises(InputError, match=r"no Study Instance UID \(0020,000D\)"):
         write(make_stack(sources))
 
@@ -556,6 +557,23 @@ def test_the_site_names_itself(write, stack):
     assert (image.StationName, image.Manufacturer) == ("GPU1", "Klinikum")
     uncertainty = pydicom.dcmread(write(stack, options=options, content="uncertainty")[0])
     assert uncertainty.SeriesNumber == 4712
+
+
+@pytest.mark.filterwarnings("ignore:The value length")
+def test_decimal_strings_of_any_form_stay_as_they_are(sources, make_stack, write, tmp_path):
+    written = ["-020.50", "+7.2", "9.600000000000000001"]  # longer than DS may be
+    sources[0].ImagePositionPatient = ["1", "2", "3"]
+    sources[0].save_as(tmp_path / "0.dcm", enforce_file_format=True)
+    content = (tmp_path / "0.dcm").read_bytes()
+    value = "\\".join(written).encode()
+    value += b" " * (len(value) % 2)
+    old = b" \x00\x32\x00DS\x06\x001\\2\\3 "
+    assert content.count(old) == 1
+    new = b" \x00\x32\x00DS" + len(value).to_bytes(2, "little") + value
+    (tmp_path / "0.dcm").write_bytes(content.replace(old, new))
+    read = pydicom.dcmread(tmp_path / "0.dcm")
+    path = write(make_stack([read, *sources[1:]]))[0]
+    assert new in path.read_bytes()
 
 
 def test_an_enhanced_source_is_referenced_by_frame(load, write):

@@ -93,6 +93,12 @@ def test_writing_again_gives_the_same_files(write, stack):
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
+def test_the_order_of_the_files_does_not_matter(write, headers, make_stack):
+    headers[0].PatientComments, headers[4].PatientComments = "first", "last"
+    first, second = write(make_stack(headers)), write(make_stack(headers[::-1]))
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
 def test_only_times_tell_two_runs_apart(write, stack, make_values):
     first = write(stack, now=None)
     now = pydicom.dcmread(first[0])
