@@ -135,9 +135,6 @@ def _copied(element: DataElement) -> DataElement:
     value: Any = element.value
     if element.VR == "SQ":
         value = [_copied_item(item) for item in value]
-    elif element.VR == "PN" and not element.is_empty:
-        # As text, for a name of its own keeps to the encoding that it was read in.
-        value = [str(name) for name in value] if element.VM > 1 else str(value)
     # As it stands in the source, even where that breaks a rule.
     return DataElement(element.tag, element.VR, value, validation_mode=config.IGNORE)
 
