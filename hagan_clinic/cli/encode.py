@@ -37,31 +37,19 @@ def command(
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. The
     latents are written with the subjects' names. A volume goes through the network slab by slab.
     """
-    from hagan_clinic.cli.scans import check_scans, find_scans, mask_warning
+    from hagan_clinic.cli.scans import check_scans, encode_scans, find_scans
     from hagan_clinic.cli.synthesis_model import load_encoder
-    from hagan_clinic.progress import counted
     from hagan_clinic.runtime.latents import Latents, check_output, write_latents
 
     check_output(output, volumes, overwrite=overwrite)
     encoder = load_encoder(model, device)
     scans = find_scans(volumes, encoder, mask)
-    with counted("checking", len(scans), quiet=quiet) as step:
-        check_scans(scans, step)
-    if warning := mask_warning(encoder, scans):
-        click.echo(f"warning: {warning}", err=True)
-    rows, warnings = [], []
-    with counted("encoding", len(scans), quiet=quiet) as step:
-        for scan in scans:
-            prepared = encoder.prepare(scan.path, scan.mask)
-            warnings += [f"{scan.name}: {warning}" for warning in prepared.warnings]
-            rows.append(encoder.encode(prepared.array))
-            step()
+    check_scans(encoder, scans, quiet=quiet)
+    rows, warnings = encode_scans(encoder, scans, quiet=quiet)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    import numpy as np
-
     names = tuple(scan.name for scan in scans)
     labels = tuple(scan.label for scan in scans) if encoder.classes else ()
-    write_latents(Latents(np.stack(rows), names, encoder.identity, encoder.image, labels), output)
+    write_latents(Latents(rows, names, encoder.identity, encoder.image, labels), output)
     if not quiet:
         click.echo(f"wrote {output}: {len(scans)} latents of length {encoder.latent}")

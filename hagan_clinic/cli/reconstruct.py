@@ -69,7 +69,7 @@ def command(
     if not inputs:
         raise click.UsageError("Give the scans after the run folder.")
 
-    from hagan_clinic.cli.scans import check_scans, find_scans, mask_warning
+    from hagan_clinic.cli.scans import check_scans, find_scans
     from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
     from hagan_clinic.evaluation.metrics import psnr, ssim
     from hagan_clinic.intensity import from_unit
@@ -95,10 +95,7 @@ def command(
     others = ["metrics.csv", "metrics.json", *(["montage.png"] if montage else [])]
     volumes = [f"{scan.name}_reconstruction.nii.gz" for scan in scans]
     files = OutputFolder(output, volumes, others, overwrite=overwrite)
-    with counted("checking", len(scans), quiet=quiet) as step:
-        check_scans(scans, step)
-    if warning := mask_warning(encoder, scans):
-        click.echo(f"warning: {warning}", err=True)
+    check_scans(encoder, scans, quiet=quiet)
 
     facts = generator.facts
     rows: list[dict[str, Any]] = []

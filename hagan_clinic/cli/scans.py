@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import click
 import numpy as np
+from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, suffix_of
+from hagan_clinic.progress import counted
 from hagan_clinic.runtime.synthesis import Encoder, named
 from hagan_clinic.volume import Grid
 
@@ -57,12 +60,15 @@ def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> l
     return scans
 
 
-def check_scans(scans: Sequence[Scan], step: Callable[[], None] = lambda: None) -> None:
+def check_scans(encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False) -> None:
     """Read every scan once and refuse those that cannot be encoded, all of them in one message.
 
+    Where the encoder wants brain masks and some are missing, a warning says so on stderr.
+
     Args:
+        encoder: What will read them.
         scans: From `find_scans`.
-        step: Called after each.
+        quiet: Show no progress.
 
     Raises:
         InputError: A file is missing, damaged or holds NaN, a scan is constant, or a mask is empty
@@ -72,26 +78,58 @@ def check_scans(scans: Sequence[Scan], step: Callable[[], None] = lambda: None) 
 
     mask_grid = lru_cache(maxsize=None)(_mask_grid)
     wrong = []
-    for scan in scans:
-        try:
-            volume = read(scan.path)
-            if float(volume.array.min()) == float(volume.array.max()):
-                raise InputError(
-                    f"all voxels have the value {float(volume.array.flat[0]):g}: the image is "
-                    "constant; expected a scan"
-                )
-            if scan.mask is not None and not mask_grid(scan.mask).same_as(volume.grid, 1e-2):
-                raise InputError(
-                    f"the brain mask {scan.mask} ({mask_grid(scan.mask)}) lies on another grid "
-                    f"than the scan ({volume.grid}): resample it first"
-                )
-        except InputError as error:
-            wrong.append(named(error, scan.path))
-        step()
+    with counted("checking", len(scans), quiet=quiet) as step:
+        for scan in scans:
+            try:
+                _check_scan(scan, mask_grid)
+            except InputError as error:
+                wrong.append(named(error, scan.path))
+            step()
     if len(wrong) == 1:
         raise InputError(wrong[0])
     if wrong:
         raise InputError(f"{len(wrong)} of {len(scans)} scans cannot be used: {some(wrong)}")
+    if warning := _mask_warning(encoder, scans):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def encode_scans(
+    encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False
+) -> tuple[NDArray[np.float32], list[str]]:
+    """The latents (N, latent) of checked scans, and the warnings of them.
+
+    Args:
+        encoder: What reads them.
+        scans: From `find_scans`, at least one.
+        quiet: Show no progress.
+
+    Raises:
+        InputError: A scan or its mask cannot be used.
+        ModelError: The network gave values that are not finite.
+        DeviceError: Memory did not suffice.
+    """
+    rows, warnings = [], []
+    with counted("encoding", len(scans), quiet=quiet) as step:
+        for scan in scans:
+            prepared = encoder.prepare(scan.path, scan.mask)
+            warnings += [f"{scan.name}: {warning}" for warning in prepared.warnings]
+            rows.append(encoder.encode(prepared.array))
+            step()
+    return np.stack(rows), warnings
+
+
+def _check_scan(scan: Scan, mask_grid: Callable[[Path], Grid]) -> None:
+    volume = read(scan.path)
+    if float(volume.array.min()) == float(volume.array.max()):
+        raise InputError(
+            f"all voxels have the value {float(volume.array.flat[0]):g}: the image is constant; "
+            "expected a scan"
+        )
+    if scan.mask is not None and not mask_grid(scan.mask).same_as(volume.grid, 1e-2):
+        raise InputError(
+            f"the brain mask {scan.mask} ({mask_grid(scan.mask)}) lies on another grid than the "
+            f"scan ({volume.grid}): resample it first"
+        )
 
 
 def _mask_grid(path: Path) -> Grid:
@@ -101,7 +139,7 @@ def _mask_grid(path: Path) -> Grid:
     return mask.grid
 
 
-def mask_warning(encoder: Encoder, scans: Sequence[Scan]) -> str:
+def _mask_warning(encoder: Encoder, scans: Sequence[Scan]) -> str:
     """What to say where the model knows brains alone and masks are missing; else empty."""
     bare = [scan.name for scan in scans if scan.mask is None]
     if not bare or not encoder.facts.stripped or encoder.facts.recipe.window:

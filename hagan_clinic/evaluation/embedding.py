@@ -60,9 +60,7 @@ def embed(
     """
     if method not in METHODS:
         raise InputError(f"the method is {method!r}: expected one of {', '.join(METHODS)}")
-    for name, features in groups.items():
-        if len(features) < FEWEST:
-            raise InputError(f"found {len(features)} {name} volumes: expected {FEWEST} or more")
+    check_numbers({name: len(features) for name, features in groups.items()})
     every = np.concatenate(list(groups.values())).astype(np.float64)
     if method == "mds":
         scaling = MDS(2, n_init=4, init="random", normalized_stress=False, random_state=seed)
@@ -74,6 +72,17 @@ def embed(
     plane = scaling.fit_transform(every)
     ends = np.cumsum([len(features) for features in groups.values()])
     return dict(zip(groups, np.split(plane, ends[:-1]), strict=True))
+
+
+def check_numbers(groups: Mapping[str, int]) -> None:
+    """Refuse groups, name -> volumes, that are too small for an ellipse.
+
+    Raises:
+        InputError: A group has too few volumes.
+    """
+    for name, count in groups.items():
+        if count < FEWEST:
+            raise InputError(f"found {count} {name} volumes: expected {FEWEST} or more")
 
 
 def ellipse(points: NDArray[np.float64]) -> Ellipse:

@@ -78,7 +78,7 @@ def command(
             f"{encoder}: the encoder of another model (weights {encoding.identity[:12]}, the "
             f"generator's are {generator.identity[:12]}); give the one of the same run"
         )
-    latents = _real(real, mask, encoding)
+    latents = _real(real, mask, encoding, samples)
     count = samples or len(latents.latents)
     encoded = _encoded_samples(generator, encoding, count, seed)
     plane = embed({"real": latents.latents, "synthetic": encoded}, method, seed)
@@ -98,28 +98,35 @@ def command(
     click.echo(f"wrote {output} and {table}: {len(latents.names)} real, {count} synthetic")
 
 
-def _real(path: Path, mask: Path | None, encoder: Encoder) -> Latents:
-    """Latents from a file, or of the scans of a cohort."""
-    import numpy as np
+def _real(path: Path, mask: Path | None, encoder: Encoder, samples: int | None) -> Latents:
+    """Latents from a file, or of the scans of a cohort.
 
-    from hagan_clinic.cli.scans import check_scans, find_scans
-    from hagan_clinic.progress import counted
+    Raises:
+        InputError: They, or the samples that are asked for, are too few for a map.
+    """
+    from hagan_clinic.cli.scans import check_scans, encode_scans, find_scans
     from hagan_clinic.runtime.latents import SUFFIXES, Latents, read_latents
 
     if path.suffix == SUFFIXES[0] or (path.suffix in SUFFIXES and _is_latents(path)):
         latents = read_latents(path)
         latents.check_fits(encoder.identity, encoder.latent, str(path))
+        _check_number(len(latents.names), samples)
         return latents
     scans = find_scans([path], encoder, mask)
-    with counted("checking", len(scans)) as step:
-        check_scans(scans, step)
-    rows = []
-    with counted("encoding", len(scans)) as step:
-        for scan in scans:
-            rows.append(encoder.encode(encoder.prepare(scan.path, scan.mask).array))
-            step()
+    _check_number(len(scans), samples)
+    check_scans(encoder, scans)
+    rows, warnings = encode_scans(encoder, scans)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     names = tuple(scan.name for scan in scans)
-    return Latents(np.stack(rows), names, encoder.identity, encoder.image)
+    return Latents(rows, names, encoder.identity, encoder.image)
+
+
+def _check_number(real: int, samples: int | None) -> None:
+    """Refuse too few volumes before any is encoded."""
+    from hagan_clinic.evaluation.embedding import check_numbers
+
+    check_numbers({"real": real, "synthetic": samples or real})
 
 
 def _is_latents(path: Path) -> bool:

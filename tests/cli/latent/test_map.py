@@ -1,4 +1,5 @@
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from PIL import Image
 
 from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
 from hagan_clinic.evaluation.embedding import embed
+from hagan_clinic.imageio import read, write
 from hagan_clinic.runtime.latents import draw_latents, read_latents
 
 
@@ -69,6 +71,40 @@ def test_bad_input_is_named_in_one_line(
         result = hagan("map", model, *arguments, code=code)
         assert message in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stranger", "there.csv"]
+
+
+def test_too_few_volumes_are_refused_before_any_is_encoded(
+    hagan, unconditional_run, twelve, tmp_path, monkeypatch
+):
+    three = tmp_path / "three.csv"
+    three.write_text("".join(twelve.read_text().splitlines(keepends=True)[:4]))
+    for name in ("Encoder.prepare", "Encoder.encode", "Generator.decode"):
+        monkeypatch.setattr(f"hagan_clinic.runtime.synthesis.{name}", None)
+    for cohort, message, *options in (
+        (three, "found 3 real volumes: expected 4 or more"),
+        (three, "found 3 real volumes: expected 4 or more", "--samples", 9),
+        (twelve, "found 2 synthetic volumes: expected 4 or more", "--samples", 2),
+    ):
+        arguments = ("--real", cohort, "-o", tmp_path / "map.png", *options)
+        result = hagan("map", unconditional_run, *arguments, code=3)
+        assert message in result.stderr
+
+
+def test_a_map_warns_of_scans_as_encode_does(hagan, unconditional_run, twelve, tmp_path):
+    rows = list(csv.DictReader(twelve.open()))[:4]
+    scan = read(Path(rows[0]["t1"]))
+    wide = scan.affine.copy()
+    wide[:3, :3] *= 2
+    write(type(scan)(scan.array, wide), tmp_path / "wide.nii.gz")
+    rows[0]["t1"] = str(tmp_path / "wide.nii.gz")
+    cohort = tmp_path / "bare.csv"
+    lines = [f"{row['subject']},{row['t1']}" for row in rows]
+    cohort.write_text("\n".join(["subject,t1", *lines]))
+    arguments = (unconditional_run, "--real", cohort, "--method", "pca", "-o", tmp_path / "m.png")
+    told = hagan("map", *arguments).stderr
+    assert "trained on brains without skull, and no brain mask is given for" in told
+    assert f"warning: {rows[0]['subject']}: " in told
+    assert "outside the box that the model sees" in told
 
 
 @pytest.mark.parametrize("module", ["sklearn.decomposition", "matplotlib.figure"])
