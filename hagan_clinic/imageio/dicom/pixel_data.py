@@ -121,7 +121,7 @@ def read_frames(
         numbers: Of the frames from 0.
 
     Yields:
-        Integers of shape (rows, columns), with the bits that are not stored cleared.
+        Integers of shape (rows, columns); bits that are allocated but not stored do not count.
 
     Raises:
         InputError: If the pixel data are not what the header declares.
@@ -346,13 +346,18 @@ def _compressed(stream: BinaryIO, frame: Frame, samples: Samples) -> NDArray[np.
             "convert the image again"
         )
     decoded = decode(data, syntax, rows, columns, coded.precision, bool(coded.signed))
-    if is_lossless(syntax) or coded.precision <= samples.stored:
-        values = extend(decoded, min(coded.precision, samples.stored), samples.signed)
-    else:
-        # What the loss brings beyond the stored bits would come back at their other end.
+    values = extend(decoded, coded.precision, samples.signed)
+    if coded.precision > samples.stored:
         low = -(1 << (samples.stored - 1)) if samples.signed else 0
-        values = extend(decoded, coded.precision, samples.signed)
-        np.clip(values, low, low + (1 << samples.stored) - 1, out=values)
+        high = low + (1 << samples.stored) - 1
+        if not is_lossless(syntax):
+            np.clip(values, low, high, out=values)  # a loss may go beyond the ends
+        elif values.min() < low or values.max() > high:
+            raise InputError(
+                f"its compressed data hold values of {values.min()} to {values.max()}, where its "
+                f"header declares {samples.stored} bits, {_SIGNS[samples.signed]}; convert the "
+                "image again"
+            )
     return values
 
 

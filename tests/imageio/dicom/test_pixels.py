@@ -301,30 +301,46 @@ def test_monochrome1_is_not_inverted(series, head):
     assert (by_highdicom(folder) == stored(head)).all()
 
 
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless, JPEG2000Lossless, "jpeg"])
-def test_bits_that_are_not_stored_do_not_count(signed, syntax, series):
-    rng = np.random.default_rng(5)
+def with_junk(dataset, number):
+    """Noise in the bits that are not stored."""
+    rng = np.random.default_rng(number)
+    words = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
+    words = words | rng.integers(0, 16, words.size, dtype=np.uint16) << 12
+    dataset.PixelData = words.astype("<u2").tobytes()
 
-    def plain(dataset, number):
-        (negative if signed else positive)(dataset, number)
 
-    def junk(dataset, number):
-        plain(dataset, number)
-        words = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
-        words = words | rng.integers(0, 16, words.size, dtype=np.uint16) << 12
-        dataset.PixelData = words.astype("<u2").tobytes()
-        if syntax in (JPEGLSLossless, JPEG2000Lossless):
+@pytest.mark.parametrize("kind", [positive, negative])
+@pytest.mark.parametrize("option", ["+te", "+tb", RLELossless])
+def test_bits_that_are_not_stored_do_not_count(kind, option, series):
+    def change(dataset, number):
+        kind(dataset, number)
+        with_junk(dataset, number)
+        if option == RLELossless:
+            dataset.compress(option, generate_instance_uid=False)
+
+    folder = series(change, "junk")
+    if option != RLELossless:
+        folder = convert("dcmconv", folder, option)
+    assert (read(folder) == by_itk(series(kind, "plain"))).all()
+
+
+@pytest.mark.parametrize("kind", [positive, negative])
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, "jpeg"])
+def test_compressed_values_beyond_the_stored_bits_are_refused(kind, syntax, series):
+    """Decoders differ in what they make of them."""
+
+    def change(dataset, number):
+        kind(dataset, number)
+        with_junk(dataset, number)
+        if syntax != "jpeg":
             dataset.BitsStored, dataset.HighBit = 16, 15
             dataset.compress(syntax, generate_instance_uid=False)
             dataset.BitsStored, dataset.HighBit = 12, 11
-        elif syntax == RLELossless:
-            dataset.compress(syntax, generate_instance_uid=False)
 
-    folder = series(junk, "junk")
+    folder = series(change)
     if syntax == "jpeg":
         folder = convert("dcmcjpeg", folder, "+e1")
-    assert (read(folder) == by_itk(series(plain, "plain"))).all()
+    assert "its compressed data hold values of" in refusal(folder)
 
 
 @pytest.mark.parametrize("signed", [False, True])
