@@ -10,7 +10,6 @@ from pydicom import Dataset, Sequence
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.bounded import check_shape
 from hagan_clinic.imageio.dicom.enhanced import frame_groups
-from hagan_clinic.imageio.dicom.geometry import name_of
 from hagan_clinic.imageio.dicom.pixel_data import (
     Samples,
     describe,
@@ -19,6 +18,7 @@ from hagan_clinic.imageio.dicom.pixel_data import (
     integer,
     read_frames,
 )
+from hagan_clinic.imageio.dicom.planes import name_of
 from hagan_clinic.imageio.dicom.series import Slice, Stack
 
 

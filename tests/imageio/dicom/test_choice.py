@@ -309,3 +309,36 @@ def test_an_enhanced_t1_is_known_by_its_timing(test_data, save):
     dataset.SeriesDescription = dataset.ProtocolName = "brain"
     (series,) = find_series(save([dataset])).series
     assert judge(series).reason == "T1 by its timing (TR 1800 ms, TE 2.41 ms, TI 900 ms)"
+
+
+@pytest.mark.parametrize(
+    ("folder", "outcome"),
+    [
+        ("failing/gantrytilting", "modality CT"),
+        ("failing/notavolume", "modality CT"),
+        ("failing/slicecount", "has 2 slices, expected 5 or more"),
+        ("failing/sliceincrement/001", "modality CT"),
+        ("failing/sliceincrement/002", "modality CT"),
+        ("failing/sliceorientation", "has the ImageOrientationPatient"),
+        ("generic/compressed_j2k", "has 4 slices"),
+        ("generic/compressed_jpeg", "has 4 slices"),
+        ("generic/compressed_jpegls", "has 4 slices"),
+        ("generic/compressed_rle", "has 4 slices"),
+        ("generic/rgb", r"is a colour image \(RGB\)"),
+        ("hitachi/anatomical/001", "has 4 slices"),
+        ("hitachi/anatomical/001_implicit", "has 4 slices"),
+        ("hyperfine", (112, 138, 8)),
+        ("philips_enhanced/anatomical/001", (256, 256, 8)),
+        ("philips_enhanced/anatomical/001_implicit", (256, 256, 8)),
+        ("siemens_multiframe", (256, 256, 8)),
+    ],
+)
+def test_every_edge_set_is_taken_or_refused_by_name(test_data, folder, outcome):
+    """Given by its UID, so that its weighting does not count."""
+    found = _of(test_data, f"edge/{folder}")
+    (series,) = found.series
+    if isinstance(outcome, tuple):
+        assert choose(found, uid=series.uid).grid.shape == outcome
+    else:
+        with pytest.raises(InputError, match=outcome):
+            choose(found, uid=series.uid)

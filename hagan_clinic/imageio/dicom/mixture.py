@@ -1,0 +1,114 @@
+"""Images that do not belong together are refused by name, though they share a series UID."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.planes import Plane, name_of, told
+from hagan_clinic.imageio.dicom.series import Series, Slice
+from hagan_clinic.imageio.dicom.values import number, text, words
+
+COSINE = 1e-4
+"""Difference of orientation cosines that counts as none: 0.012 mm at 120 mm from the centre."""
+
+_PIXEL_MM = 1e-4  # the last decimal of a pixel spacing
+
+# What a scan has one of besides, and how its pixels are stored.
+_ONE_VALUE = (
+    "FrameOfReferenceUID",
+    "PhotometricInterpretation",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+)
+
+
+def refuse_other_kinds(series: Series) -> None:
+    """Mosaics, and localizers under the UID of another scan."""
+    kinds = {one.name: words(one.header, "ImageType") for one in series.instances}
+    for name, kind in kinds.items():
+        if "MOSAIC" in kind:
+            raise InputError(
+                f"{name}: is a mosaic (ImageType), many slices tiled in one image, expected one "
+                "image a slice; export the series as enhanced or single-frame MR"
+            )
+    localizers = [name for name, kind in kinds.items() if "LOCALIZER" in kind]
+    if localizers and len(localizers) < len(kinds):
+        raise InputError(
+            f"{localizers[0]}: is a localizer among other images under one series UID "
+            f"({len(localizers)} of {len(kinds)} images are localizers), expected one volume; "
+            "leave the localizers out"
+        )
+
+
+def refuse_copies(series: Series) -> None:
+    """Two files of one SOP Instance UID, and images of several patients or studies."""
+    first: dict[str, str] = {}
+    for one in series.instances:
+        uid = text(one.header, "SOPInstanceUID")
+        if uid in first:
+            raise InputError(
+                f"{one.name}: has the SOP Instance UID of {first[uid]}, expected each image once; "
+                "leave the copy out"
+            )
+        first[uid] = one.name
+    for keyword, what in (("StudyInstanceUID", "study"), ("PatientID", "patient")):
+        values = [text(one.header, keyword) for one in series.instances]
+        (usual, often), *others = Counter(values).most_common()
+        if others:
+            odd = next(
+                one for one, value in zip(series.instances, values, strict=True) if value != usual
+            )
+            raise InputError(
+                f"{odd.name}: is of another {what} ({keyword}) than {often} of {len(values)} "
+                "images under its series UID, expected one"
+            )
+
+
+def refuse_mixed(slices: tuple[Slice, ...], planes: list[Plane]) -> None:
+    """Refuse slices that differ in what a volume has once; the odd ones are named."""
+    _refuse_odd(slices, [plane.matrix for plane in planes], "matrix (rows, columns)")
+    for what, rows, tolerance in (
+        ("ImageOrientationPatient", [plane.directions.ravel() for plane in planes], COSINE),
+        ("PixelSpacing", [plane.spacing for plane in planes], _PIXEL_MM),
+    ):
+        table = np.array(rows)
+        if (np.abs(table - table[0]) > tolerance).any():
+            # Each stands for the first row that it equals within the tolerance.
+            firsts = [
+                int(np.argmax((np.abs(table - row) <= tolerance).all(axis=1))) for row in table
+            ]
+            _refuse_odd(slices, firsts, what, [told(table[first]) for first in firsts])
+    _refuse_odd(slices, [_echo_time(part) for part in slices], "EchoTime")
+    for keyword in _ONE_VALUE:
+        values = [text(part.instance.header, keyword) or "none" for part in slices]
+        _refuse_odd(slices, values, keyword)
+
+
+def _echo_time(part: Slice) -> str:
+    """To three digits: the second echo of a pair is several times the first."""
+    echo = number(part.instance.header, "EchoTime")
+    return "none" if echo is None else f"{echo:.3g} ms"
+
+
+def _refuse_odd(
+    slices: tuple[Slice, ...],
+    values: Sequence[Hashable],
+    what: str,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Refuse slices of different `values`; `names` is how a message says them."""
+    (usual, often), *others = Counter(values).most_common()
+    if not others:
+        return
+    odd, seldom = others[-1]
+    first, like_most = values.index(odd), values.index(usual)
+    said = names or [str(value) for value in values]
+    raise InputError(
+        f"{name_of(slices[first])}: has the {what} {said[first]}, where {often} of {len(slices)} "
+        f"slices have {said[like_most]} (and {seldom} have its); expected one volume: export the "
+        "images of one scan alone"
+    )
