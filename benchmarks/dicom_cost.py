@@ -1,0 +1,69 @@
+"""Time and memory of reading a DICOM series and of writing one, in fresh processes.
+
+    python benchmarks/dicom_cost.py --series $HAGAN_TEST_DATA/dicom/sag_mprage
+
+Reading is all from the folder to voxels: finding the series, the geometry gate, the pixels.
+Writing adds a derived series on the same grid. Each is measured as often as --repeat says, and the
+median is shown.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import median
+
+from fresh_process import MIB, run
+
+BARE = """
+import hagan_clinic.imageio.dicom.discovery, hagan_clinic.imageio.dicom.geometry
+import hagan_clinic.imageio.dicom.pixels, hagan_clinic.imageio.dicom.writer
+"""
+
+READ = """
+import sys
+from hagan_clinic.imageio.dicom.discovery import find_series
+from hagan_clinic.imageio.dicom.geometry import stack
+from hagan_clinic.imageio.dicom.pixels import read_pixels
+from hagan_clinic.imageio.dicom.writer import write_series
+
+slices = stack(find_series(sys.argv[1]).series[0])
+array = read_pixels(slices)
+"""
+
+WRITE = """
+import tempfile
+from pathlib import Path
+from hagan_clinic.imageio.dicom.derivation import Derivation
+from hagan_clinic.imageio.dicom.options import SeriesOptions
+
+derivation = Derivation(
+    target="flair", content="image", software="hagan-clinic", version="0", model="t1_to_flair",
+    model_sha256="0" * 64, settings="none", scale="0 to 1", licence="CC0-1.0",
+)
+array /= array.max()
+with tempfile.TemporaryDirectory() as folder:
+    write_series(array, slices, derivation, SeriesOptions(), Path(folder))
+"""
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--series", type=Path, required=True, help="folder of one series")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=3)
+    arguments = parser.parse_args()
+
+    print("| run | seconds | CPU seconds | peak MiB |")
+    print("|---|---|---|---|")
+    for name, code in {"imports": BARE, "read": READ, "read and write": READ + WRITE}.items():
+        command = [sys.executable, "-c", code, str(arguments.series)]
+        costs = [run(command, arguments.cores) for _ in range(arguments.repeat)]
+        seconds = median(cost.seconds for cost in costs)
+        cpu_seconds = median(cost.cpu_seconds for cost in costs)
+        peak = median(cost.peak_bytes for cost in costs)
+        print(f"| {name} | {seconds:.2f} | {cpu_seconds:.2f} | {peak / MIB:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
