@@ -1,4 +1,4 @@
-"""`hagan-clinic inspect`: the DICOM series of a folder, and which of them would be translated."""
+"""`hagan-clinic inspect`: the DICOM series of a folder, and which of them a model could take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--source", default="t1", show_default=True, help="The sequence to look for.")
 @click.option("--allow-contrast", is_flag=True, help="Take contrast-enhanced scans too.")
 def command(path: Path, as_json: bool, source: str, allow_contrast: bool) -> None:
-    """Show every DICOM series in PATH, whether it would be translated, and why.
+    """Show every DICOM series in PATH, whether a model could take it, and why.
 
     PATH is a folder, a file, a DICOMDIR or a zip. Where there is no series, the exit code is 3.
     """
