@@ -4,8 +4,13 @@ pydicom and its plugins decode. Which plugin is fixed for each transfer syntax, 
 file gives the same volume wherever it is read.
 """
 
+import os
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -45,6 +50,10 @@ _PLUGINS = {
     HTJ2KLosslessRPCL: ("pylibjpeg", "openjpeg"),
     HTJ2KLossy: ("pylibjpeg", "openjpeg"),
 }
+
+# What libjpeg says of data that it decodes all the same.
+_DAMAGE = re.compile("corrupt|premature|truncated", re.IGNORECASE)
+_MAX_TOLD = 2**16
 
 
 def check_codec(syntax: UID) -> None:
@@ -101,14 +110,15 @@ def decode(
         # What pydicom warns of, such as more samples than there are pixels, is no frame to trust.
         warnings.simplefilter("error")
         try:
-            array, _ = get_decoder(syntax).as_array(
-                encapsulate([data], has_bot=False),
-                index=0,
-                raw=True,
-                validate=False,  # by the caller, and of the whole file
-                decoding_plugin=_PLUGINS[syntax][0],
-                **options,
-            )
+            with _overheard():
+                array, _ = get_decoder(syntax).as_array(
+                    encapsulate([data], has_bot=False),
+                    index=0,
+                    raw=True,
+                    validate=False,  # by the caller, and of the whole file
+                    decoding_plugin=_PLUGINS[syntax][0],
+                    **options,
+                )
         # A decoder may raise anything on damaged data.
         except Exception as error:
             reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else ""
@@ -117,6 +127,30 @@ def decode(
                 "copy it again"
             ) from error
     return array
+
+
+@contextmanager
+def _overheard() -> Iterator[None]:
+    """Keep off the terminal what a decoder prints there, past Python, and raise it if it is damage.
+
+    GDCM's JPEG returns what it has of damaged data, and prints that they are damaged.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # a process without one
+        yield
+        return
+    with TemporaryFile() as heard:
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+        heard.seek(0)
+        told = heard.read(_MAX_TOLD).decode("utf-8", "replace")
+    if _DAMAGE.search(told):
+        raise ValueError(told)
 
 
 def _imports(module: str) -> bool:

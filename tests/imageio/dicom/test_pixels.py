@@ -15,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import JPEG2000 as JPEG2000Lossy
 from pydicom.uid import (
@@ -709,14 +710,50 @@ def test_transfer_syntaxes_that_are_not_read_are_named(uid, message, series):
     assert message in refusal(folder)
 
 
-def test_nothing_is_printed_when_a_decoder_fails(series, capfd):
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless, "jpeg"])
+def test_nothing_is_printed_when_a_decoder_fails(syntax, series, capfd):
     def change(dataset, number):
-        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
-        (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
-        dataset.PixelData = encapsulate([frame[:60] + frame[200:]])
+        if syntax != "jpeg":
+            dataset.compress(syntax, generate_instance_uid=False)
 
     folder = series(change)
-    with suppress(InputError):
+    if syntax == "jpeg":
+        folder = convert("dcmcjpeg", folder, "+e1")
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        dataset.PixelData = encapsulate([frame[:300] + bytes(200) + frame[500:]])
+        dataset.save_as(path)
+    with pytest.raises(InputError) if syntax != JPEG2000Lossless else suppress(InputError):
         read(folder)
     output = capfd.readouterr()
     assert (output.out, output.err) == ("", "")
+
+
+def test_a_tile_that_is_missing_is_refused(series, head):
+    """openjpeg would leave its place black."""
+
+    def tiled(dataset, cut):
+        buffer = BytesIO()
+        image = Image.fromarray(dataset.pixel_array)
+        image.save(buffer, "JPEG2000", no_jp2=True, tile_size=(COLUMNS, ROWS // 2))
+        data = buffer.getvalue()
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        last = data.rindex(b"\xff\x90\x00\x0a")
+        dataset.PixelData = encapsulate([data[:last] + data[-2:] if cut else data])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+
+    whole = series(lambda dataset, number: tiled(dataset, False), "whole")
+    assert (read(whole) == stored(head)).all()
+    message = refusal(series(lambda dataset, number: tiled(dataset, number == 2)))
+    assert message.startswith("2.dcm: has 1 of the 2 tiles that its JPEG 2000 data declare")
+
+
+def test_jpeg_2000_in_a_file_format_of_its_own_is_refused(series):
+    def change(dataset, number):
+        dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+        (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        box = b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(4) + b"none"
+        dataset.PixelData = encapsulate([box + frame])
+
+    assert "does not begin as a JPEG 2000 codestream does" in refusal(series(change))
