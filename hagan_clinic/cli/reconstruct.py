@@ -70,11 +70,12 @@ def command(
         raise click.UsageError("Give the scans after the run folder.")
 
     from hagan_clinic.cli.scans import check_scans, find_scans
-    from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+    from hagan_clinic.cli.synthesis_model import check_class, load_encoder, load_generator
     from hagan_clinic.evaluation.metrics import psnr, ssim
     from hagan_clinic.intensity import from_unit
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
+    from hagan_clinic.runtime.provenance import REMINDER
     from hagan_clinic.runtime.synthesis_outputs import (
         OutputFolder,
         model_facts,
@@ -90,6 +91,7 @@ def command(
             f"{encoder_file} and {generator_file} are of two trainings (weights "
             f"{encoder.identity[:12]} and {generator.identity[:12]}): give both parts of one"
         )
+    check_class(generator, label)
     scans = find_scans(inputs, encoder, mask)
     labels = [_label(generator, scan, label) for scan in scans]
     others = ["metrics.csv", "metrics.json", *(["montage.png"] if montage else [])]
@@ -134,24 +136,21 @@ def command(
         write_json(table, place[files.others[1]])
         if montage:
             title = f"{facts.image}: each scan with its reconstruction"
-            footer = f"{facts.name}, weights {facts.identity[:12]}, {facts.licence}"
-            picture = pictures.draw_montage(steps, title, footer)
+            picture = pictures.draw_montage(steps, title, facts.credit)
             pictures.save_montage(picture, place[files.others[2]], title)
     if not quiet:
         click.echo(f"wrote {output}: {len(scans)} reconstructions, {', '.join(others)}")
         for region, mean in means.items():
             figures = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
             click.echo(f"mean in the {region}: {figures}")
-        click.echo("SYNTHETIC, research use only, not for diagnosis.")
+        click.echo(REMINDER)
 
 
 def _label(generator: Generator, scan: Scan, label: str | None) -> str:
     """The class that a scan is made again with; empty for a model without classes."""
-    chosen = label or scan.label
     if not generator.classes:
-        if label:
-            raise InputError(f"--label {label}: this model has no classes")
         return ""
+    chosen = label or scan.label
     if chosen not in generator.classes:
         found = f"has the class {chosen!r}" if chosen else "has no class"
         raise InputError(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hagan_clinic.cli.options import device_option
-from hagan_clinic.errors import InputError
-
-if TYPE_CHECKING:
-    from hagan_clinic.runtime.synthesis import Generator
 
 _EXAMPLE = """\b
 Example:
@@ -64,10 +61,11 @@ def command(
         raise click.UsageError(
             "--max-memory holds for .onnx files, and MODEL is a run folder: export its generator."
         )
-    from hagan_clinic.cli.synthesis_model import load_generator
+    from hagan_clinic.cli.synthesis_model import check_class, load_generator
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
     from hagan_clinic.runtime.latents import Latents, draw_latents, write_latents
+    from hagan_clinic.runtime.provenance import REMINDER
     from hagan_clinic.runtime.synthesis_outputs import (
         OutputFolder,
         synthetic_sidecar,
@@ -84,7 +82,8 @@ def command(
     )
     generator = load_generator(model, device, max_memory=max_memory)
     facts = generator.facts
-    labels = _labels(generator, label, count)
+    check_class(generator, label)
+    labels = _labels(generator.classes if label is None else (label,), count)
     latents = draw_latents(count, generator.latent, seed, truncation)
     images = generator.decode(latents, labels or None)
     drawn = {"seed": seed, "truncation": truncation}
@@ -106,21 +105,15 @@ def command(
         if montage:
             title = f"{count} samples of {facts.image}, seed {seed}"
             title += "" if truncation is None else f", truncation {truncation:g}"
-            footer = f"{facts.name}, weights {facts.identity[:12]}, {facts.licence}"
-            picture = pictures.draw_montage(steps, title, footer)
+            picture = pictures.draw_montage(steps, title, facts.credit)
             pictures.save_montage(picture, place[files.others[1]], title)
     if not quiet:
         others = " and ".join(path.name for path in files.others)
         click.echo(f"wrote {output}: {count} volumes of {generator.grid}, {others}")
         click.echo(f"Weights: {facts.licence}")
-        click.echo("SYNTHETIC, research use only, not for diagnosis.")
+        click.echo(REMINDER)
 
 
-def _labels(generator: Generator, label: str | None, count: int) -> list[str]:
-    """The class of each sample: the one asked for, or each in turn; none without classes."""
-    if label is not None and label not in generator.classes:
-        known = ", ".join(generator.classes)
-        expected = f"expected one of {known}" if known else "this model has no classes"
-        raise InputError(f"--label {label}: {expected}")
-    classes = generator.classes if label is None else (label,)
+def _labels(classes: Sequence[str], count: int) -> list[str]:
+    """The class of each sample: each in turn; none without classes."""
     return [classes[number % len(classes)] for number in range(count)] if classes else []

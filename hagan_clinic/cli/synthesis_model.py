@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hagan_clinic.errors import DeviceError
+from hagan_clinic.errors import DeviceError, InputError
 from hagan_clinic.runtime.synthesis import (
     Encoder,
     Facts,
@@ -57,6 +57,18 @@ def load_encoder(path: Path, device: str = "auto") -> Encoder:
 
         return Encoder(facts, TorchEncoder(autoencoder.encoder, place))
     return onnx_encoder(path, device)
+
+
+def check_class(generator: Generator, label: str | None) -> None:
+    """Refuse a class, given with --label, that the model does not have.
+
+    Raises:
+        InputError: It is unknown, or the model has no classes.
+    """
+    if label is not None and label not in generator.classes:
+        known = ", ".join(generator.classes)
+        expected = f"expected one of {known}" if known else "this model has no classes"
+        raise InputError(f"--label {label}: {expected}")
 
 
 def _load_run(

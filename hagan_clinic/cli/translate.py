@@ -277,7 +277,9 @@ def _print_warnings(report: Mapping[str, list[str]], prefix: str = "") -> None:
 
 
 def _print_terms(translator: Translator) -> None:
+    from hagan_clinic.runtime.provenance import REMINDER
+
     if translator.device.note:
         click.echo(translator.device.note)
     click.echo(f"Weights: {translator.model.card.licence}")
-    click.echo("SYNTHETIC, research use only, not for diagnosis.")
+    click.echo(REMINDER)

@@ -11,6 +11,8 @@ from hagan_clinic import __version__
 from hagan_clinic.runtime.model_file import ModelFile
 
 NOTICE = "SYNTHETIC, NOT FOR DIAGNOSIS"
+REMINDER = "SYNTHETIC, research use only, not for diagnosis."
+"""The last line of a command that made volumes."""
 TOOL = "hagan-clinic"
 
 

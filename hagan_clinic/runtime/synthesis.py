@@ -83,6 +83,11 @@ class Facts:
         return self.recipe.sources[0]
 
     @property
+    def credit(self) -> str:
+        """Which weights made a picture, and under which licence, in a line."""
+        return f"{self.name}, weights {self.identity[:12]}, {self.licence}"
+
+    @property
     def grid(self) -> Grid:
         """The training box: (D, H, W) at the recipe's spacing, its centre at the world's origin."""
         d, h, w = self.recipe.box

@@ -31,6 +31,7 @@ def made(unconditional_run, two, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "back"
     result = invoke("reconstruct", unconditional_run, two[0], "-o", folder, "--montage")
     assert result.exit_code == 0, result.output
+    assert result.output.endswith("SYNTHETIC, research use only, not for diagnosis.\n")
     return folder, result.output
 
 
@@ -125,6 +126,8 @@ def test_the_class_comes_from_the_cohort_or_the_option(make_unconditional_run, t
         found = volumes["cohort", row["subject"]].array
         assert (found == volumes[chosen, row["subject"]].array).all()
         assert np.abs(found - volumes[other, row["subject"]].array).max() > 1e-3
+    result = invoke("reconstruct", run, two[0], "--label", "c", "-o", tmp_path / "none")
+    assert result.exit_code == 3 and "--label c: expected one of a, b" in result.stderr
     result = invoke("reconstruct", run, scan, "-o", tmp_path / "none")
     assert result.exit_code == 3 and "has no class: expected one of a, b" in result.stderr
 

@@ -49,6 +49,8 @@ def test_files_and_run_folder_are_one_model(both):
     facts = {replace(model.facts, name="") for model in (one, reader, other, other_reader)}
     assert len(facts) == 1
     assert (one.latent, one.image, one.classes) == (8, "t1", ())
+    credit = f"{one.name}, weights {one.identity[:12]}, {one.facts.licence}"
+    assert one.facts.credit == credit
     z = draw_latents(2, 8, seed=3)
     for a, b in zip(one.decode(z), other.decode(z), strict=True):
         assert a.shape == (32, 32, 32) and 0 <= a.min() < a.max() <= 1

@@ -87,15 +87,13 @@ def class_of(generator: Generator, chosen: str | None, *labels: str) -> str | No
         InputError: A model with classes and none is known, an unknown one, or one for a model
             without classes.
     """
-    known = ", ".join(generator.classes)
-    if chosen is not None:
-        if chosen not in generator.classes:
-            expected = f"expected one of {known}" if known else "this model has no classes"
-            raise InputError(f"--label {chosen}: {expected}")
+    from hagan_clinic.cli.synthesis_model import check_class
+
+    check_class(generator, chosen)
+    if chosen is not None or not generator.classes:
         return chosen
-    if not generator.classes:
-        return None
     if len(set(labels)) != 1 or labels[0] not in generator.classes:
+        known = ", ".join(generator.classes)
         raise InputError(f"{generator.name} makes one of the classes {known}: give --label")
     return labels[0]
 
@@ -113,6 +111,7 @@ def made(
     """Write the series and say where; the measured values."""
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration.series import write_series
+    from hagan_clinic.runtime.provenance import REMINDER
 
     with counted("synthesising", len(series.latents), quiet=quiet) as step:
         measured = write_series(
@@ -124,5 +123,5 @@ def made(
             f"{series.name}.png, {series.name}.gif"
         )
         click.echo(f"Weights: {generator.facts.licence}")
-        click.echo("SYNTHETIC, research use only, not for diagnosis.")
+        click.echo(REMINDER)
     return measured

@@ -110,8 +110,7 @@ def write_series(
             progress()
         table, montage, animation = (place[path] for path in outputs.others)
         table.write_text(_table(series, measured), "utf-8")
-        facts = generator.facts
-        footer = f"{facts.name}, weights {facts.identity[:12]}, {facts.licence}"
+        footer = generator.facts.credit
         sheet = pictures.draw_montage(steps, series.title, footer)
         pictures.save_montage(sheet, montage, series.title)
         frames = pictures.draw_frames(steps, series.title, footer)
