@@ -669,7 +669,7 @@ def is_true(volume, affine, frames):
     return not left
 
 
-@pytest.mark.parametrize(("mutation", "outcome", "source", "seed"), cases())
+@pytest.mark.parametrize(("mutation", "outcome", "source", "seed"), list(cases()))
 def test_a_damaged_series_is_refused_or_read_as_what_it_is(
     mutation, outcome, source, seed, sources, tmp_path
 ):
