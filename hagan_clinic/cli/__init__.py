@@ -15,7 +15,7 @@ from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line, with_debug
 
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
-    "inspect": "Show the DICOM series of a folder, and which a model could take.",
+    "inspect": "Show the DICOM series of a folder and which can be used.",
     "models": "List the bundled models, show their cards, verify them.",
     "doctor": "Tell what this machine can run, and why not.",
     "train": "Train a generator on a cohort.",

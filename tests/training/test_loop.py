@@ -255,7 +255,7 @@ def test_a_split_without_calibration_patients_is_refused(tiny_settings, tmp_path
     rows = [f"p{number},{'train' if number else 'test'}" for number in range(10)]
     split.write_text("\n".join(["subject,split", *rows]))
     config = ConditionalConfig(**(tiny_settings | {"split": str(split)}))
-    with pytest.raises(InputError, match="no calibration patients"):
+    with pytest.raises(InputError, match="0 calibration subjects, and a validation needs 1"):
         run_training(config, tmp_path / "run", say=lambda line: None)
 
 
