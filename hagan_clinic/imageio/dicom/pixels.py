@@ -11,6 +11,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.bounded import check_shape
 from hagan_clinic.imageio.dicom.enhanced import frame_groups
 from hagan_clinic.imageio.dicom.pixel_data import read_frames
+from hagan_clinic.imageio.dicom.planes import name_of
 from hagan_clinic.imageio.dicom.samples import Samples, describe, element, extend, integer
 from hagan_clinic.imageio.dicom.series import Slice, Stack
 
