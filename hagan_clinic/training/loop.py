@@ -8,7 +8,6 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,8 +18,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from hagan_clinic.backbone.memory import told_of_memory
 from hagan_clinic.backbone.optimisation import ParameterGroup
-from hagan_clinic.errors import DeviceError, ModelError
+from hagan_clinic.errors import ModelError
 from hagan_clinic.training.checkpoint import (
     BEST,
     LAST,
@@ -105,7 +105,7 @@ def train(
         fabric.barrier()
 
     def judge(step: int) -> None:
-        with _told_of_memory(_no_memory_to_validate(step)):
+        with told_of_memory(_no_memory_to_validate(step)):
             validation = _validate(validate, average.module, fabric)
         state.update(validated=step, figures=validation.figures)
         if validation.score > state.get("best_score", -math.inf):
@@ -137,7 +137,7 @@ def train(
             waited += time.monotonic() - asked
             # Anything random inside a step depends on the seed and the step alone.
             torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)
-            with _told_of_memory(_no_memory_for_a_step(config)), fabric.autocast():
+            with told_of_memory(_no_memory_for_a_step(config)), fabric.autocast():
                 terms = variant.training_step(batch, step, update)
             average.update_parameters(variant.averaged)
             for name, term in terms.items():
@@ -234,19 +234,6 @@ def _stop_if_diverged(module: nn.Module, step: int) -> None:
             f"training diverged by step {step} ({bad[0]} is not finite): train in a new folder "
             "with a lower --generator-lr, from the last checkpoint with --init if it is good"
         )
-
-
-@contextmanager
-def _told_of_memory(message: str) -> Iterator[None]:
-    """Turn whatever running out of memory raises into a DeviceError."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise DeviceError(message) from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise DeviceError(message) from error
-        raise
 
 
 def _no_memory_for_a_step(config: TrainingConfig) -> str:
