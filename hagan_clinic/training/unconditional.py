@@ -53,6 +53,8 @@ class UnconditionalConfig(TrainingConfig):
         recipe: ``paper``, or ``released`` for the choices of the authors' code: one cross-entropy
             on averaged logits, lambda 1, group norm, no moving average.
         weight_reconstruction: lambda_1 and lambda_2 of eq. 8.
+        weight_prior: of the discrepancy between encoded z and N(0, I) in E^G's loss, see
+            ``unconditional.prior``; the paper has none.
         weight_class: of the auxiliary class losses in G.
         diffaugment: augment what the discriminators see (``backbone.diffaugment``).
         gradient_checkpointing: recompute activations in the backward pass: slower, smaller.
@@ -80,6 +82,7 @@ class UnconditionalConfig(TrainingConfig):
     deterministic_r: bool = False
     recipe: str = "paper"
     weight_reconstruction: float = 5.0
+    weight_prior: float = 0.0
     weight_class: float = 0.1
     diffaugment: bool = True
     gradient_checkpointing: bool = False
@@ -90,7 +93,7 @@ class UnconditionalConfig(TrainingConfig):
         super().__post_init__()
         check_choice(self, "recipe", tuple(RECIPES))
         check_choice(self, "norm", ("position", "group"))
-        check_range(self, ("weight_reconstruction", "weight_class"), zero=True)
+        check_range(self, ("weight_reconstruction", "weight_prior", "weight_class"), zero=True)
         finite = all(math.isfinite(end) for end in self.window)
         if self.window and not (
             len(self.window) == 2 and finite and self.window[0] < self.window[1]
@@ -103,8 +106,14 @@ class UnconditionalConfig(TrainingConfig):
                 f"label is {self.label!r} and classes are {list(self.classes)}: give both, the "
                 "column of the cohort's CSV and the values that it holds, or neither"
             )
-        if self.encoder_loss_to_generator and not self.encoder:
-            raise InputError("encoder_loss_to_generator needs the encoder: leave --no-encoder out")
+        for name in ("encoder_loss_to_generator", "weight_prior"):
+            if getattr(self, name) and not self.encoder:
+                raise InputError(f"{name} needs the encoder: leave --no-encoder out")
+        if self.weight_prior and self.batch_size < 2:
+            raise InputError(
+                f"weight_prior compares the volumes of a batch, and --batch-size is "
+                f"{self.batch_size}: expected 2 or more"
+            )
         self.sizes()
 
     def sizes(self) -> HAGANConfig:
@@ -145,14 +154,17 @@ class UnconditionalRun:
             "size": (64, 64, 64),
             "spacing": 3.0,
             "slab": 8,
-            "steps": 4000,
-            "latent": 256,
-            "width": 192,
+            "steps": 2400,
+            "latent": 32,
+            "width": 128,
             "judge_width": 256,
+            "encoder_loss_to_generator": True,
+            "weight_prior": 10.0,
             "generator_lr": 2e-4,
             "ema": 0.998,
-            "validate_every": 400,
-            "checkpoint_every": 200,
+            "validate_every": 200,
+            "checkpoint_every": 100,
+            "augment": {"scale": 0.02, "degrees": 2.0, "shift_mm": 1.5},
         },
         "gpu": {"precision": "bf16-mixed", "workers": 8},
         "tiny": {
@@ -226,6 +238,7 @@ class UnconditionalRun:
             encoder_to_generator=config.encoder_loss_to_generator,
             averaged_logits=config.recipe == "released",
             weight_reconstruction=config.weight_reconstruction,
+            weight_prior=config.weight_prior,
             weight_class=config.weight_class,
             augment=DiffAugment() if config.diffaugment else None,
             generator_lr=config.generator_lr,

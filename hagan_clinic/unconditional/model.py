@@ -22,6 +22,7 @@ from hagan_clinic.backbone.optimisation import ParameterGroup, Update
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
+from hagan_clinic.unconditional.prior import prior_discrepancy
 
 BETAS = (0.0, 0.999)
 """The paper's, for every Adam."""
@@ -40,6 +41,8 @@ class Objective:
             authors' code, instead of eq. 4 and 5.
         weight_reconstruction: lambda_1 and lambda_2 of eq. 8. Adam takes no notice of it where E
             alone is moved.
+        weight_prior: of how far encoded z lie from N(0, I), in E^G's loss (``prior``); 0, the
+            paper's, leaves E free to put z anywhere.
         weight_class: of the auxiliary class losses in G.
         augment: of what the judges see; None for nothing.
         generator_lr: of G, E^H and E^G.
@@ -52,6 +55,7 @@ class Objective:
     encoder_to_generator: bool = False
     averaged_logits: bool = False
     weight_reconstruction: float = 5.0
+    weight_prior: float = 0.0
     weight_class: float = 0.1
     augment: DiffAugment | None = None
     generator_lr: float = 1e-4
@@ -173,7 +177,9 @@ class HAGAN(nn.Module):
                 terms["class_fake"] = self._class_loss(faked, label)
                 loss = loss + objective.weight_class * terms["class_fake"]
             if objective.encoder and objective.encoder_to_generator:
-                brought_back = self._slab_loss(batch) + self._volume_loss(batch, label)
+                with torch.no_grad():
+                    latent = self._encoded(batch)
+                brought_back = self._slab_loss(batch) + self._volume_loss(batch, latent, label)
                 loss = loss + objective.weight_reconstruction * brought_back
             update("generator", loss)
 
@@ -182,8 +188,13 @@ class HAGAN(nn.Module):
             with frozen(generator):
                 terms["slab_encoder"] = self._slab_loss(batch)
                 update("slab_encoder", objective.weight_reconstruction * terms["slab_encoder"])
-                terms["latent_encoder"] = self._volume_loss(batch, label)
-                update("latent_encoder", objective.weight_reconstruction * terms["latent_encoder"])
+                latent = self._encoded(batch)
+                terms["latent_encoder"] = self._volume_loss(batch, latent, label)
+                loss = objective.weight_reconstruction * terms["latent_encoder"]
+                if objective.weight_prior:
+                    terms["prior"] = prior_discrepancy(latent)
+                    loss = loss + objective.weight_prior * terms["prior"]
+                update("latent_encoder", loss)
         return {name: term.detach() for name, term in terms.items()}
 
     def _generate(
@@ -205,12 +216,20 @@ class HAGAN(nn.Module):
         features = self.autoencoder.encoder.slabs(slab)
         return functional.l1_loss(self.autoencoder.generator.high_resolution(features), slab)
 
-    def _volume_loss(self, batch: Mapping[str, Tensor], label: Tensor | None) -> Tensor:
-        """L_recon^G, eq. 7: what G makes of E^G's z, on the slab and on X^L."""
-        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
+    def _encoded(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The z (B, latent) of the whole volumes; no gradient reaches E^H."""
+        encoder = self.autoencoder.encoder
         with torch.no_grad():
             features = encoder.context(batch["source_whole"])
-        context = generator.context(encoder.latent(features), self._one_hot(label))
+        latent: Tensor = encoder.latent(features)
+        return latent
+
+    def _volume_loss(
+        self, batch: Mapping[str, Tensor], latent: Tensor, label: Tensor | None
+    ) -> Tensor:
+        """L_recon^G, eq. 7: what G makes of E^G's z, on the slab and on X^L."""
+        generator = self.autoencoder.generator
+        context = generator.context(latent, self._one_hot(label))
         slabs = generator.slabs(context, batch["slab_start"], self.config.slab)
         loss = functional.l1_loss(slabs, batch["source_window"])
         if self.objective.low_res_branch:
