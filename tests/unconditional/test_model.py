@@ -174,6 +174,15 @@ def test_reconstruction_moves_the_generator_only_when_told():
     assert same(apart, adversarial_alone)
 
 
+def test_the_prior_moves_the_latent_encoder_alone_and_only_when_told():
+    terms, without = step(small(), batch())
+    assert "prior" not in terms
+    terms, gradients = step(small(weight_prior=10.0), batch())
+    assert torch.isfinite(terms["prior"])
+    for name in GROUPS:
+        assert same(gradients[name], without[name]) == (name != "latent_encoder")
+
+
 def test_the_reconstruction_losses_are_those_of_the_paper():
     model, given = small(), batch()
     terms, _ = step(model, given)
@@ -238,8 +247,10 @@ def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss)
         with torch.autograd.graph.saved_tensors_hooks(
             lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor
         ):
-            arguments = (given,) if loss == "_slab_loss" else (given, None)
-            getattr(model, loss)(*arguments)
+            if loss == "_slab_loss":
+                model._slab_loss(given)
+            else:
+                model._volume_loss(given, model._encoded(given), None)
         return sum(sizes)
 
     assert kept(True) < 0.5 * kept(False)
