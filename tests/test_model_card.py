@@ -67,6 +67,7 @@ def test_the_file_was_trained_by_the_settings_beside_it(model):
 def test_the_script_leaves_the_callers_settings_out(tmp_path):
     """Run with a stand-in for the command, from a folder that has settings of its own."""
     here = tmp_path / "export" / "t1_to_flair"
+    (tmp_path / "examples").symlink_to(FOLDER.parents[1] / "examples")
     data, caller = tmp_path / "data", tmp_path / "caller"
     for folder in (here, data, caller, tmp_path / "bin"):
         folder.mkdir(parents=True)
@@ -77,6 +78,7 @@ def test_the_script_leaves_the_callers_settings_out(tmp_path):
     command.write_text(
         "#!/bin/sh\ntest ! -e hagan-clinic.toml && test -e train.toml || exit 1\n"
         f'echo "$@" >> {tmp_path}/calls\ntouch t1_to_flair.onnx\n'
+        "mkdir -p acceptance && touch acceptance/expected.npz\n"
     )
     command.chmod(0o755)
     done = subprocess.run(
@@ -87,7 +89,9 @@ def test_the_script_leaves_the_callers_settings_out(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    train, export = (tmp_path / "calls").read_text().splitlines()
+    train, export, accept = (tmp_path / "calls").read_text().splitlines()
     assert train.split()[-1] == export.split()[1] == str(caller / "run")
     assert f"--data {data} --split {data}/split.csv" in train
-    assert "t1_to_flair.onnx" in (here / "SHA256").read_text()
+    assert accept.startswith("accept t1_to_flair.onnx --record t1=")
+    listed = (here / "SHA256").read_text()
+    assert "t1_to_flair.onnx" in listed and "acceptance/expected.npz" in listed

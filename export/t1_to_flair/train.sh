@@ -9,4 +9,22 @@ cd "$(dirname "$0")"
 hagan-clinic train --config train.toml --data "$data" --split "$data/split.csv" -o "$run"
 hagan-clinic export "$run" -o t1_to_flair.onnx --card card.toml --overwrite \
     --check ../../examples/open_ms_patient07/open_ms_patient07_t1.nii.gz
-sha256sum t1_to_flair.onnx card.toml > SHA256
+
+# What `hagan-clinic accept` compares with: the shipped T1, averaged to 2 mm, and what this makes of it.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+python - "$scratch/t1.nii.gz" <<'END'
+import sys
+import nibabel
+import numpy as np
+
+image = nibabel.load("../../examples/open_ms_patient07/open_ms_patient07_t1.nii.gz")
+voxels = np.asarray(image.dataobj)
+d, h, w = (size // 2 for size in voxels.shape)
+means = voxels[: 2 * d, : 2 * h, : 2 * w].reshape(d, 2, h, 2, w, 2).mean(axis=(1, 3, 5))
+affine = image.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+affine[:3, 3] += image.affine[:3, :3] @ [0.5, 0.5, 0.5]
+nibabel.save(nibabel.Nifti1Image(means.round().astype(np.int16), affine), sys.argv[1])
+END
+hagan-clinic accept t1_to_flair.onnx --record t1="$scratch/t1.nii.gz" --overwrite
+sha256sum t1_to_flair.onnx card.toml acceptance/* > SHA256

@@ -18,6 +18,7 @@ COMMANDS = {
     "inspect": "Show the DICOM series of a folder and which can be used.",
     "models": "List the bundled models, show their cards, verify them.",
     "doctor": "Tell what this machine can run, and why not.",
+    "accept": "Check an installation against the model's reference.",
     "train": "Train a generator on a cohort.",
     "import-weights": "Turn the authors' released weights into a run folder.",
     "summary": "Show a model's parts, layers, parameters and memory.",
