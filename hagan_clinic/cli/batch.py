@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import SUFFIXES, suffix_of
-
-_DICOM_REMEDY = "convert each series to NIfTI first, for example with dcm2niix"
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def many_jobs(
     """A job for every scan, with results in folders, named after the scan and the target.
 
     Args:
-        inputs: Files, and folders of files.
+        inputs: Files, and folders that hold some.
         target: Name of the synthesised sequence: `sub-01_T1w.nii.gz` gives
             `sub-01_T1w_flair.nii.gz`.
         source_name: The model's name of its source, to find it in a folder.
@@ -53,7 +51,6 @@ def many_jobs(
         report: Folder for reports.
 
     Raises:
-        InputError: A folder holds no scan.
         OutputError: Two scans would give one output.
     """
     jobs: dict[Path, Job] = {}
@@ -83,22 +80,9 @@ def _scans(inputs: Iterable[Path], source_name: str) -> list[Path]:
 
 
 def scans_in(folder: Path, source_name: str) -> list[Path]:
-    """The scans of a folder: those named as the source (`t1`, `T1w`, `t1n`), or all if none is.
-
-    Raises:
-        InputError: There is none, or it is a folder of DICOM files.
-    """
+    """The volume files of a folder: those named as the source (`t1`, `T1w`, `t1n`), or all."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     scans = [path for path in files if suffix_of(path) in SUFFIXES]
-    if not scans:
-        if any(_is_dicom(path) for path in files[:20]):
-            raise InputError(
-                f"{folder}: a folder of DICOM files, expected volume files; {_DICOM_REMEDY}"
-            )
-        raise InputError(
-            f"{folder}: no volume file in this folder, expected {', '.join(SUFFIXES)}; "
-            "subfolders are not searched"
-        )
     name = source_name.lower()
     named = [path for path in scans if {name, f"{name}w", f"{name}n"} & _tokens(path)]
     return named or scans
@@ -107,7 +91,3 @@ def scans_in(folder: Path, source_name: str) -> list[Path]:
 def _tokens(path: Path) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", path.name.lower()))
 
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"

@@ -7,22 +7,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hagan_clinic.cli.failures import explained
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.series_options import series_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from hagan_clinic.cli.batch import Job
+    from hagan_clinic.imageio.dicom.options import SeriesOptions
     from hagan_clinic.runtime import Translation, Translator
 
 _EXAMPLE = """\b
-Example:
+Examples:
   hagan-clinic translate t1.nii.gz -o flair.nii.gz --preview flair.png
+  hagan-clinic translate series/ -o flair_series/ --burn-in
+  hagan-clinic translate series/ -o flair.nii.gz
 """
 _PATH = click.Path(path_type=Path)
 
@@ -30,6 +34,9 @@ _PATH = click.Path(path_type=Path)
 @dataclass(frozen=True)
 class _Options:
     mask: Path | None
+    series: str | None
+    dicom_like: Path | None
+    series_options: SeriesOptions | None
     allow_contrast: bool
     overwrite: bool
     quiet: bool
@@ -49,7 +56,11 @@ class _Result:
 @click.command(epilog=_EXAMPLE)
 @click.argument("inputs", nargs=-1, type=_PATH)
 @click.option(
-    "-o", "--output", required=True, type=_PATH, help="File; with several inputs, a folder."
+    "-o",
+    "--output",
+    required=True,
+    type=_PATH,
+    help="File; of a DICOM series also a folder, for a series; with several inputs, a folder.",
 )
 @click.option(
     "--source",
@@ -78,12 +89,20 @@ class _Result:
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"
 )
+@click.option("--series", metavar="UID", help="The DICOM series to take (see `inspect`).")
+@click.option(
+    "--dicom-like",
+    type=_PATH,
+    help="The DICOM series that a volume file was converted from: writes a series like it.",
+)
+@series_options
 @click.option("--allow-contrast", is_flag=True, help="Take scans that look contrast-enhanced.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     inputs: tuple[Path, ...],
     output: Path,
     sources: tuple[str, ...],
@@ -95,17 +114,23 @@ def command(
     device: str,
     max_memory: str | None,
     threads: int | None,
+    series: str | None,
+    dicom_like: Path | None,
     allow_contrast: bool,
     overwrite: bool,
     quiet: bool,
+    **chosen: Any,
 ) -> None:
     """Synthesise the model's target sequence from a scan: FLAIR from T1.
 
     The result lies on the scan's grid, from 0 to 1, with a JSON file beside it that tells what it
-    is. With several INPUTS, a folder, or -o naming a folder, every output option names a folder
-    and files are named after the scans. Of a folder, the scans named as the source (t1, T1w, t1n)
-    are taken, or all if none is. One failure does not stop the others; the exit code is then that
-    of the first failure.
+    is. A scan may be a DICOM series, in a folder with other series, a DICOMDIR or a zip; -o then
+    names a folder for a DICOM series, or a volume file.
+
+    With several INPUTS, a folder of volume files, or -o naming a folder, every output option names
+    a folder and files are named after the scans. Of a folder, the scans named as the source (t1,
+    T1w, t1n) are taken, or all if none is. One failure does not stop the others; the exit code is
+    then that of the first failure.
     """
     by_name = _by_name(sources)
     if bool(inputs) == bool(by_name):
@@ -113,13 +138,33 @@ def command(
 
     # Imported here, so that --help is quick.
     from hagan_clinic.cli.batch import Job, many_jobs
+    from hagan_clinic.cli.series_options import Given
     from hagan_clinic.imageio import SUFFIXES, suffix_of
+    from hagan_clinic.imageio.dicom.scan import is_series
     from hagan_clinic.runtime import Translator
+    from hagan_clinic.runtime.outputs import is_folder
 
-    options = _Options(mask, allow_contrast, overwrite, quiet)
+    given = Given(**chosen)
+    writes_series = is_folder(output) and (
+        dicom_like is not None or (len(inputs) == 1 and is_series(inputs[0])) or bool(by_name)
+    )
+    if given and not writes_series:
+        raise click.UsageError(f"{given.names()} go with a DICOM series as the output.")
+    options = _Options(
+        mask,
+        series,
+        dicom_like,
+        given.options() if writes_series else None,
+        allow_contrast,
+        overwrite,
+        quiet,
+    )
     translator = Translator(model, device, max_memory=max_memory, threads=threads)
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
-    many = len(inputs) > 1 or output.is_dir() or any(path.is_dir() for path in inputs)
+    one_series = len(inputs) == 1 and (dicom_like is not None or is_series(inputs[0]))
+    many = not one_series and (
+        len(inputs) > 1 or output.is_dir() or any(path.is_dir() for path in inputs)
+    )
     if by_name or not many:
         job = Job(by_name or inputs[0], output, **wanted)
         with _progress(quiet) as progress:
@@ -128,11 +173,18 @@ def command(
             _print_one(translator, job, translation)
         return
 
-    if mask is not None:
-        raise click.UsageError("--mask goes with one input only.")
-    for option, path in {"output": output, **wanted}.items():
-        if path is not None and suffix_of(path) in (*SUFFIXES, ".png", ".json"):
-            raise click.UsageError(f"--{option} {path}: with several inputs, give a folder.")
+    for option, one in {"mask": mask, "series": series, "dicom-like": dicom_like}.items():
+        if one is not None:
+            raise click.UsageError(f"--{option} goes with one input only.")
+    for path in inputs:
+        if is_series(path):
+            raise click.UsageError(
+                f"{path}: holds no volume file; a DICOM series goes alone, with a folder or a file "
+                "of its own as -o."
+            )
+    for option, place in {"output": output, **wanted}.items():
+        if place is not None and suffix_of(place) in (*SUFFIXES, ".png", ".json"):
+            raise click.UsageError(f"--{option} {place}: with several inputs, give a folder.")
     recipe = translator.model.recipe
     jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)
     with _folders(output, *wanted.values()):
@@ -172,6 +224,9 @@ def _run(
         uncertainty=job.uncertainty,
         preview=job.preview,
         report=job.report,
+        series=options.series,
+        dicom_like=options.dicom_like,
+        series_options=options.series_options,
         allow_contrast=options.allow_contrast,
         overwrite=options.overwrite,
         progress=lambda stage, share: progress.update(

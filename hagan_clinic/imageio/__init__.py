@@ -1,6 +1,12 @@
 """Reading and writing volumes: NIfTI, FreeSurfer .mgz, NRRD and MetaImage."""
 
-from hagan_clinic.imageio.atomic import atomic_path, flush_folder, write_bytes, write_text
+from hagan_clinic.imageio.atomic import (
+    atomic_folder,
+    atomic_path,
+    flush_folder,
+    write_bytes,
+    write_text,
+)
 from hagan_clinic.imageio.formats import (
     DESCRIPTION,
     SUFFIXES,
@@ -14,6 +20,7 @@ from hagan_clinic.imageio.formats import (
 __all__ = [
     "DESCRIPTION",
     "SUFFIXES",
+    "atomic_folder",
     "atomic_path",
     "flush_folder",
     "read",

@@ -1,8 +1,9 @@
-"""Atomic writing: a file appears at its path whole or not at all."""
+"""Atomic writing: a file, or a folder of files, appears at its path whole or not at all."""
 
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOENT: "the folder does not exist; create it first",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+    errno.ENOTEMPTY: "the folder is not empty; choose another",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
@@ -48,6 +50,38 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+        flush_folder(path.parent)
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"cannot write {path}: {reason}") from error
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`; move it there when the block ends well.
+
+    On any exception, an interrupt included, the temporary folder is removed.
+
+    Args:
+        path: Where the folder shall appear; what stands there when the block ends is at most an
+            empty folder.
+
+    Raises:
+        OutputError: If it cannot be written, or something stands at `path`.
+    """
+    path = Path(path)
+    try:
+        path = path.resolve()
+        temporary = path.with_name(f".{secrets.token_hex(6)}.{path.name[-100:]}")
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            flush_folder(temporary)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         flush_folder(path.parent)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, error.strerror or str(error))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.imageio import SUFFIXES, atomic_path, suffix_of
+from hagan_clinic.imageio import SUFFIXES, atomic_folder, atomic_path, suffix_of
 from hagan_clinic.runtime.refusals import sidecar_path
 
 
@@ -20,8 +20,9 @@ class Outputs:
     """The files of one translation; None where one is not wanted.
 
     Attributes:
-        image: The synthesised volume; its sidecar lies beside it.
-        uncertainty: The map of interval half-widths; its sidecar lies beside it.
+        image: The synthesised volume: a file with its sidecar beside it, or a folder for a DICOM
+            series, which tells everything in its headers.
+        uncertainty: The map of interval half-widths, likewise.
         preview: A PNG.
         report: A JSON file.
     """
@@ -37,21 +38,27 @@ class Outputs:
         paths = []
         for volume in (self.image, self.uncertainty):
             if volume is not None:
-                paths += [volume, sidecar_path(volume)]
+                paths += [volume] if is_folder(volume) else [volume, sidecar_path(volume)]
         return [*paths, *(path for path in (self.preview, self.report) if path is not None)]
 
-    def check(self, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    @property
+    def series(self) -> list[Path]:
+        """The folders for DICOM series among them."""
+        return [path for path in self.paths if is_folder(path)]
+
+    def check(self, inputs: Iterable[Path], *, overwrite: bool, from_series: bool = False) -> None:
         """Find out before the work what would stop the writing after it.
 
         Args:
-            inputs: Files that are read, which no output may replace.
+            inputs: Files and folders that are read, which no output may replace.
             overwrite: Whether outputs may replace files.
+            from_series: There is a DICOM series to derive one from.
 
         Raises:
             OutputError: An output's suffix or folder is wrong, it exists and may not be replaced,
                 it is an input (under this or another name), or two outputs are one file.
         """
-        self._check_suffixes()
+        self._check_suffixes(from_series)
         # A scan's own sidecar is not to be replaced by one that calls the scan synthetic.
         inputs = [file for scan in inputs for file in (scan, sidecar_path(scan))]
         seen: set[Path] = set()
@@ -71,22 +78,59 @@ class Outputs:
                         f"{path}: this output is the input {read}; expected another path, as the "
                         "scan would be lost"
                     )
+            if is_folder(path):
+                _check_series_folder(path, inputs, overwrite=overwrite)
             if path.resolve() in seen:
                 raise OutputError(f"{path}: two outputs have this path; give each its own")
             seen.add(path.resolve())
-            if path.exists() and not overwrite:
+            if path.exists() and not (overwrite or is_folder(path)):
                 raise OutputError(f"{path}: exists already; choose another path or --overwrite")
 
-    def _check_suffixes(self) -> None:
+    def _check_suffixes(self, from_series: bool) -> None:
         for path, expected in (
             (self.image, SUFFIXES),
             (self.uncertainty, SUFFIXES),
             (self.preview, (".png",)),
             (self.report, (".json",)),
         ):
-            if path is not None and suffix_of(path) not in expected:
-                found = suffix_of(path) or "no suffix"
-                raise OutputError(f"{path}: has {found}, expected one of {', '.join(expected)}")
+            if path is None or suffix_of(path) in expected:
+                continue
+            found = suffix_of(path) or "no suffix"
+            told = f"{path}: has {found}, expected one of {', '.join(expected)}"
+            if expected is not SUFFIXES:
+                raise OutputError(told)
+            if not is_folder(path):
+                raise OutputError(f"{told}, or no suffix for a folder of DICOM")
+            if not from_series:
+                raise OutputError(
+                    f"{told}; a folder of DICOM needs a DICOM series as the scan, or --dicom-like"
+                )
+
+
+def is_folder(path: Path) -> bool:
+    """Whether an output is a folder, for a DICOM series: it is one, or has no suffix."""
+    return path.is_dir() or not suffix_of(path)
+
+
+def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse a folder in which something would be lost, or which a scan is read from."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is a file, expected a folder for a DICOM series")
+    place = path.resolve()
+    for read in inputs:
+        read = read.resolve()
+        if place in read.parents or (read.is_dir() and read in place.parents):
+            raise OutputError(
+                f"{path}: lies in the input {read}, or the other way round; expected a folder apart"
+            )
+    there = list(path.iterdir()) if path.is_dir() else []
+    if there and not overwrite:
+        raise OutputError(f"{path}: is not empty; choose another folder or --overwrite")
+    if other := [one for one in there if one.suffix.lower() != ".dcm" or not one.is_file()]:
+        raise OutputError(
+            f"{path}: holds {other[0].name} besides .dcm files, and --overwrite replaces a series "
+            "alone; choose another folder"
+        )
 
 
 @contextmanager
@@ -96,27 +140,37 @@ def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
     On any exception, an interrupt included, every path is left as it was, with its old file or
     none: who finds a new first file finds the others.
 
+    Args:
+        paths: Files, and folders as of `is_folder`, for which there are empty temporary ones.
+
     Raises:
         OutputError: A file cannot be written.
     """
     targets = [path.resolve() for path in paths]
     new = [target for target in targets if not target.exists()]
+    folders = [target for target in targets if is_folder(target)]
     kept: dict[Path, Path] = {}
     temporaries: list[Path] = []
     try:
         with ExitStack() as stack:  # which ends its contexts last to first
-            temporaries += [stack.enter_context(atomic_path(target)) for target in targets]
+            temporaries += [
+                stack.enter_context((atomic_folder if target in folders else atomic_path)(target))
+                for target in targets
+            ]
             yield temporaries
             for target in targets:
                 if target not in new:
                     kept[target] = target.with_name(f".{secrets.token_hex(6)}.old")
-                    _link_or_copy(target, kept[target])
+                    if target in folders:
+                        target.replace(kept[target])
+                    else:
+                        _link_or_copy(target, kept[target])
     except BaseException as error:
         for target in targets:
             with suppress(OSError):  # which would hide what happened
-                if target in new:
-                    target.unlink(missing_ok=True)
-                elif target in kept:
+                if target in new or (target in kept and target in folders):
+                    _remove(target)
+                if target in kept:
                     kept[target].replace(target)
         if isinstance(error, OutputError):
             told = str(error)
@@ -127,7 +181,14 @@ def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
     finally:
         for old in kept.values():
             with suppress(OSError):
-                old.unlink(missing_ok=True)
+                _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic import __version__
+from hagan_clinic.imageio.dicom.derivation import NOTICE, Content
 from hagan_clinic.runtime.model_file import ModelFile
 
-NOTICE = "SYNTHETIC, NOT FOR DIAGNOSIS"
+__all__ = ["NOTICE", "REMINDER", "TOOL", "file_sha256", "model_identity", "sidecar"]
+
 REMINDER = "SYNTHETIC, research use only, not for diagnosis."
 """The last line of a command that made volumes."""
 TOOL = "hagan-clinic"
@@ -32,41 +34,36 @@ def model_identity(model: ModelFile) -> dict[str, Any]:
     }
 
 
-def target_sidecar(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON beside a synthesised volume.
+def sidecar(model: ModelFile, sources: Mapping[str, Any], content: Content) -> dict[str, Any]:
+    """The JSON beside a synthesised volume or its uncertainty map.
 
     Args:
         model: The generator.
         sources: File name and sha256 of every source by its name.
+        content: Which of the two.
     """
     low, high = model.recipe.percentiles
-    return {
-        **_common(model, sources),
-        "content": f"{model.recipe.target} synthesised from {', '.join(model.recipe.sources)}",
-        "units": "none, from 0 to 1",
-        "scale": (
-            f"0 and 1 are the {low:g} and {high:g} percentiles of the brain's voxels in the scans "
-            "of the target sequence that the model was trained on; 0 also where nothing was "
-            "synthesised"
-        ),
+    target = model.recipe.target
+    told = {
+        "image": {
+            "content": f"{target} synthesised from {', '.join(model.recipe.sources)}",
+            "units": "none, from 0 to 1",
+            "scale": (
+                f"0 and 1 are the {low:g} and {high:g} percentiles of the brain's voxels in the "
+                "scans of the target sequence that the model was trained on; 0 also where nothing "
+                "was synthesised"
+            ),
+        },
+        "uncertainty": {
+            "content": f"uncertainty of the synthesised {target}",
+            "units": "those of the synthesised volume, from 0 to 1",
+            "scale": (
+                "half-width of the 90 % interval: calibrated so that the scan lies within "
+                "synthesised value ± this in 90 % of the voxels of patients like those of the "
+                "calibration set; 1, the whole range, where nothing was synthesised"
+            ),
+        },
     }
-
-
-def uncertainty_sidecar(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON beside an uncertainty map."""
-    return {
-        **_common(model, sources),
-        "content": f"uncertainty of the synthesised {model.recipe.target}",
-        "units": "those of the synthesised volume, from 0 to 1",
-        "scale": (
-            "half-width of the 90 % interval: calibrated so that the scan lies within synthesised "
-            "value ± this in 90 % of the voxels of patients like those of the calibration set; "
-            "1, the whole range, where nothing was synthesised"
-        ),
-    }
-
-
-def _common(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "notice": NOTICE,
         "synthetic": True,
@@ -74,4 +71,5 @@ def _common(model: ModelFile, sources: Mapping[str, Any]) -> dict[str, Any]:
         "tool": {"name": TOOL, "version": __version__},
         "model": model_identity(model),
         "sources": dict(sources),
+        **told[content],
     }

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read
+from hagan_clinic.imageio.dicom.scan import SeriesScan, find_stack, is_series, read_series
+from hagan_clinic.imageio.dicom.series import Stack
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.provenance import file_sha256
 from hagan_clinic.runtime.refusals import refuse_unsuitable
-from hagan_clinic.volume import Volume
+from hagan_clinic.volume import Volume, to_axes_of
 
 Source = str | Path | Volume
-"""A file, or a volume in scanner units."""
+"""A volume file, a DICOM series (a folder, file, DICOMDIR or zip), or a volume in scanner units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,15 +29,20 @@ class Inputs:
 
     Attributes:
         volumes: The scans in the order of the model's channels, in scanner units.
-        paths: Where each was read from; None for a volume from memory.
-        facts: File name, sha256, shape and spacing of each, by its name.
+        paths: The file that each was read from; None for a series or a volume from memory.
+        facts: File name, sha256, shape and spacing of each, by its name; of a series the number of
+            its files instead of a name.
         mask: The brain mask, if there is one.
+        mask_sha256: Of its file, or of its voxels.
+        stack: The series that a derived one can take its patient, study and place from.
     """
 
     volumes: tuple[Volume, ...]
     paths: tuple[Path | None, ...]
     facts: Mapping[str, Any]
     mask: Volume | None
+    mask_sha256: str | None = None
+    stack: Stack | None = None
 
 
 def by_name(source: Source | Mapping[str, Source], recipe: Recipe) -> dict[str, Source]:
@@ -63,7 +73,12 @@ def files_of(sources: Iterable[Source | None]) -> list[Path]:
 
 
 def read_inputs(
-    named: Mapping[str, Source], mask: Source | None, *, allow_contrast: bool
+    named: Mapping[str, Source],
+    mask: Source | None,
+    *,
+    allow_contrast: bool,
+    series: str | None = None,
+    dicom_like: Path | None = None,
 ) -> Inputs:
     """Read the scans, refusing those that the model must not be given.
 
@@ -71,26 +86,66 @@ def read_inputs(
         named: From `by_name`.
         mask: Brain mask on the scans' grid.
         allow_contrast: Take scans that look contrast-enhanced.
+        series: Series Instance UID, where a place holds several that could be meant.
+        dicom_like: A DICOM series that a scan in another format lies on.
 
     Raises:
-        InputError: A file cannot be read (see `imageio.read`) or is refused (`refuse_unsuitable`).
+        InputError: A file cannot be read (see `imageio.read`) or is refused (`refuse_unsuitable`),
+            no series of a place can be used (see `imageio.dicom.choice`), or the scan does not
+            lie on the grid of `dicom_like`.
     """
     volumes, paths, facts = [], [], {}
+    stack: Stack | None = None
+    if dicom_like is not None:
+        first = next(iter(named))
+        stack = find_stack(dicom_like, first, series, allow_contrast=allow_contrast)
     for name, source in named.items():
-        volume = _read(source)
         path = None if isinstance(source, Volume) else Path(source)
-        if path is not None:
-            refuse_unsuitable(path, name, allow_contrast=allow_contrast)
+        if path is not None and is_series(path):
+            scan = read_series(path, name, series, allow_contrast=allow_contrast)
+            stack = stack or scan.stack
+            volume, path, told = scan.volume, None, _told(scan)
+        else:
+            volume, told = _read(source), {"file": None, "sha256": None}
+            if path is not None:
+                refuse_unsuitable(path, name, allow_contrast=allow_contrast)
+                told = {"file": path.name, "sha256": file_sha256(path)}
+            if dicom_like is not None and stack is not None:
+                volume = _on_stack(volume, stack, name, dicom_like)
         volumes.append(volume)
         paths.append(path)
-        facts[name] = {
-            "file": None if path is None else path.name,
-            "sha256": None if path is None else file_sha256(path),
-            "shape": list(volume.shape),
-            "spacing_mm": [round(step, 4) for step in volume.spacing],
-        }
-    return Inputs(tuple(volumes), tuple(paths), facts, None if mask is None else _read(mask))
+        spacing = [round(step, 4) for step in volume.spacing]
+        facts[name] = {**told, "shape": list(volume.shape), "spacing_mm": spacing}
+    marked = None if mask is None else _read(mask)
+    if marked is not None and stack is not None:
+        # A converted mask lies on the same voxels, with its axes in another order.
+        marked = to_axes_of(marked, stack.grid)
+    return Inputs(tuple(volumes), tuple(paths), facts, marked, _mask_sha256(mask), stack)
 
 
 def _read(source: Source) -> Volume:
     return source if isinstance(source, Volume) else read(source)
+
+
+def _told(scan: SeriesScan) -> dict[str, Any]:
+    files = len({id(part.instance) for part in scan.stack.slices})
+    return {"file": None, "dicom_files": files, "sha256": scan.sha256}
+
+
+def _on_stack(volume: Volume, stack: Stack, name: str, where: Path) -> Volume:
+    """The volume with the axes of a series that it lies on."""
+    turned = to_axes_of(volume, stack.grid)
+    if not turned.grid.same_as(stack.grid, tolerance_mm=1e-2):
+        raise InputError(
+            f"{name} ({turned.grid}) does not lie on the grid of the series in {where} "
+            f"({stack.grid}), expected the same voxels: give the series it was converted from"
+        )
+    return Volume(turned.array, stack.grid.affine)
+
+
+def _mask_sha256(mask: Source | None) -> str | None:
+    if mask is None:
+        return None
+    if isinstance(mask, Volume):
+        return hashlib.sha256(np.ascontiguousarray(mask.array > 0.5).tobytes()).hexdigest()
+    return file_sha256(Path(mask))

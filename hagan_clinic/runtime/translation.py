@@ -12,9 +12,14 @@ import numpy as np
 
 from hagan_clinic.errors import DeviceError, InputError
 from hagan_clinic.imageio import DESCRIPTION, write
+from hagan_clinic.imageio.dicom.derivation import Content
+from hagan_clinic.imageio.dicom.options import SeriesOptions, read_options
+from hagan_clinic.imageio.dicom.scan import is_series
+from hagan_clinic.imageio.dicom.writer import write_series
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.preparation import Prepared, prepare, restore
 from hagan_clinic.runtime import memory, provenance
+from hagan_clinic.runtime.derived_series import derivation
 from hagan_clinic.runtime.footprint import footprint
 from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
@@ -99,6 +104,9 @@ class Translator:
         uncertainty: str | Path | None = None,
         preview: str | Path | None = None,
         report: str | Path | None = None,
+        series: str | None = None,
+        dicom_like: str | Path | None = None,
+        series_options: SeriesOptions | None = None,
         allow_contrast: bool = False,
         overwrite: bool = False,
         progress: Progress = lambda stage, share: None,
@@ -107,11 +115,18 @@ class Translator:
         clock, self._loading = Stopwatch(self._loading), {}
         outputs = Outputs(*map(_as_path, (output, uncertainty, preview, report)))
         named = by_name(source, self.model.recipe)
-        outputs.check(files_of((*named.values(), mask)), overwrite=overwrite)
+        like = _as_path(dicom_like)
+        read = files_of((*named.values(), mask, like))
+        from_series = like is not None or any(map(is_series, files_of(named.values())))
+        outputs.check(read, overwrite=overwrite, from_series=from_series)
+        if outputs.series and series_options is None:
+            series_options = read_options()
 
         progress("reading", 0.0)
         with clock.stage("read"):
-            inputs = read_inputs(named, mask, allow_contrast=allow_contrast)
+            inputs = read_inputs(
+                named, mask, allow_contrast=allow_contrast, series=series, dicom_like=like
+            )
         beside = footprint(inputs.volumes[0].grid, self.model.recipe.spacing, len(inputs.volumes))
         self._check_room(beside.preparing)
         progress("preparing", 0.05)
@@ -149,7 +164,7 @@ class Translator:
         }
         progress("writing", 0.9)
         if outputs.paths:
-            self._write(outputs, inputs, volume, half_width, clock, facts)
+            self._write(outputs, inputs, volume, half_width, series_options, clock, facts)
         progress("done", 1.0)
         return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
 
@@ -194,20 +209,31 @@ class Translator:
         inputs: Inputs,
         volume: Volume,
         half_width: Volume,
+        series_options: SeriesOptions | None,
         clock: Stopwatch,
         facts: Mapping[str, Any],
     ) -> None:
         model = self.model
+        results: tuple[tuple[Path | None, Volume, Content], ...] = (
+            (outputs.image, volume, "image"),
+            (outputs.uncertainty, half_width, "uncertainty"),
+        )
         with all_or_none(outputs.paths) as temporaries:
             place = dict(zip(outputs.paths, temporaries, strict=True))
             with clock.stage("write"):
-                for path, written, sidecar in (
-                    (outputs.image, volume, provenance.target_sidecar),
-                    (outputs.uncertainty, half_width, provenance.uncertainty_sidecar),
-                ):
-                    if path is not None:
+                for path, written, content in results:
+                    if path in outputs.series and inputs.stack is not None:
+                        write_series(
+                            written.array,
+                            inputs.stack,
+                            derivation(model, inputs, content),
+                            series_options or SeriesOptions(),
+                            place[path],
+                        )
+                    elif path is not None:
+                        sidecar = provenance.sidecar(model, inputs.facts, content)
                         write(written, place[path], like=inputs.paths[0], description=DESCRIPTION)
-                        _write_json(sidecar(model, inputs.facts), place[sidecar_path(path)])
+                        _write_json(sidecar, place[sidecar_path(path)])
             if outputs.preview is not None:
                 with clock.stage("preview"):
                     write_preview(
@@ -232,6 +258,9 @@ def translate(
     uncertainty: str | Path | None = None,
     preview: str | Path | None = None,
     report: str | Path | None = None,
+    series: str | None = None,
+    dicom_like: str | Path | None = None,
+    series_options: SeriesOptions | None = None,
     max_memory: str | int | None = None,
     threads: int | None = None,
     allow_contrast: bool = False,
@@ -243,18 +272,26 @@ def translate(
     all or none, and never over a source.
 
     Args:
-        source: A file or a volume in scanner units; for models of several sequences a mapping
-            from their names. Only a file can be found to be contrast-enhanced or synthetic: who
+        source: A file, a place that holds a DICOM series (a folder, a file, a DICOMDIR or a zip)
+            or a volume in scanner units; for models of several sequences a mapping from their
+            names. Only a file or series can be found to be contrast-enhanced or synthetic: who
             gives a volume vouches for it.
-        output: Where to write the synthesised volume, with a JSON sidecar beside it; nothing is
+        output: Where to write the synthesised volume: a file, with a JSON sidecar beside it, or,
+            where there is a series to derive from, a folder for a DICOM series. Nothing is
             written without it.
         model: Name of a bundled model, or path of a `.onnx` file.
         device: `auto` (a GPU where one runs, else the CPU), `cpu`, `cuda` or `tensorrt`.
         mask: Brain mask on the source's grid; the intensity window is then taken in it, and the
             part of the scan that the model sees is centred on it.
-        uncertainty: Where to write the half-width of the 90 % interval.
+        uncertainty: Where to write the half-width of the 90 % interval, likewise.
         preview: Where to write a picture (`.png`).
         report: Where to write facts of the run (`.json`).
+        series: Series Instance UID of the series to take, where the rules would take another or
+            none.
+        dicom_like: The DICOM series that a scan in another format was converted from: a derived
+            series takes its patient, study and place.
+        series_options: What a site chooses about the series it writes; by default what its
+            configuration file says (see `imageio.dicom.options.read_options`).
         max_memory: Limit on the memory added to the process (on a GPU: taken there), in bytes or
             as `1GiB`; a volume that does not fit is translated in slabs, with the same result to
             1e-4.
@@ -268,7 +305,7 @@ def translate(
     Raises:
         InputError: The source cannot be read, is no single 3D scan, is a file of a
             contrast-enhanced or synthetic image, has no contrast, or does not fit the model's
-            sequences; or the mask is empty.
+            sequences; no series can be used, or several could; or the mask is empty.
         ModelError: The model is missing, damaged, or fails.
         DeviceError: The device cannot be had, memory does not suffice for the thinnest slab, or
             two packages of ONNX Runtime are installed.
@@ -288,6 +325,9 @@ def translate(
         uncertainty=uncertainty,
         preview=preview,
         report=report,
+        series=series,
+        dicom_like=dicom_like,
+        series_options=series_options,
         allow_contrast=allow_contrast,
         overwrite=overwrite,
     )

@@ -157,8 +157,8 @@ def test_scans_of_one_name_are_refused_before_any_work(run, scan, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("IM-0001-0001.dcm", DICOM, "a folder of DICOM files.*dcm2niix"),
-        ("readme.txt", b"hello", "no volume file in this folder"),
+        ("IM-0001-0001.dcm", DICOM, "IM-0001-0001.dcm"),
+        ("readme.txt", b"hello", r"holds no volume file.*and no DICOM series"),
     ],
 )
 def test_folder_without_scans_is_named(run, tmp_path, name, content, message):

@@ -1,7 +1,7 @@
 """What a synthetic series is and what made it: the facts that its header tells."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 NOTICE = "SYNTHETIC, NOT FOR DIAGNOSIS"
 
@@ -11,6 +11,9 @@ FULL_SCALE = 4095
 # Characters that the value representations LO and ST hold (PS3.5 6.2).
 LONG_STRING = 64
 SHORT_TEXT = 1024
+
+Content = Literal["image", "uncertainty"]
+"""The synthesised image itself, or the map of its uncertainty."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Derivation:
     """
 
     target: str
-    content: Literal["image", "uncertainty"]
+    content: Content
     software: str
     version: str
     model: str
@@ -46,7 +49,7 @@ class Derivation:
     licence: str
 
     def __post_init__(self) -> None:
-        if self.content not in ("image", "uncertainty"):
+        if self.content not in get_args(Content):
             raise ValueError(f"content {self.content!r}, expected 'image' or 'uncertainty'")
 
     def series_description(self, wanted: str = "") -> str:

@@ -1,0 +1,51 @@
+"""What a DICOM series that a translation writes tells of the translation."""
+
+from __future__ import annotations
+
+from hagan_clinic import __version__
+from hagan_clinic.imageio.dicom.derivation import Content, Derivation
+from hagan_clinic.runtime.model_file import ModelFile
+from hagan_clinic.runtime.provenance import TOOL
+from hagan_clinic.runtime.sources import Inputs
+
+
+def derivation(model: ModelFile, inputs: Inputs, content: Content) -> Derivation:
+    """The facts that identify a derived series.
+
+    Its UIDs follow from these and from the source's: whatever changes the values on purpose is
+    among them. What does not is left out, so that the same translation on another device, or in
+    slabs of another thickness, is the same series to an archive, though a stored value may differ
+    by one.
+    """
+    low, high = model.recipe.percentiles
+    scale = (
+        f"0 and 1 are the {low:g} and {high:g} percentiles of the brain in "
+        f"{model.recipe.target} scans of the training, 0 also where nothing was synthesised"
+    )
+    if content == "uncertainty":
+        scale = (
+            "half-width of the 90 % interval in the image's units, 1 where nothing was synthesised"
+        )
+    return Derivation(
+        target=model.recipe.target,
+        content=content,
+        software=TOOL,
+        version=__version__,
+        model=model.card.name,
+        model_sha256=model.sha256,
+        settings=_settings(inputs),
+        scale=scale,
+        licence=model.card.licence,
+    )
+
+
+def _settings(inputs: Inputs) -> str:
+    """What the result depends on besides the model and the series, in words."""
+    mask = f"brain mask of sha256 {inputs.mask_sha256}" if inputs.mask_sha256 else "no brain mask"
+    # The first series is told by its UIDs; a file in its place, and further scans, by hash.
+    others = [
+        f"{name} of sha256 {facts['sha256']}"
+        for number, (name, facts) in enumerate(inputs.facts.items())
+        if number > 0 or "dicom_files" not in facts
+    ]
+    return ", ".join([mask, *others])
