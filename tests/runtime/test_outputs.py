@@ -1,9 +1,11 @@
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hagan_clinic.errors import OutputError
+from hagan_clinic.runtime import outputs
 from hagan_clinic.runtime.outputs import Outputs, all_or_none
 
 
@@ -172,3 +174,77 @@ def test_an_old_file_that_cannot_be_kept_is_not_replaced(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"a\.nii: cannot be kept until .*No space left"):
         _write_all([tmp_path / "a.nii", tmp_path / "b.json"])
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.nii", "before")]
+
+
+def _series(folder, count=3):
+    for number in range(count):
+        (folder / f"{number:04}.dcm").write_bytes(b"slice")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    with all_or_none([out, report]) as (folder, file):
+        _series(folder)
+        file.write_text("{}")
+        assert not out.exists()
+    assert len(list(out.iterdir())) == 3
+    with pytest.raises(KeyboardInterrupt), all_or_none([tmp_path / "other"]) as (folder,):
+        _series(folder)
+        raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "r.json"]
+
+
+def test_an_old_folder_is_replaced_whole_and_comes_back_after_a_failure(tmp_path, monkeypatch):
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    out.mkdir()
+    _series(out, 7)
+    real = outputs.atomic_path
+
+    @contextmanager
+    def failing(path):
+        with real(path) as temporary:
+            yield temporary
+            raise OutputError("no")
+
+    # The report is moved first, so the failure comes when the folder has not been moved yet; with
+    # the report in the first place it comes after.
+    for order in ([out, report], [report, out]):
+        with monkeypatch.context() as patch:
+            patch.setattr(outputs, "atomic_path", failing)
+            with pytest.raises(OutputError), all_or_none(order) as temporaries:
+                _series(temporaries[order.index(out)])
+                temporaries[order.index(report)].write_text("{}")
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert len(list(out.iterdir())) == 7
+    with all_or_none([out]) as (folder,):
+        _series(folder)
+    assert len(list(out.iterdir())) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("flair.dcm", r"or no suffix for a folder of DICOM"),
+        ("new", r"needs a DICOM series as the scan, or --dicom-like"),
+    ],
+)
+def test_a_folder_needs_a_series_to_derive_one_from(tmp_path, name, message):
+    with pytest.raises(OutputError, match=message):
+        Outputs(tmp_path / name).check([], overwrite=False)
+    if name == "new":
+        Outputs(tmp_path / name).check([], overwrite=False, from_series=True)
+
+
+def test_an_overwritten_folder_holds_nothing_but_a_series(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    check = Outputs(out).check
+    check([], overwrite=False, from_series=True)
+    _series(out)
+    with pytest.raises(OutputError, match="is not empty"):
+        check([], overwrite=False, from_series=True)
+    check([], overwrite=True, from_series=True)
+    (out / "inner").mkdir()
+    with pytest.raises(OutputError, match=r"holds inner besides \.dcm files"):
+        check([], overwrite=True, from_series=True)
