@@ -374,6 +374,7 @@ def test_no_other_value_of_a_real_source_shows_in_what_is_derived(written, sourc
     kept |= {*("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"), "SOPClassUID"}
     kept |= {*("SliceThickness", "PatientPosition", "FrameOfReferenceUID"), "SOPInstanceUID"}
     kept |= {*("SeriesInstanceUID", "TimezoneOffsetFromUTC", "MRAcquisitionType", "Modality")}
+    kept.add("PhotometricInterpretation")  # MONOCHROME2 in all
     copied = {
         value
         for element in scan.iterall()
@@ -384,7 +385,7 @@ def test_no_other_value_of_a_real_source_shows_in_what_is_derived(written, sourc
     }
     left = {v for e in scan.iterall() if not e.tag.is_private for v in texts(e)} - copied
     left = {value for value in left if len(value) > 5}
-    assert len(left) > 20  # dates, UIDs, names of sequences, coils, software, ...
+    assert len(left) > 15  # dates, UIDs, names of sequences, coils, software, ...
     assert not left & said
 
 
