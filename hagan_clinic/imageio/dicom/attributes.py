@@ -19,6 +19,8 @@ from hagan_clinic.imageio.dicom.derivation import NOTICE, Derivation, plain
 from hagan_clinic.imageio.dicom.options import SeriesOptions
 from hagan_clinic.imageio.dicom.series import Slice, Stack
 from hagan_clinic.imageio.dicom.uids import fixed_uid, instance_uid, series_uid
+from hagan_clinic.imageio.dicom.values import number as number_of
+from hagan_clinic.imageio.dicom.values import text
 
 FIXED: Mapping[str, Any] = MappingProxyType(
     {
@@ -82,11 +84,11 @@ def of_series(
     series.SeriesNumber = _series_number(header, derivation, options)
     series.SeriesDescription = derivation.series_description(options.description)
     # Where the source does not tell it, images of one source still share one.
-    series.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or fixed_uid(
+    series.FrameOfReferenceUID = text(header, "FrameOfReferenceUID") or fixed_uid(
         f"frame of reference of {stack.series.uid}"
     )
     copy(series, header, ("PositionReferenceIndicator", "PatientPosition"), required=True)
-    kind = header.get("MRAcquisitionType")
+    kind = text(header, "MRAcquisitionType")
     series.MRAcquisitionType = kind if kind in ("2D", "3D") else None
 
     columns, rows, _ = stack.grid.shape
@@ -96,7 +98,7 @@ def of_series(
     _add_derivation(series, header, derivation)
     add_lossy(series, [s.instance.header for s in stack.slices])
     annotated = options.burn_in or any(
-        s.instance.header.get("BurnedInAnnotation") == "YES" for s in stack.slices
+        text(s.instance.header, "BurnedInAnnotation") == "YES" for s in stack.slices
     )
     series.BurnedInAnnotation = "YES" if annotated else "NO"
     return series
@@ -105,14 +107,14 @@ def of_series(
 def of_slice(source: Slice, series: Dataset, number: int) -> Dataset:
     """What the slice at place `number` (from 1) of the derived `series` has of its own."""
     header = source.instance.header
+    storage, instance_of = (text(header, key) for key in ("SOPClassUID", "SOPInstanceUID"))
     result = Dataset()
     result.SOPInstanceUID = instance_uid(series.SeriesInstanceUID, number)
     result.InstanceNumber = number
     copy(result, source.plane, PLANE, required=True)
 
     image = Dataset()
-    image.ReferencedSOPClassUID = header.SOPClassUID
-    image.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = storage, instance_of
     if "NumberOfFrames" in header:
         image.ReferencedFrameNumber = source.frame + 1
     image.SpatialLocationsPreserved = "YES"
@@ -122,10 +124,9 @@ def of_slice(source: Slice, series: Dataset, number: int) -> Dataset:
     result.SourceImageSequence = [image]
 
     instance = Dataset()
-    instance.ReferencedSOPClassUID = header.SOPClassUID
-    instance.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = storage, instance_of
     reference = Dataset()
-    reference.SeriesInstanceUID = header.SeriesInstanceUID
+    reference.SeriesInstanceUID = text(header, "SeriesInstanceUID")
     reference.ReferencedInstanceSequence = [instance]
     result.ReferencedSeriesSequence = [reference]
     return result
@@ -133,7 +134,7 @@ def of_slice(source: Slice, series: Dataset, number: int) -> Dataset:
 
 def _add_times(series: Dataset, header: Dataset, now: datetime) -> None:
     """When the series was made, in the time zone that the source's times are in, if it tells."""
-    zone = _zone(header.get("TimezoneOffsetFromUTC"))
+    zone = _zone(text(header, "TimezoneOffsetFromUTC"))
     now = now.astimezone(zone) if zone or now.tzinfo is None else now
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     for name in ("Series", "Content", "InstanceCreation"):
@@ -142,10 +143,10 @@ def _add_times(series: Dataset, header: Dataset, now: datetime) -> None:
     series.TimezoneOffsetFromUTC = now.strftime("%z")[:5]
 
 
-def _zone(offset: Any) -> timezone | None:
+def _zone(offset: str) -> timezone | None:
     """The zone of a TimezoneOffsetFromUTC such as `-0330`."""
     try:
-        parsed = datetime.strptime(str(offset), "%z").utcoffset()
+        parsed = datetime.strptime(offset, "%z").utcoffset()
     except ValueError:
         return None
     return timezone(parsed or timedelta())
@@ -155,10 +156,7 @@ def _series_number(header: Dataset, derivation: Derivation, options: SeriesOptio
     is_image = derivation.content == "image"
     if options.number is not None:
         return options.number + (0 if is_image else 1)
-    try:
-        number = int(header.get("SeriesNumber") or 0)
-    except ValueError:
-        number = 0
+    number = int(number_of(header, "SeriesNumber") or 0)
     return (90000 if is_image else 95000) + (number if 0 <= number < 5000 else 0)
 
 
@@ -169,13 +167,13 @@ def _add_equipment(
     series.Manufacturer = options.manufacturer
     series.ManufacturerModelName = plain(derivation.model)
     series.SoftwareVersions = plain(f"{derivation.software} {derivation.version}")
-    for keyword, text in (
+    for keyword, name in (
         ("InstitutionName", options.institution_name),
         ("InstitutionalDepartmentName", options.department),
         ("StationName", options.station_name),
     ):
-        if text:
-            setattr(series, keyword, text)
+        if name:
+            setattr(series, keyword, name)
     if options.institution_code:
         series.InstitutionCodeSequence = [_code(*options.institution_code_parts())]
 
@@ -191,7 +189,7 @@ def _add_equipment(
     )
     series.ContributingEquipmentSequence = [tool]
     # Manufacturer is of type 1 here: without it the item would say nothing.
-    if header.get("Manufacturer"):
+    if text(header, "Manufacturer"):
         scanner = Dataset()
         scanner.PurposeOfReferenceCodeSequence = [_code("109101", "DCM", "Acquisition Equipment")]
         copy(scanner, header, ("Manufacturer", "ManufacturerModelName", "InstitutionName"))

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydicom import DataElement, Dataset, config
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     JPEGBaseline8Bit,
@@ -17,6 +18,7 @@ from pydicom.uid import (
 )
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.values import text
 
 # Type 2: there even when empty.
 _REQUIRED_OF_STUDY = (
@@ -105,47 +107,69 @@ def add_patient_and_study(series: Dataset, header: Dataset) -> None:
 def add_lossy(series: Dataset, headers: list[Dataset]) -> None:
     """Carry lossy compression forward: once lost, always lost (C.7.6.1.1.5)."""
     for header in headers:
-        syntax = UID(header.file_meta.get("TransferSyntaxUID", ""))
-        if header.get("LossyImageCompression") != "01" and syntax not in _LOSSY_METHODS:
+        syntax = UID(text(header.file_meta, "TransferSyntaxUID"))
+        if text(header, "LossyImageCompression") != "01" and syntax not in _LOSSY_METHODS:
             continue
         series.LossyImageCompression = "01"
         copy(series, header, ("LossyImageCompressionRatio", "LossyImageCompressionMethod"))
-        method = {**_LOSSY_METHODS, JPEG2000: "ISO_15444_1"}.get(syntax)
+        method = {**_LOSSY_METHODS, JPEG2000: "ISO_15444_1", HTJ2K: "ISO_15444_15"}.get(syntax)
         if "LossyImageCompressionMethod" not in series and method:
             series.LossyImageCompressionMethod = method
         return
-    if all(header.get("LossyImageCompression") == "00" for header in headers):
+    if all(text(header, "LossyImageCompression") == "00" for header in headers):
         series.LossyImageCompression = "00"
 
 
 def copy(target: Dataset, source: Dataset, keywords: Iterable[str], required: bool = False) -> None:
-    """Copy those elements that the source has; those `required` are empty where it has none."""
+    """Copy those elements that the source has; those `required` are empty where it has none.
+
+    One whose value is none of its kind, such as a size of `1,78`, is left out.
+
+    Raises:
+        InputError: One that is `required` is there and cannot be read.
+    """
     for keyword in keywords:
-        if keyword in source:
-            target.add(_copied(source[keyword]))
+        element = _copied(source, tag_for_keyword(keyword)) if keyword in source else None
+        if element is not None:
+            target.add(element)
+        elif required and keyword in source:
+            raise InputError(f"the source has a damaged {keyword}; correct its header")
         elif required:
             target.add(DataElement(keyword, dictionary_VR(keyword), None))
 
 
-def _copied(element: DataElement) -> DataElement:
+def _copied(source: Dataset, tag: Any) -> DataElement | None:
     """An element of its own, with text decoded: it is encoded anew, as UTF-8.
 
     Private elements, character sets and signatures inside sequences do not come along.
     """
-    value: Any = element.value
-    if element.VR == "SQ":
-        value = [_copied_item(item) for item in value]
-    # As it stands in the source, even where that breaks a rule.
-    return DataElement(element.tag, element.VR, value, validation_mode=config.IGNORE)
+    try:
+        element = source[tag]
+        value: Any = element.value
+        if element.VR == "SQ":
+            value = [_copied_item(item) for item in value]
+        vr = dictionary_VR(element.tag)
+        if element.VR in vr:  # one of several there may be
+            vr = element.VR
+        elif not isinstance(value, str):
+            return None
+        # As it stands in the source, even where that breaks a rule.
+        return DataElement(element.tag, vr, value, validation_mode=config.IGNORE)
+    except MemoryError:
+        raise
+    except Exception:  # whatever pydicom makes of a malformed value
+        return None
 
 
 def _copied_item(item: Dataset) -> Dataset:
     result = Dataset()
-    for element in item:
-        if element.tag.is_private or element.keyword in (
+    for tag in item.keys():  # noqa: SIM118 the values parse
+        if tag.is_private or keyword_for_tag(tag) in (
             *("SpecificCharacterSet", "MACParametersSequence", "DigitalSignaturesSequence"),
             *("EncryptedAttributesSequence", "OriginalAttributesSequence"),
         ):
             continue
-        result.add(_copied(element))
+        element = _copied(item, tag)
+        if element is not None:
+            result.add(element)
     return result

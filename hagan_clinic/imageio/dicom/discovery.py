@@ -12,8 +12,14 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom import archive
-from hagan_clinic.imageio.dicom.headers import DamagedError, read_header
+from hagan_clinic.imageio.dicom.headers import (
+    Budget,
+    DamagedError,
+    TooMuchError,
+    read_header,
+)
 from hagan_clinic.imageio.dicom.series import Instance, Series
+from hagan_clinic.imageio.dicom.values import items, number, text
 
 _Opened = Callable[[], BinaryIO]
 
@@ -81,18 +87,27 @@ def _found(path: Path) -> Found:
         return _sorted(archive.members(path))
     header = read_header(partial(_open, path), str(path))
     if _is_directory(header):
-        return _sorted(_referenced(path, header))
+        return _sorted(_referenced(path, header), listed=True)
     return _sorted(iter([(path.name, partial(_open, path))]))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, _Opened]]:
     """Name and opener of every regular file below a folder, in the order of their names."""
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse_unread):
         folders.sort()
         for name in sorted(names):
             path = Path(parent, name)
-            if path.is_file():  # a pipe would be waited for
+            # A pipe would be waited for; a link to nothing may be a slice that is not there.
+            if path.is_file() or not path.exists():
                 yield str(path.relative_to(folder)), partial(_open, path)
+
+
+def _refuse_unread(error: OSError) -> None:
+    """A folder that cannot be read may hold slices."""
+    raise InputError(
+        f"{error.filename}: cannot be read ({error.strerror}); what is in it may be missing from "
+        "a series"
+    ) from error
 
 
 def _referenced(path: Path, directory: Dataset) -> Iterator[tuple[str, _Opened]]:
@@ -102,13 +117,11 @@ def _referenced(path: Path, directory: Dataset) -> Iterator[tuple[str, _Opened]]
         InputError: If one of them lies outside its folder.
     """
     folder = path.parent.resolve()
-    for record in directory.get("DirectoryRecordSequence") or []:
-        told = record.get("ReferencedFileID") or []
-        parts = [told] if isinstance(told, str) else [str(part) for part in told]
-        if not parts:
+    for record in items(directory, "DirectoryRecordSequence"):
+        name = text(record, "ReferencedFileID").replace("\\", "/")
+        if not name:
             continue
-        name = "/".join(parts)
-        if not (folder / name).resolve().is_relative_to(folder):
+        if "\0" in name or not (folder / name).resolve().is_relative_to(folder):
             raise InputError(f"{path}: refers to {name!r}, outside its folder; do not trust it")
         yield name, partial(_open, folder / name)
 
@@ -118,26 +131,41 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _is_directory(header: Dataset) -> bool:
-    return bool(header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage)
+    return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
 
-def _sorted(files: Iterator[tuple[str, _Opened]]) -> Found:
-    """Read every header and put the instances under their series."""
+def _is_called_dicom(name: str) -> bool:
+    """Whether a name says that its file is DICOM; macOS puts its own files `._name` beside all."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1].lower()
+    return last.endswith(".dcm") and not last.startswith("._")
+
+
+def _sorted(files: Iterator[tuple[str, _Opened]], listed: bool = False) -> Found:
+    """Read every header and put the instances under their series.
+
+    One that is not DICOM, though it is `listed` in a DICOMDIR or is called so, counts as damaged.
+    """
+    budget = Budget()
     series: dict[str, list[Instance]] = {}
     ignored: list[tuple[str, str]] = []
     damaged: list[Damaged] = []
     for name, opened in files:
         try:
-            header = read_header(opened, name)
+            header = read_header(opened, name, budget)
         except DamagedError as error:
             damaged.append(Damaged(name, str(error), error.uid))
+        except TooMuchError:
+            raise
         except InputError as error:
-            ignored.append((name, str(error)))
+            if listed or _is_called_dicom(name):
+                damaged.append(Damaged(name, f"{error}; copy it again", None))
+            else:
+                ignored.append((name, str(error)))
         except OSError as error:
             told = f"{name}: cannot be read ({error.strerror or type(error).__name__})"
             damaged.append(Damaged(name, told, None))
         else:
-            uid = str(header.get("SeriesInstanceUID") or "")
+            uid = text(header, "SeriesInstanceUID")
             if _is_directory(header):
                 ignored.append((name, f"{name}: is a DICOMDIR"))
             elif uid:
@@ -145,12 +173,5 @@ def _sorted(files: Iterator[tuple[str, _Opened]]) -> Found:
             else:
                 damaged.append(Damaged(name, f"{name}: has no SeriesInstanceUID", None))
     found = [Series(uid, tuple(instances)) for uid, instances in series.items()]
-    found.sort(key=lambda one: (_number(one), one.uid))
+    found.sort(key=lambda one: (number(one.header, "SeriesNumber") or 0, one.uid))
     return Found(tuple(found), tuple(ignored), tuple(damaged))
-
-
-def _number(series: Series) -> int:
-    try:
-        return int(series.header.get("SeriesNumber") or 0)
-    except (TypeError, ValueError):
-        return 0

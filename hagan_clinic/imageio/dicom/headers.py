@@ -5,9 +5,10 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextlib import closing
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydicom import Dataset, config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -38,6 +39,15 @@ _DELIMITER = [0xFFFE, 0xE0DD]
 _MAX_FRAGMENTS = 2**20
 # Two reads an element: a thousand frames of a hundred elements are a tenth of it.
 _MAX_READS = 2**21
+_READ_BYTES = 128  # of memory that an element takes beyond its value, a read
+
+
+MAX_HEADERS = 2**31
+"""What all headers of one place may take in memory: a study of ten thousand slices with room."""
+
+
+class TooMuchError(InputError):
+    """There is more in a place than is read."""
 
 
 class DamagedError(InputError):
@@ -57,7 +67,27 @@ def is_dicom(stream: BinaryIO) -> bool:
     return stream.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
 
 
-def read_header(opened: Callable[[], BinaryIO], name: str) -> Dataset:
+class Budget:
+    """The memory that the headers of one place may still take.
+
+    Raises:
+        TooMuchError: If it is overspent.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_HEADERS
+
+    def spend(self, size: int) -> None:
+        """Take `size` bytes from it."""
+        self._left -= size
+        if self._left < 0:
+            raise TooMuchError(
+                f"the headers of its files take more than the {MAX_HEADERS // 2**20} MiB that are "
+                "read; give the series alone"
+            )
+
+
+def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None = None) -> Dataset:
     """Every standard element of a DICOM file but the pixels, and its `file_meta`.
 
     Private elements are left out: they are large, of unknown content, and nothing here uses them.
@@ -65,24 +95,26 @@ def read_header(opened: Callable[[], BinaryIO], name: str) -> Dataset:
     Args:
         opened: Opens the file.
         name: Of the file, for messages.
+        budget: Of all files that are read together.
 
     Raises:
-        InputError: If it is not DICOM.
+        InputError: If it is not DICOM, or the `budget` is spent.
         DamagedError: If it is truncated or damaged, or its header is larger than `MAX_HEADER`.
     """
-    with closing(opened()) as stream:
-        try:
+    try:
+        with closing(opened()) as stream:
             if not is_dicom(stream):
                 raise InputError(f"{name}: is not DICOM (there is no DICM after its preamble)")
-            return _read(_Bounded(stream))
-        except _Unreadable as error:
-            raise DamagedError(f"{name}: {error}; copy it again", error.uid) from None
-        except (InputError, MemoryError):
-            raise
-        # Whatever a hostile header makes pydicom raise; its message may quote a patient's data.
-        except Exception as error:
-            told = f"{name}: its header is damaged ({type(error).__name__}); copy it again"
-            raise DamagedError(told) from None
+            return _read(_Bounded(stream), budget or Budget())
+    except _Unreadable as error:
+        raise DamagedError(f"{name}: {error}; copy it again", error.uid) from None
+    except (InputError, OSError, MemoryError):
+        raise
+    # Whatever a hostile header makes pydicom raise, or a damaged archive `zipfile`; the message may
+    # quote a patient's data.
+    except Exception as error:
+        told = f"{name}: its header is damaged ({type(error).__name__}); copy it again"
+        raise DamagedError(told) from None
 
 
 class _Unreadable(Exception):
@@ -99,12 +131,14 @@ class _Bounded:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._reads = 0
+        self.taken = 0
         self.tell = stream.tell
         self.seek = stream.seek
 
     def read(self, size: int = -1) -> bytes:
         """Exactly `size` bytes, or none where pydicom looks for the next tag."""
         self._reads += 1
+        self.taken += size + _READ_BYTES
         if size < 0 or self._reads > _MAX_READS or self.tell() + size > MAX_HEADER:
             raise _Unreadable(
                 f"declares a header of more than the {MAX_HEADER // 2**20} MiB "
@@ -127,7 +161,7 @@ class _Bounded:
         return end - here
 
 
-def _read(stream: _Bounded) -> Dataset:
+def _read(stream: _Bounded, budget: Budget) -> Dataset:
     meta = read_dataset(_binary(stream), False, True, stop_when=_after_meta)
     syntax = UID(str(meta.get("TransferSyntaxUID", "")))
     if not syntax:
@@ -146,7 +180,11 @@ def _read(stream: _Bounded) -> Dataset:
         stop_when=lambda tag, vr, length: tag in _PIXELS,
     )
     for tag in [tag for tag in header.keys() if tag.is_private]:  # noqa: SIM118 its values parse
+        raw: Any = header.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.length != _UNDEFINED:
+            stream.taken -= raw.length
         del header[tag]
+    budget.spend(stream.taken)
     header.file_meta = FileMetaDataset(meta)
     is_image = "Rows" in header or meta.get("MediaStorageSOPClassUID") in MR_STORAGE
     if is_image and not deflated:

@@ -49,6 +49,11 @@ def refuse_copies(series: Series) -> None:
     first: dict[str, str] = {}
     for one in series.instances:
         uid = text(one.header, "SOPInstanceUID")
+        if not uid:
+            raise InputError(
+                f"{one.name}: has no SOPInstanceUID, so nothing derived from it could refer to it; "
+                "export the series again"
+            )
         if uid in first:
             raise InputError(
                 f"{one.name}: has the SOP Instance UID of {first[uid]}, expected each image once; "

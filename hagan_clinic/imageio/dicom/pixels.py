@@ -1,7 +1,9 @@
 """The voxels of a stack, in the modality's units."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +110,8 @@ def _naming(part: Slice) -> Iterator[None]:
     except OSError as error:
         told = error.strerror or type(error).__name__
         raise InputError(f"{name_of(part)}: cannot be read ({told})") from error
+    except (BadZipFile, zlib.error) as error:
+        raise InputError(f"{name_of(part)}: is damaged in its zip; copy it again") from error
 
 
 def _rescaled(frame: NDArray[np.int64], rescale: tuple[float, float]) -> NDArray[np.float32]:

@@ -70,7 +70,7 @@ def describe(header: Dataset) -> Samples:
         )
     if signed not in (0, 1):
         raise InputError(f"has PixelRepresentation {signed}, expected 0 or 1; correct the header")
-    syntax = UID(element(header.file_meta, "TransferSyntaxUID", ""))
+    syntax = UID(str(element(header.file_meta, "TransferSyntaxUID", "")))
     if not syntax.is_transfer_syntax:
         raise InputError(
             f"has the transfer syntax {syntax or 'none'}, which is not known; convert it"

@@ -13,6 +13,7 @@ from pydicom.uid import UID
 from hagan_clinic.imageio.dicom.derivation import Derivation
 from hagan_clinic.imageio.dicom.options import SeriesOptions
 from hagan_clinic.imageio.dicom.series import Stack
+from hagan_clinic.imageio.dicom.values import text
 
 _NAMESPACE = uuid5(NAMESPACE_DNS, "hagan-clinic")
 
@@ -24,7 +25,7 @@ def series_uid(stack: Stack, derivation: Derivation, options: SeriesOptions) -> 
     sha256, the settings, ...) and the options, as each of them shows in what is written. It does
     not follow from the time, the place or the order of the files.
     """
-    sources = [(str(s.instance.header.SOPInstanceUID), s.frame) for s in stack.slices]
+    sources = [(text(s.instance.header, "SOPInstanceUID"), s.frame) for s in stack.slices]
     return _uid(_uuid("series", stack.series.uid, sources, asdict(derivation), asdict(options)))
 
 

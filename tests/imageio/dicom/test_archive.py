@@ -93,6 +93,22 @@ def test_an_encrypted_zip_is_refused(zipped):
         find_series(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "offset", "value"),
+    [
+        (b"PK\x03\x04", 0, 0),  # that of the member itself is no header
+        (b"PK\x01\x02", 10, 9),  # Deflate64, which Windows takes for large files
+    ],
+)
+def test_a_member_that_cannot_be_opened_is_damage(zipped, header, offset, value):
+    path = zipped()
+    content = bytearray(path.read_bytes())
+    content[content.rfind(header) + offset] = value
+    path.write_bytes(content)
+    (damaged,) = find_series(path).damaged
+    assert "its header is damaged" in damaged.reason
+
+
 def test_a_damaged_zip_is_refused(zipped):
     path = zipped()
     path.write_bytes(path.read_bytes()[:-100])

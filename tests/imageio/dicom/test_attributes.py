@@ -13,6 +13,7 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     CTImageStorage,
     ExplicitVRLittleEndian,
@@ -348,6 +349,54 @@ def test_every_single_stale_element_breaks_the_table(sources, derived):
     assert all(holds(row, sources, derived) for row in ROWS)
 
 
+OF_ANY_SOURCE = (
+    uids_are_new_and_below_2_25,
+    nothing_acquired_is_told,
+    pixels_are_sixteen_bits_without_rescale,
+    it_says_that_it_is_synthetic,
+    nothing_private_or_signed_is_copied,
+)
+
+
+def test_the_table_holds_for_real_series(written, source):
+    for part, path in zip(source.slices, written, strict=True):
+        derived = pydicom.dcmread(path)
+        for row in OF_ANY_SOURCE:
+            row(part.instance.header, derived)
+
+
+def test_no_other_value_of_a_real_source_shows_in_what_is_derived(written, source):
+    with source.slices[0].instance.open() as file:
+        scan = pydicom.dcmread(file, stop_before_pixels=True)
+    derived = pydicom.dcmread(written[0])
+    said = {value for element in derived.iterall() for value in texts(element)}
+    kept = {*PATIENT_AND_STUDY, "Manufacturer", "ManufacturerModelName", "InstitutionName"}
+    kept |= {*("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"), "SOPClassUID"}
+    kept |= {*("SliceThickness", "PatientPosition", "FrameOfReferenceUID"), "SOPInstanceUID"}
+    kept |= {*("SeriesInstanceUID", "TimezoneOffsetFromUTC", "MRAcquisitionType", "Modality")}
+    kept.add("PhotometricInterpretation")  # MONOCHROME2 in all
+    copied = {
+        value
+        for element in scan.iterall()
+        if element.keyword in kept
+        for nested in (element.value if element.VR == "SQ" else [[element]])
+        for one in nested
+        for value in texts(one)
+    }
+    left = {v for e in scan.iterall() if not e.tag.is_private for v in texts(e)} - copied
+    left = {value for value in left if len(value) > 5}
+    assert len(left) > 15  # dates, UIDs, names of sequences, coils, software, ...
+    assert not left & said
+
+
+def texts(element):
+    """The parts of a value, as text; numbers of few digits are anybody's."""
+    if element.VR in ("SQ", "OB", "OW", "UN"):
+        return []
+    values = element.value if element.VM > 1 else [element.value]
+    return [str(value) for value in values]
+
+
 def test_all_that_is_written_belongs_to_mr_images(derived):
     written = {e.keyword for e in derived[0]} - {"PixelData"}
     assert written <= set(attributes_of(iod_modules("mr-image"))) | {"InstitutionCodeSequence"}
@@ -531,6 +580,61 @@ def test_lossy_transfer_syntaxes_count_as_lossy(syntax, flag, method, sources, m
     assert derived.LossyImageCompression == "01"
     assert derived.LossyImageCompressionMethod == method
     assert derived.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+def test_lossy_high_throughput_jpeg_2000_is_named(sources, make_stack, write):
+    for source in sources:
+        source.file_meta.TransferSyntaxUID = HTJ2K
+        source.LossyImageCompression = "01"
+    derived = pydicom.dcmread(write(make_stack(sources))[0])
+    assert derived.LossyImageCompressionMethod == "ISO_15444_15"
+
+
+def damaged(source, keyword, vr, value):
+    """Put an element as it may stand in a file, not as pydicom would have it."""
+    tag = pydicom.tag.Tag(keyword)
+    source._dict[tag] = pydicom.dataelem.RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+@pytest.mark.parametrize("keyword", ["PatientSize", "PatientWeight"])
+def test_what_is_no_value_of_its_kind_is_left_out(keyword, sources, make_stack, write):
+    damaged(sources[0], keyword, "DS", b"1,78")
+    damaged(sources[0], "SeriesNumber", "IS", b"1\\2\\3 ")
+    damaged(sources[0], "LossyImageCompressionRatio", "DS", b"10:1")
+    sources[0].LossyImageCompression = "01"
+    for path in write(make_stack(sources)):
+        derived = pydicom.dcmread(path)
+        assert keyword not in derived and "LossyImageCompressionRatio" not in derived
+        assert derived.LossyImageCompression == "01"
+        assert derived.SeriesNumber == 90001
+
+
+@pytest.mark.parametrize(("vr", "value"), [("US", b"4711"), ("ZZ", b"4711"), ("FD", b"47")])
+@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber", "StudyDate"])
+def test_a_study_that_cannot_be_told_is_refused(keyword, vr, value, sources, make_stack, write):
+    for source in sources:
+        damaged(source, keyword, vr, value)
+    with pytest.raises(InputError, match=f"the source has a damaged {keyword}; correct"):
+        write(make_stack(sources))
+
+
+def test_text_under_the_name_of_other_text_is_taken(sources, make_stack, write):
+    damaged(sources[0], "AccessionNumber", "LO", b"A123")
+    derived = pydicom.dcmread(write(make_stack(sources))[0])
+    assert (derived["AccessionNumber"].VR, derived.AccessionNumber) == ("SH", "A123")
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("Manufacturer", "TimezoneOffsetFromUTC", "MRAcquisitionType", "FrameOfReferenceUID"),
+        *("BurnedInAnnotation", "LossyImageCompression", "SeriesNumber", "PatientComments"),
+    ],
+)
+def test_an_element_of_no_kind_is_no_crash(keyword, headers, make_stack, write):
+    for header in headers:
+        damaged(header, keyword, "ZZ", b"nonsense")
+    assert pydicom.dcmread(write(make_stack(headers))[0]).SyntheticData == "YES"
 
 
 def test_annotation_of_the_source_may_show_in_what_is_derived(sources, make_stack, write):

@@ -5,6 +5,7 @@ import pytest
 from pydicom.fileset import FileSet
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom import headers
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.geometry import stack
 from hagan_clinic.imageio.dicom.series import Instance
@@ -25,12 +26,55 @@ def test_series_are_found_in_nested_folders_among_other_files(make_draft, save, 
     save(make_draft(), "a/b")
     save(make_draft(uid="1.2.4", SeriesNumber=2), "a/c")
     (tmp_path / "a" / "notes").write_text("not DICOM")
-    (tmp_path / "a" / "empty.dcm").touch()
+    (tmp_path / "a" / "empty").touch()
+    (tmp_path / "a" / "b" / "._IM0001.dcm").write_bytes(b"of macOS")
     found = find_series(tmp_path / "a")
     assert [series.uid for series in found.series] == ["1.2.4", "1.2.3"]
     assert [len(series.instances) for series in found.series] == [9, 9]
-    assert sorted(name for name, _ in found.ignored) == ["empty.dcm", "notes"]
+    assert sorted(name for name, _ in found.ignored) == ["b/._IM0001.dcm", "empty", "notes"]
     assert not found.damaged
+
+
+@pytest.mark.parametrize("content", [b"", bytes(100), b"text"])
+def test_a_file_that_is_called_dicom_and_is_not_is_damage(make_draft, save, content):
+    folder = save(make_draft())
+    (folder / "IM0010.DCM").write_bytes(content)  # the last slice, perhaps
+    (damaged,) = find_series(folder).damaged
+    assert damaged.reason.startswith("IM0010.DCM: is not DICOM") and damaged.uid is None
+
+
+def test_a_link_to_nothing_is_damage(make_draft, save):
+    folder = save(make_draft())
+    (folder / "IM0010").symlink_to("not-fetched")
+    (damaged,) = find_series(folder).damaged
+    assert damaged.reason == "IM0010: cannot be read (No such file or directory)"
+
+
+def test_a_folder_that_cannot_be_read_is_named(make_draft, save, tmp_path, monkeypatch):
+    save(make_draft()[:4], "a/one")
+    closed = save(make_draft()[4:], "a/two")
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"two: cannot be read \(Permission denied\)"):
+        find_series(tmp_path / "a")
+
+
+def test_headers_take_no_more_memory_than_they_may(make_draft, save, monkeypatch):
+    monkeypatch.setattr(headers, "MAX_HEADERS", 5 * 2**20)
+    folder = save(make_draft(PatientComments="x" * 2**20))
+    with pytest.raises(InputError, match="take more than the 5 MiB that are read"):
+        find_series(folder)
+    datasets = make_draft()
+    for one in datasets:  # what is not kept does not count
+        block = one.private_block(0x0029, "SCANNER", create=True)
+        block.add_new(0x10, "OB", bytes(2**20))
+    assert len(find_series(save(datasets, "private")).series[0].instances) == 9
 
 
 def test_a_series_may_lie_in_several_folders(make_draft, save, tmp_path):
@@ -74,7 +118,14 @@ def test_a_file_that_a_dicomdir_names_and_is_not_there_is_damage(dicomdir):
     assert len(found.series[0].instances) == 8
 
 
-@pytest.mark.parametrize("outside", [["..", "IM1"], ["", "etc", "passwd"]])
+def test_a_file_that_a_dicomdir_names_and_is_not_dicom_is_damage(dicomdir):
+    image = next(path for path in dicomdir.parent.rglob("*") if path.is_file() and path != dicomdir)
+    image.write_bytes(b"")
+    found = find_series(dicomdir)
+    assert [one.uid for one in found.damaged] == [None]
+
+
+@pytest.mark.parametrize("outside", [["..", "IM1"], ["", "etc", "passwd"], ["IM\0", "IM1"]])
 def test_a_dicomdir_that_refers_outside_its_folder_is_refused(dicomdir, outside):
     import pydicom
 

@@ -154,6 +154,12 @@ def test_a_copied_file_is_refused(make_draft, refused):
     refused([*datasets, datasets[4]], "IM0010: has the SOP Instance UID of IM0005.*leave the copy")
 
 
+def test_an_image_without_its_uid_is_refused(make_draft, refused):
+    datasets = make_draft()
+    datasets[4].SOPInstanceUID = ""
+    refused(datasets, "IM0005: has no SOPInstanceUID")
+
+
 def test_a_second_image_at_one_place_is_refused(make_draft, refused):
     datasets = make_draft()
     datasets.append(make_draft(uid="1.2.4", SeriesInstanceUID="1.2.3")[4])
