@@ -90,4 +90,3 @@ def scans_in(folder: Path, source_name: str) -> list[Path]:
 
 def _tokens(path: Path) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", path.name.lower()))
-
