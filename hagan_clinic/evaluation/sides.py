@@ -69,8 +69,11 @@ def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]
     if split is not None:
         return read_split(split, subjects)
     by_column = split_by_column(subjects)
-    if by_column is None and runs:
-        return read_split(runs[0] / SPLIT, subjects)
+    if by_column is None and runs and (runs[0] / SPLIT).is_file():
+        # A run that was trained on another cohort tells nothing of this one.
+        names = {row["subject"] for row in read_table(runs[0] / SPLIT, ("subject", "split"))}
+        if names == {subject.name for subject in subjects}:
+            return read_split(runs[0] / SPLIT, subjects)
     return by_column
 
 

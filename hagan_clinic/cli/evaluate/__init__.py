@@ -10,6 +10,7 @@ from hagan_clinic.cli.failures import with_debug
 
 SUBCOMMANDS = {
     "translation": "Judge models that translate, on patients they never saw.",
+    "synthesis": "Judge samples: FID, MMD, diversity, maps, panels.",
 }
 """What `--help` says of each, so that it imports none; each is `command` in its file."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hagan_clinic.evaluation.tables import Table
 
+WIDE = 1000
+
 
 def show(tables: Sequence[Table]) -> None:
     """Print tables, each with its note under it."""
@@ -17,16 +19,15 @@ def show(tables: Sequence[Table]) -> None:
     from rich.table import Table as Sheet
     from rich.text import Text
 
-    console = Console()
+    # Where the output is no terminal nothing is cut or wrapped.
+    console = Console() if Console().is_terminal else Console(width=WIDE)
     for table in tables:
         console.print(Text(f"\n{table.title}", style="bold"))
         if table.rows:
-            # Where the output is no terminal nothing is cut or wrapped.
             sheet = Sheet(*table.header, box=box.SIMPLE_HEAD)
             for row in table.rows:
                 sheet.add_row(*map(Text, row))
-            width = console.measure(sheet).maximum
-            console.print(sheet, width=None if console.is_terminal else width)
+            console.print(sheet)
         if table.note:
             console.print(Text(table.note, style="dim"), soft_wrap=True)
 
