@@ -1,7 +1,8 @@
 """Paired one-tailed t-tests: is one model better than another on the same patients?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from scipy.stats import ttest_rel
@@ -66,3 +67,56 @@ def compare(
                           len(finite))  # fmt: skip
     t, p = ttest_rel(first, second, alternative=side)
     return Comparison(one, other, float(np.mean(first - second)), float(t), float(p), len(finite))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A figure of one examination by one model.
+
+    Attributes:
+        where: What else the figure is of, such as a region.
+        figure: Its name.
+        model: Whose.
+        patient: Of whom.
+        value: The figure.
+    """
+
+    where: tuple[str, ...]
+    figure: str
+    model: str
+    patient: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A comparison of two models in one figure."""
+
+    where: tuple[str, ...]
+    figure: str
+    comparison: Comparison
+
+
+def compare_pairs(values: Iterable[Value], pairs: Sequence[tuple[str, str]]) -> list[Tested]:
+    """Test pairs of models in every figure; examinations of one patient are averaged."""
+    gathered: dict[tuple[tuple[str, ...], str], dict[str, dict[str, list[float]]]] = {}
+    for one in values:
+        by_model = gathered.setdefault((one.where, one.figure), {})
+        by_model.setdefault(one.model, {}).setdefault(one.patient, []).append(one.value)
+    result = []
+    for (where, figure), by_model in gathered.items():
+        averaged = {
+            model: {patient: fmean(many) for patient, many in patients.items()}
+            for model, patients in by_model.items()
+        }
+        for one, other in pairs:
+            if one in averaged and other in averaged:
+                comparison = compare(figure, averaged, one, other)
+                if comparison is not None:
+                    result.append(Tested(where, figure, comparison))
+    return result
+
+
+def every_pair(models: Sequence[str]) -> list[tuple[str, str]]:
+    """Each two of the models."""
+    return [(one, other) for number, one in enumerate(models) for other in models[:number]]

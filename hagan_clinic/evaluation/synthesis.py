@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.evaluation.comparison import Comparison, compare
+from hagan_clinic.evaluation.comparison import Comparison, Value, compare_pairs, every_pair
 from hagan_clinic.evaluation.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
 from hagan_clinic.evaluation.feature_cache import FeatureCache
 from hagan_clinic.evaluation.frechet import frechet_distance
@@ -162,17 +162,11 @@ def _distances(between: Sequence[tuple[Array, Array]]) -> dict[str, list[float]]
 
 def _tests(rows: Sequence[SetFigures]) -> list[tuple[str, Comparison]]:
     """Each pair of sets, over the folds."""
-    result = []
-    for figure in DISTANCES:
-        values = {
-            row.name: {str(fold): value for fold, value in enumerate(row.folds[figure])}
-            for row in rows
-            if row.name != FLOOR
-        }
-        names = list(values)
-        for number, one in enumerate(names):
-            for other in names[:number]:
-                comparison = compare(figure, values, one, other)
-                if comparison is not None:
-                    result.append((figure, comparison))
-    return result
+    names = [row.name for row in rows if row.name != FLOOR]
+    values = (
+        Value((), figure, row.name, f"fold {fold}", value)
+        for row in rows
+        for figure, values in row.folds.items()
+        for fold, value in enumerate(values)
+    )
+    return [(one.figure, one.comparison) for one in compare_pairs(values, every_pair(names))]

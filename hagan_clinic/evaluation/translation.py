@@ -11,7 +11,7 @@ import numpy as np
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.calibration import coverage, error_rank_correlation, reliability
 from hagan_clinic.evaluation.cases import SAME, Case, read_cases
-from hagan_clinic.evaluation.comparison import Comparison, compare
+from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
 from hagan_clinic.evaluation.floors import CurveFit, FittedCurve
 from hagan_clinic.evaluation.predictors import ORACLE, Prediction, Predictor, floors, oracle
 from hagan_clinic.evaluation.regions import BRAIN, Scores
@@ -242,16 +242,6 @@ def means(rows: Sequence[Row]) -> list[Row]:
     ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Tested:
-    """A comparison of two rows in one figure, form and region."""
-
-    form: str
-    region: str
-    figure: str
-    comparison: Comparison
-
-
 def tests(evaluation: Evaluation, source: str) -> list[Tested]:
     """Each pair of models, and each model and the fitted curve, by patient.
 
@@ -260,27 +250,13 @@ def tests(evaluation: Evaluation, source: str) -> list[Tested]:
         source: Whose curve.
     """
     curve = f"{source.upper()} through a fitted curve"
+    values = (
+        Value((row.form, row.region), name, row.prediction, row.patient, getattr(row, name))
+        for row in evaluation.rows
+        for name in SCORES
+    )
     models = evaluation.models
-    pairs = [(one, other) for number, one in enumerate(models) for other in models[:number]]
-    pairs += [(one, curve) for one in models]
-    values: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
-    for row in evaluation.rows:
-        for figure in SCORES:
-            by_model = values.setdefault((row.form, row.region, figure), {})
-            by_patient = by_model.setdefault(row.prediction, {})
-            by_patient.setdefault(row.patient, []).append(getattr(row, figure))
-    result = []
-    for (form, region, figure), by_model in values.items():
-        averaged = {
-            model: {patient: fmean(many) for patient, many in patients.items()}
-            for model, patients in by_model.items()
-        }
-        for one, other in pairs:
-            if one in averaged and other in averaged:
-                comparison = compare(figure, averaged, one, other)
-                if comparison is not None:
-                    result.append(Tested(form, region, figure, comparison))
-    return result
+    return compare_pairs(values, [*every_pair(models), *((one, curve) for one in models)])
 
 
 def mean_curves(

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from statistics import fmean
 
+from hagan_clinic.evaluation.comparison import Tested
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.regions import BRAIN
 from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
-from hagan_clinic.evaluation.translation import HONESTY, Row, Tested
+from hagan_clinic.evaluation.translation import HONESTY, Row
 
 _DIGITS = {"psnr": 2, "ssim": 3, "nmse": 3, "ms_ssim": 3}
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM"}
@@ -69,12 +70,12 @@ def test_table(tests: Sequence[Tested], subjects: int, patients: int) -> Table:
         return Table(title, [], [], "None: there is no model to compare.")
     cells = [
         [
-            test.comparison.better, test.comparison.worse, test.form, test.region,
+            test.comparison.better, test.comparison.worse, *test.where,
             _NAMES[test.figure], figure(test.comparison.difference, 3),
             figure(test.comparison.t, 2), p_value(test.comparison.p), str(test.comparison.n),
         ]
         for test in tests
-        if test.figure != "ms_ssim" or test.region == BRAIN
+        if test.figure != "ms_ssim" or test.where[1] == BRAIN
     ]  # fmt: skip
     header = ["better", "worse", "form", "region", "figure", "difference", "t", "p", "n"]
     note = (
@@ -107,10 +108,7 @@ def tests_csv(tests: Sequence[Tested]) -> str:
     header = ["form", "region", "figure", "better", "worse", "difference", "t", "p", "n"]
     return as_csv(
         header,
-        [
-            [test.form, test.region, test.figure, *asdict(test.comparison).values()]
-            for test in tests
-        ],
+        [[*test.where, test.figure, *asdict(test.comparison).values()] for test in tests],
     )
 
 

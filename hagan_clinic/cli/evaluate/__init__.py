@@ -11,6 +11,7 @@ from hagan_clinic.cli.failures import with_debug
 SUBCOMMANDS = {
     "translation": "Judge models that translate, on patients they never saw.",
     "synthesis": "Judge samples: FID, MMD, diversity, maps, panels.",
+    "encoding": "Judge encoders: reconstruction, structures, measurements.",
 }
 """What `--help` says of each, so that it imports none; each is `command` in its file."""
 
