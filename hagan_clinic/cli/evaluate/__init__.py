@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     "translation": "Judge models that translate, on patients they never saw.",
     "synthesis": "Judge samples: FID, MMD, diversity, maps, panels.",
     "encoding": "Judge encoders: reconstruction, structures, measurements.",
+    "cost": "Measure parameters, memory and speed of training.",
 }
 """What `--help` says of each, so that it imports none; each is `command` in its file."""
 

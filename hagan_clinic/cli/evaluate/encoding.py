@@ -82,6 +82,8 @@ def command(
         raise click.UsageError("Give one MODEL or more before COHORT.")
     if measures and measurements is None:
         raise click.UsageError("--measure names a column of --measurements: give that too.")
+    if side == "all" and measurements is not None:
+        raise click.UsageError("--measurements needs patients held out: give another --side.")
     from hagan_clinic.evaluation.cases import check_cases
     from hagan_clinic.evaluation.encoding_report import EncodingReport, file_names
     from hagan_clinic.evaluation.latent_regression import explained, read_measurements
@@ -146,8 +148,8 @@ def _pair(path: Path, device: str) -> Pair:
         return Pair(path.resolve().name, load_generator(path, device), load_encoder(path, device))
     if not all((path / part).is_file() for part in PARTS):
         raise ModelError(
-            f"{path}: neither a run folder nor a folder of {' and '.join(PARTS)}; export both parts "
-            "into one folder"
+            f"{path}: neither a run folder nor a folder of {' and '.join(PARTS)}; export both "
+            "parts into one folder"
         )
     generator, encoder = load_generator(path / PARTS[0], device), load_encoder(path / PARTS[1])
     if generator.identity != encoder.identity:
