@@ -13,6 +13,7 @@ from hagan_clinic.evaluation import translation_tables
 from hagan_clinic.evaluation.calibration import LEVELS
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.predictors import Predictor
+from hagan_clinic.evaluation.regions import BRAIN
 from hagan_clinic.evaluation.reliability import draw_reliability
 from hagan_clinic.evaluation.tables import Table, as_csv, document
 from hagan_clinic.evaluation.translation import PROTOCOL, Evaluation, mean_curves, means, tests
@@ -65,8 +66,8 @@ class TranslationReport:
     warnings: Sequence[str]
     facts: Mapping[str, Any]
 
-    def tables(self) -> list[Table]:
-        """Scores of each form, calibration, Dice, t-tests."""
+    def tables(self, *, brief: bool = False) -> list[Table]:
+        """Scores of each form, calibration, Dice, t-tests; if brief, those in the brain alone."""
         averages = means(self.found.rows)
         result = translation_tables.score_tables(averages)
         if (intervals := translation_tables.interval_table(averages)) is not None:
@@ -74,7 +75,9 @@ class TranslationReport:
         if self.dice:
             result.append(translation_tables.dice_table(self.dice))
         patients = len({subject.patient for subject in self.judged})
-        tested = tests(self.found, self.source)
+        tested = [
+            one for one in tests(self.found, self.source) if not brief or one.where[1] == BRAIN
+        ]
         return [*result, translation_tables.test_table(tested, len(self.judged), patients)]
 
     def writers(self) -> dict[str, Writer]:

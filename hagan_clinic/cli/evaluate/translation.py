@@ -120,7 +120,7 @@ def command(
     report = TranslationReport(found, sources[0], sides.judged, dice, pictures, warnings, facts)
     files.write(report.writers())
     if not quiet:
-        show(report.tables())
+        show(report.tables(brief=True))
         click.echo(f"\nwrote {output}: {', '.join(names)}")
         click.echo(_time(found, len(sides.judged) * len(forms)))
 
