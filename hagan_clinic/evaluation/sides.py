@@ -65,6 +65,36 @@ def find_sides(
     return Sides(parted.train, judged)
 
 
+def find_judged(
+    cohort: Path,
+    sources: Sequence[str],
+    mask: Path | None,
+    *,
+    split: Path | None,
+    side: str,
+    runs: Sequence[Path] = (),
+) -> tuple[Subject, ...]:
+    """The subjects to judge on where nothing is fitted: one side of a split, or all.
+
+    Args:
+        cohort: As of `find_sides`.
+        sources: As there.
+        mask: As there.
+        split: As there.
+        side: The one to judge on, or `all`; all where nothing tells a split.
+        runs: As there.
+
+    Raises:
+        InputError: The cohort cannot be read, or the side is empty.
+    """
+    subjects = find_cohort(cohort, sources, None, mask)
+    parted = None if side == "all" else _split(subjects, split, runs)
+    judged = tuple(subjects) if parted is None else parted.sides()[side]
+    if not judged:
+        raise InputError(f"the split has no subject in {side!r}; expected one or more to judge on")
+    return judged
+
+
 def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]) -> Split | None:
     if split is not None:
         return read_split(split, subjects)
