@@ -91,9 +91,8 @@ def evaluate_cost(
         try:
             told = _in_fresh_process({"settings": given, "device": device, "steps": steps}, cores)
         except DeviceError as error:
-            last = str(error).strip().splitlines()[-1]
             nan = float("nan")
-            costs.append(Cost(size, fraction, batch, 0, nan, nan, nan, last))
+            costs.append(Cost(size, fraction, batch, 0, nan, nan, nan, _why(error)))
         else:
             costs.append(
                 Cost(
@@ -110,6 +109,13 @@ def evaluate_cost(
 def slab_of(depth: int, fraction: Fraction) -> int:
     """Slices of a slab: that part of the depth, in fours, and four at least."""
     return max(int(depth * fraction) // 4 * 4, 4)
+
+
+def _why(error: DeviceError) -> str:
+    """What stopped a process, in a line."""
+    last = str(error).strip().splitlines()[-1]
+    # 256 - SIGKILL, which Linux sends when memory is gone.
+    return "killed: memory ran out" if last.endswith("exited with 247:") else last
 
 
 def _in_fresh_process(given: Mapping[str, Any], cores: int | None) -> dict[str, float]:

@@ -90,22 +90,26 @@ def random_batch(config: TrainingConfig, place: torch.device) -> dict[str, Tenso
     count, depth = config.batch_size, config.size[0]
     channels = len(getattr(config, "source", ("image",)))
     whole = torch.rand(count, channels, *config.size, device=place) * 2 - 1
-    target = torch.rand(count, 1, *config.size, device=place) * 2 - 1
     starts = torch.zeros(count, dtype=torch.long, device=place)
     slab = min(config.slab, depth)
     window = min(slab + 2 * int(getattr(config, "halo", 0)), depth)
-    low = functional.avg_pool3d(target, LOW_RES_FACTOR)
-    return {
+    batch = {
         "source_whole": whole,
         "source_low": functional.avg_pool3d(whole, LOW_RES_FACTOR),
         "source_window": take_slabs(whole, starts, window),
-        "target_slab": take_slabs(target, starts, slab),
-        "target_low": low,
-        "brain_slab": torch.ones(count, 1, slab, *config.size[1:], device=place),
-        "brain_low": torch.ones_like(low),
         "slab_start": starts,
         "window_start": starts,
         "index": torch.arange(count),
+    }
+    if not hasattr(config, "target"):
+        return batch
+    low = torch.rand(count, 1, *batch["source_low"].shape[2:], device=place) * 2 - 1
+    target = torch.rand(count, 1, slab, *config.size[1:], device=place) * 2 - 1
+    return batch | {
+        "target_slab": target,
+        "target_low": low,
+        "brain_slab": torch.ones_like(target),
+        "brain_low": torch.ones_like(low),
     }
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from math import isfinite
 from statistics import fmean
 
 from hagan_clinic.evaluation.comparison import Tested
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.regions import BRAIN
 from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
-from hagan_clinic.evaluation.translation import HONESTY, Row
+from hagan_clinic.evaluation.translation import Row
 
 _DIGITS = {"psnr": 2, "ssim": 3, "nmse": 3, "ms_ssim": 3}
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM"}
@@ -113,6 +114,9 @@ def tests_csv(tests: Sequence[Tested]) -> str:
 
 
 def stated(row: Row) -> dict[str, str | float]:
-    """The figures that a row has, for JSON."""
-    absent = {name for name in (*HONESTY, "ms_ssim") if getattr(row, name) != getattr(row, name)}
-    return {k: v for k, v in asdict(row).items() if k not in absent and k != "patient"}
+    """The figures that a row has, for JSON, which knows no NaN and no infinity."""
+    return {
+        name: value
+        for name, value in asdict(row).items()
+        if name != "patient" and (isinstance(value, str) or isfinite(value))
+    }

@@ -151,7 +151,10 @@ def _pair(path: Path, device: str) -> Pair:
             f"{path}: neither a run folder nor a folder of {' and '.join(PARTS)}; export both "
             "parts into one folder"
         )
-    generator, encoder = load_generator(path / PARTS[0], device), load_encoder(path / PARTS[1])
+    generator, encoder = (
+        load_generator(path / PARTS[0], device),
+        load_encoder(path / PARTS[1], device),
+    )
     if generator.identity != encoder.identity:
         raise ModelError(f"{path}: generator and encoder are of two trainings; export both anew")
     return Pair(path.resolve().name, generator, encoder)

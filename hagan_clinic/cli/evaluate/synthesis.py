@@ -116,7 +116,7 @@ def command(
     subjects = find_judged(cohort, recipe.sources, mask, split=split_file, side=side, runs=runs)
     number = count or min(len(subjects), PAPER_COUNT)
     sets: list[VolumeSet] = [
-        Samples(path.resolve().stem, made[path], number, seed) if path in made else folders[path]
+        Samples(_name(path), made[path], number, seed) if path in made else folders[path]
         for path in given
     ]
     if len({one.name for one in sets} | {"real"}) <= len(sets):
@@ -125,7 +125,8 @@ def command(
     shapes = [_shape(recipe.box, depth) for depth in sides] or [_shape(recipe.box, recipe.box[0])]
     sizes = ["x".join(map(str, shape)) for shape in shapes]
     files = Files(output, file_names(sizes, panel=panel > 0), overwrite=overwrite)
-    network = FeatureNetwork(feature_weights, torch_device(device))
+    place = torch_device("auto" if device == "tensorrt" else device)
+    network = FeatureNetwork(feature_weights, place)
     warnings = seen_in_training(runs, subjects)
     if feature_weights is None:
         warnings.append(f"features are of {network.description}")
@@ -138,15 +139,16 @@ def command(
             real = Patients(
                 subjects, _at(recipe, shape), shape, kept.folder / "prepared", stripped=stripped
             )
+            resized = [Resized(one, shape) for one in sets]
             if size == sizes[0]:
-                shown: list[VolumeSet] = [real, *sets]
+                shown: list[VolumeSet] = [real, *resized]
             found[size] = evaluate_synthesis(
-                real, [Resized(one, shape) for one in sets], kept, patients=patients,
+                real, resized, kept, patients=patients,
                 folds=folds, pairs=pairs, seed=seed, step=step,
             )  # fmt: skip
     facts = {
         "seed": seed,
-        "models": {path.resolve().stem: one.identity for path, one in made.items()},
+        "models": {_name(path): one.identity for path, one in made.items()},
     }
     report = SynthesisReport(found, network.description, shown, panel, seed, warnings, facts)
     files.write(report.writers())
@@ -155,6 +157,12 @@ def command(
     if not quiet:
         show(report.tables())
         click.echo(f"\nwrote {output}; {kept.computed} of {total} features were computed now")
+
+
+def _name(path: Path) -> str:
+    """Of a model, for tables."""
+    path = path.resolve()
+    return path.stem if path.suffix == ".onnx" else path.name
 
 
 def _recipe_of(folder: object, image: str) -> Recipe:

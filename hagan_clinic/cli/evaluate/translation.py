@@ -86,7 +86,7 @@ def command(
     *given, cohort = inputs
     from hagan_clinic.evaluation.cases import check_cases
     from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
-    from hagan_clinic.evaluation.predictors import Models
+    from hagan_clinic.evaluation.predictors import Models, Volumes
     from hagan_clinic.evaluation.sides import find_sides, is_run, seen_in_training
     from hagan_clinic.evaluation.translation import evaluate_translation
     from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
@@ -102,6 +102,11 @@ def command(
             Path(cohort), sources, target, mask, split=split_file, side=side, runs=runs
         )
         forms = _forms(check_cases([*sides.training, *sides.judged]), form)
+        if len(forms) > 1 and any(isinstance(model, Volumes) for model in models):
+            raise InputError(
+                "a folder of volumes was made of whole heads or of brains: give --form head or "
+                "--form stripped, by what it was"
+            )
         names = file_names(models, forms, worst=worst > 0, dice=bool(folders))
         files = Files(output, names, overwrite=overwrite)
         dice = dice_of_cohort(folders, [model.name for model in models], sides.judged)

@@ -194,11 +194,18 @@ def test_bad_input_is_named(evaluate, translator, patients, cohort, made_volume,
         (nothing, cohort, "neither a run folder nor a folder of volumes"),
     ):
         result = evaluate(
-            "translation", model, table, "-o", tmp_path / "results", "-q",
+            "translation", model, table, "-o", tmp_path / "results", "-q", "--form", "head",
             code=4 if model == nothing else 3,
         )  # fmt: skip
         assert re_found(message, result.stderr), (message, result.stderr)
         assert not (tmp_path / "results").exists()
+
+
+def test_the_form_of_given_volumes_has_to_be_said(evaluate, patients, cohort, tmp_path):
+    (tmp_path / "volumes").mkdir()
+    (tmp_path / "volumes" / "p.nii").touch()
+    result = evaluate("translation", tmp_path / "volumes", cohort, "-o", tmp_path / "r", code=3)
+    assert "give --form head or --form stripped" in result.stderr
 
 
 def re_found(pattern, text):
