@@ -100,10 +100,10 @@ class Tested:
 def compare_pairs(values: Iterable[Value], pairs: Sequence[tuple[str, str]]) -> list[Tested]:
     """Test pairs of models in every figure; examinations of one patient are averaged."""
     gathered: dict[tuple[tuple[str, ...], str], dict[str, dict[str, list[float]]]] = {}
-    for one in values:
-        by_model = gathered.setdefault((one.where, one.figure), {})
-        by_model.setdefault(one.model, {}).setdefault(one.patient, []).append(one.value)
-    result = []
+    for value in values:
+        by_model = gathered.setdefault((value.where, value.figure), {})
+        by_model.setdefault(value.model, {}).setdefault(value.patient, []).append(value.value)
+    result: list[Tested] = []
     for (where, figure), by_model in gathered.items():
         averaged = {
             model: {patient: fmean(many) for patient, many in patients.items()}

@@ -58,7 +58,7 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
 
     def update(name: str, loss: Tensor) -> None:
         with torch.autocast(place.type, enabled=False):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizers[name].step()
             optimizers[name].zero_grad()
 

@@ -68,5 +68,5 @@ class FeatureCache:
 
     def _key(self, volume: Float32) -> str:
         digest = hashlib.sha256(f"{self._network.identity} {volume.shape}".encode())
-        digest.update(np.ascontiguousarray(volume, np.float32))
+        digest.update(np.ascontiguousarray(volume, np.float32).data)
         return digest.hexdigest()

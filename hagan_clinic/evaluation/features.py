@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from monai.networks.nets import resnet50
+from monai.networks.nets.resnet import resnet50
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

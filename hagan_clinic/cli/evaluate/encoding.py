@@ -14,6 +14,7 @@ from hagan_clinic.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from hagan_clinic.evaluation.reconstruction import Pair
+    from hagan_clinic.training.subject import Subject
 
 PARTS = ("generator.onnx", "encoder.onnx")
 
@@ -98,7 +99,7 @@ def command(
     if len({model.name for model in models}) < len(models):
         raise InputError("two models have one name: rename a folder")
     if measurements is None:
-        training = ()
+        training: tuple[Subject, ...] = ()
         judged = find_judged(cohort, images, mask, split=split_file, side=side, runs=runs)
     else:
         sides = find_sides(cohort, images, None, mask, split=split_file, side=side, runs=runs)

@@ -124,6 +124,10 @@ def command(
     check_numbers({"real": len(subjects), **{one.name: len(one) for one in sets}})
     shapes = [_shape(recipe.box, depth) for depth in sides] or [_shape(recipe.box, recipe.box[0])]
     sizes = ["x".join(map(str, shape)) for shape in shapes]
+    resized = {
+        size: [Resized(one, shape) for one in sets]
+        for size, shape in zip(sizes, shapes, strict=True)
+    }
     files = Files(output, file_names(sizes, panel=panel > 0), overwrite=overwrite)
     place = torch_device("auto" if device == "tensorrt" else device)
     network = FeatureNetwork(feature_weights, place)
@@ -139,11 +143,10 @@ def command(
             real = Patients(
                 subjects, _at(recipe, shape), shape, kept.folder / "prepared", stripped=stripped
             )
-            resized = [Resized(one, shape) for one in sets]
             if size == sizes[0]:
-                shown: list[VolumeSet] = [real, *resized]
+                shown: list[VolumeSet] = [real, *resized[size]]
             found[size] = evaluate_synthesis(
-                real, resized, kept, patients=patients,
+                real, resized[size], kept, patients=patients,
                 folds=folds, pairs=pairs, seed=seed, step=step,
             )  # fmt: skip
     facts = {

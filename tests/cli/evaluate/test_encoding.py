@@ -84,7 +84,7 @@ def test_reconstructions_of_held_out_patients_are_judged_compared_and_explained(
         if (row["region"], row["figure"]) == ("brain", "psnr")
     )
     expected = ttest_rel(values[test["better"]], values[test["worse"]], alternative="greater")
-    assert float(test["p"]) == pytest.approx(expected.pvalue, rel=1e-4)
+    assert float(test["p"]) == pytest.approx(expected.pvalue, rel=1e-3)
 
     truth = from_unit(encoder.prepare(patients.file(name, "t1"), patients.mask).array) > 0.6
     made = back > 0.6

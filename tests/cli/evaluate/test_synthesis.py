@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -70,14 +71,12 @@ def test_bad_input_is_named(evaluate, run, noise, cohort, patients, tmp_path):
         ([run], "found 3 .*volumes: expected 4 or more", ("--count", 3)),
         ([bright], "values from 200 to 200", ()),
         ([tmp_path / "empty"], "nor a folder of volumes", ()),
-        ([run], "--size 33", ("--size", 33)),
+        ([run], "no whole multiple", ("--size", 33)),
         ([run], "no such file", ("--feature-weights", tmp_path / "none.pth")),
         ([noise, noise], "two models have one name", ()),
     ):
         result = evaluate(
             "synthesis", *models, cohort, *COMMON, "-o", tmp_path / "results", *options, code=3
         )
-        import re
-
         assert re.search(message, result.stderr), (message, result.stderr)
         assert not list(tmp_path.glob("results/*.md"))

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import hagan_clinic
 from hagan_clinic.evaluation.sides import seen_in_training
-from hagan_clinic.imageio import read
+from hagan_clinic.imageio import read, write
 from hagan_clinic.intensity import from_unit, target_window, to_unit
 from hagan_clinic.training.subject import Subject
-from hagan_clinic.volume import to_canonical
+from hagan_clinic.volume import Volume, to_canonical
 
 FLOORS = ["constant (training mean)", "T1 copied", "T1 through a fitted curve"]
 
@@ -170,9 +171,6 @@ def test_bad_input_is_named(evaluate, translator, patients, cohort, made_volume,
     last = patients.names[-1]
     cut = tmp_path / "cut.nii"
     volume = read(patients.file(last, "flair"))
-    from hagan_clinic.imageio import write
-    from hagan_clinic.volume import Volume
-
     write(Volume(volume.array[1:], volume.affine), cut, description="cut")
     empty = made_volume(tmp_path / "empty.nii", patients.mask, lambda a: 0 * a)
     flat = made_volume(tmp_path / "flat.nii", patients.file(last, "t1"), lambda a: 0 * a + 7)
@@ -209,8 +207,6 @@ def test_the_form_of_given_volumes_has_to_be_said(evaluate, patients, cohort, tm
 
 
 def re_found(pattern, text):
-    import re
-
     return re.search(pattern, text, re.DOTALL)
 
 
