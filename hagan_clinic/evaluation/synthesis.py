@@ -95,30 +95,25 @@ def evaluate_synthesis(
     Raises:
         InputError: Too few volumes for the folds, or volumes that are all alike.
     """
+    by_fold = real_folds(patients, folds, seed)
+    # One number for all, as the distances depend on it.
+    each = min([*map(len, by_fold), *(_fold_size(one, folds) for one in sets)])
     found = Synthesis()
     found.features = {one.name: cache.all(one, step) for one in (real, *sets)}
     size = "×".join(map(str, real.shape))
     scans = found.features[real.name]
-    by_fold = real_folds(patients, folds, seed)
-    most = min(len(rows) for rows in by_fold)
     between = [
-        (scans[by_fold[one][:most]], scans[by_fold[(one + 1) % folds][:most]])
+        (scans[by_fold[one][:each]], scans[by_fold[(one + 1) % folds][:each]])
         for one in range(folds)
     ]
     found.rows.append(
         SetFigures(
             FLOOR, size, len(real), len(real), dict.fromkeys(DISTANCES, float("nan")),
-            _distances(between), most, pairwise_ms_ssim(real, pairs, seed),
+            _distances(between), each, pairwise_ms_ssim(real, pairs, seed),
         )
     )  # fmt: skip
     for one in sets:
         features = found.features[one.name]
-        each = min(most, len(features) // folds)
-        if each < 2:
-            raise InputError(
-                f"{one.name} has {len(features)} volumes for {folds} folds: expected two or more "
-                "in each; make more, or give fewer --folds"
-            )
         between = [
             (features[fold * each : (fold + 1) * each], scans[by_fold[fold][:each]])
             for fold in range(folds)
@@ -151,6 +146,17 @@ def real_folds(patients: Sequence[str], folds: int, seed: int) -> list[NDArray[n
             "or more; add patients, or give fewer --folds"
         )
     return result
+
+
+def _fold_size(volumes: VolumeSet, folds: int) -> int:
+    """Volumes of a set that a fold can have."""
+    each = len(volumes) // folds
+    if each < 2:
+        raise InputError(
+            f"{volumes.name} has {len(volumes)} volumes for {folds} folds: expected two or more in "
+            "each; make more, or give fewer --folds"
+        )
+    return each
 
 
 def _distances(between: Sequence[tuple[Array, Array]]) -> dict[str, list[float]]:

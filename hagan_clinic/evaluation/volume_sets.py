@@ -77,11 +77,12 @@ class Folder(VolumeSet):
         count: The most to take, in the order of their names; None for all.
 
     Raises:
-        InputError: There is none, or their shapes differ.
+        InputError: There is no folder or no volume, or their shapes differ.
     """
 
     def __init__(self, folder: Path, count: int | None = None) -> None:
-        self._files = sorted(path for path in folder.iterdir() if suffix_of(path) in SUFFIXES)
+        there = folder.iterdir() if folder.is_dir() else ()
+        self._files = sorted(path for path in there if suffix_of(path) in SUFFIXES)
         if not self._files:
             raise InputError(
                 f"{folder}: neither a run folder nor a folder of volumes ({', '.join(SUFFIXES)})"

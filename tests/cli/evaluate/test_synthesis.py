@@ -71,6 +71,8 @@ def test_bad_input_is_named(evaluate, run, noise, cohort, patients, tmp_path):
         ([run], "found 3 .*volumes: expected 4 or more", ("--count", 3)),
         ([bright], "values from 200 to 200", ()),
         ([tmp_path / "empty"], "nor a folder of volumes", ()),
+        ([tmp_path / "missing"], "nor a folder of volumes", ()),
+        ([run], "random_run has 5 volumes for 3 folds|no 3 folds", ("--folds", 3)),
         ([run], "no whole multiple", ("--size", 33)),
         ([run], "no such file", ("--feature-weights", tmp_path / "none.pth")),
         ([noise, noise], "two models have one name", ()),
