@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from fresh_process import MIB, run
+from hagan_clinic.evaluation.fresh_process import MIB, run
 
 BARE = """
 import hagan_clinic.imageio.dicom.discovery, hagan_clinic.imageio.dicom.geometry

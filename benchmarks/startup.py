@@ -8,7 +8,7 @@ The best of several fresh processes: what the machine can do when nothing distur
 import argparse
 import sys
 
-from fresh_process import program, run
+from hagan_clinic.evaluation.fresh_process import program, run
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from fresh_process import MIB, program, run
 
+from hagan_clinic.evaluation.fresh_process import MIB, program, run
 from hagan_clinic.imageio import write
 from hagan_clinic.volume import Volume
 

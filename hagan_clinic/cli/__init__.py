@@ -26,6 +26,7 @@ COMMANDS = {
     "sample": "Synthesise volumes from random latents.",
     "encode": "Turn scans into latents.",
     "reconstruct": "Turn scans into latents and back, and measure the loss.",
+    "evaluate": "Measure models: figures, tests, calibration, pictures.",
     "latent": "Explore the latent space of an unconditional model.",
 }
 """What `--help` says of each command, so that it imports none; each is `command` in its file,

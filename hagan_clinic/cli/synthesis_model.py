@@ -76,12 +76,17 @@ def _load_run(
 ) -> tuple[Facts, Autoencoder, torch.device]:
     from hagan_clinic.training.trained import load_autoencoder
 
-    place = _torch_device(device)
+    place = torch_device(device)
     trained = load_autoencoder(run, encoder=encoder)
     return trained.facts, trained.autoencoder, place
 
 
-def _torch_device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """The device of that name for what PyTorch computes.
+
+    Raises:
+        DeviceError: It cannot be had.
+    """
     import torch
 
     if name == "tensorrt":

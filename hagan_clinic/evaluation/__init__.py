@@ -3,10 +3,11 @@
 from hagan_clinic.evaluation.calibration import coverage, error_rank_correlation, interval_factor
 from hagan_clinic.evaluation.floors import FittedCurve, fit_curve, oracle_linear_fit
 from hagan_clinic.evaluation.metrics import nmse, psnr, ssim, ssim_map
-from hagan_clinic.evaluation.regions import Scores, score_regions
+from hagan_clinic.evaluation.regions import Reference, Scores
 
 __all__ = [
     "FittedCurve",
+    "Reference",
     "Scores",
     "coverage",
     "error_rank_correlation",
@@ -15,7 +16,6 @@ __all__ = [
     "nmse",
     "oracle_linear_fit",
     "psnr",
-    "score_regions",
     "ssim",
     "ssim_map",
 ]

@@ -20,8 +20,9 @@ FEWEST = 4
 
 COVERED = 0.95
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart without colour vision
-_MARKERS = ("o", "^", "s", "D")
+# Told apart without colour vision.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def draw_map(plane: Mapping[str, NDArray[np.float64]], path: Path, title: str, f
     """Draw the groups with their ellipses and write them as PNG.
 
     Args:
-        plane: Name -> (volumes, 2), from `embed`; at most four groups.
+        plane: Name -> (volumes, 2), from `embed`; at most seven groups.
         path: The file, or a temporary one.
         title: Over the axes.
         footer: Under them.

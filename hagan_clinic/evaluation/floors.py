@@ -49,20 +49,51 @@ def fit_curve(subjects: Iterable[tuple[Array, Array]], bins: int = BINS) -> Fitt
     Raises:
         InputError: There is no patient, or one has no voxel.
     """
-    weights, sums = np.zeros(bins), np.zeros(bins)
+    fit = CurveFit(bins)
     for source, target in subjects:
+        fit.add(source, target)
+    return fit.curve()
+
+
+class CurveFit:
+    """A `FittedCurve` in the making, patient by patient.
+
+    Args:
+        bins: As of `fit_curve`.
+    """
+
+    def __init__(self, bins: int = BINS) -> None:
+        self._weights, self._sums = np.zeros(bins), np.zeros(bins)
+
+    def add(self, source: Array, target: Array) -> None:
+        """Count in a training patient.
+
+        Raises:
+            InputError: It has no voxel.
+        """
         if source.size == 0:
             raise InputError("a training patient has no voxel in the brain mask, expected some")
+        bins = len(self._weights)
         index = np.clip((source * bins).astype(np.intp), 0, bins - 1)
-        weights += np.bincount(index, minlength=bins) / source.size
-        sums += np.bincount(index, weights=target, minlength=bins) / source.size
-    filled = weights > 0
-    if not filled.any():
-        raise InputError("no training patient was given, expected at least one to fit the curve")
-    centres = (np.flatnonzero(filled) + 0.5) / bins
-    return FittedCurve(
-        centres, sums[filled] / weights[filled], constant=float(sums.sum() / weights.sum())
-    )
+        self._weights += np.bincount(index, minlength=bins) / source.size
+        self._sums += np.bincount(index, weights=target, minlength=bins) / source.size
+
+    def curve(self) -> FittedCurve:
+        """The mean target of each bin that is filled.
+
+        Raises:
+            InputError: There was no patient.
+        """
+        filled = self._weights > 0
+        if not filled.any():
+            raise InputError(
+                "no training patient was given, expected at least one to fit the curve"
+            )
+        return FittedCurve(
+            centres=(np.flatnonzero(filled) + 0.5) / len(filled),
+            means=self._sums[filled] / self._weights[filled],
+            constant=float(self._sums.sum() / self._weights.sum()),
+        )
 
 
 def oracle_linear_fit(prediction: Array, reference: Array, mask: Array) -> NDArray[np.float32]:

@@ -8,16 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.similarity import DATA_RANGE, WINDOW_RADIUS, SimilarityTo
 from hagan_clinic.intensity import occupied_span
-
-DATA_RANGE = 1.0
-SIGMA = 1.5  # voxels
-TRUNCATE = 3.5  # sigmas
-K1, K2 = 0.01, 0.03
-WINDOW_RADIUS = int(TRUNCATE * SIGMA + 0.5)  # voxels, as gaussian_filter rounds it
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -75,21 +69,16 @@ def ssim(prediction: Array, reference: Array, mask: Array | None = None) -> floa
     Raises:
         InputError: As `psnr`.
     """
-    prediction, reference, mask = _checked(prediction, reference, mask)
+    prediction, reference, mask = checked(prediction, reference, mask)
     if mask is None:
         return float(np.mean(ssim_map(prediction, reference), dtype=np.float64))
-    # Windows of voxels in the mask never reach beyond this box, except at the array's own borders.
-    spans = [occupied_span(mask, axis, part=0) for axis in range(3)]
-    box = tuple(slice(max(low - WINDOW_RADIUS, 0), high + WINDOW_RADIUS) for low, high in spans)
+    box = window_box(mask)
     similarity = ssim_map(prediction[box], reference[box], mask[box])
     return float(np.mean(similarity[mask[box]], dtype=np.float64))
 
 
 def ssim_map(prediction: Array, reference: Array, mask: Array | None = None) -> Array:
-    """Structural similarity at each voxel (Wang et al. 2004, eq. 13), with a Gaussian window.
-
-    The window has sigma 1.5 voxels and is truncated at 3.5 sigma; K 0.01 and 0.03; data range 1;
-    population covariance; the volume is mirrored at its borders.
+    """Structural similarity at each voxel (`evaluation.similarity` has the definition).
 
     Args:
         prediction: Shape (D, H, W); clipped to [0, 1].
@@ -97,44 +86,43 @@ def ssim_map(prediction: Array, reference: Array, mask: Array | None = None) -> 
         mask: Both images are zeroed outside it; nothing is when left out.
 
     Returns:
-        The map, shape (D, H, W), float64: in single precision E[x²] − E[x]² loses digits.
+        The map, shape (D, H, W), float64.
 
     Raises:
         InputError: As `psnr`.
     """
-    prediction, reference, mask = _checked(prediction, reference, mask)
-    prediction, reference = prediction.astype(np.float64), reference.astype(np.float64)
+    prediction, reference, mask = checked(prediction, reference, mask)
     if mask is not None:
-        prediction *= mask
-        reference *= mask
-    mean_p, mean_r = _window_mean(prediction), _window_mean(reference)
-    product, energy = mean_p * mean_r, np.square(mean_p) + np.square(mean_r)
-    covariance = _window_mean(prediction * reference) - product
-    variances = _window_mean(np.square(prediction) + np.square(reference)) - energy
-    c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
-    numerator = (2 * product + c1) * (2 * covariance + c2)
-    return np.asarray(numerator / ((energy + c1) * (variances + c2)))
+        prediction, reference = prediction * mask, reference * mask
+    return SimilarityTo(reference).compare(prediction).map
 
 
-def _window_mean(array: Array) -> Array:
-    mean: Array = gaussian_filter(array, SIGMA, truncate=TRUNCATE, mode="reflect")
-    return mean
+def window_box(mask: Mask) -> tuple[slice, slice, slice]:
+    """The part of the volume that the windows of the mask's voxels reach."""
+    spans = [occupied_span(mask, axis, part=0) for axis in range(3)]
+    d, h, w = (slice(max(low - WINDOW_RADIUS, 0), high + WINDOW_RADIUS) for low, high in spans)
+    return d, h, w
 
 
 def _region_values(
     prediction: Array, reference: Array, mask: Array | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Error and reference inside the region, in float64."""
-    prediction, reference, region = _checked(prediction, reference, mask)
+    prediction, reference, region = checked(prediction, reference, mask)
     if region is not None:
         prediction, reference = prediction[region], reference[region]
     truth = reference.astype(np.float64)
     return prediction - truth, truth
 
 
-def _checked(
+def checked(
     prediction: Array, reference: Array, mask: Array | None
 ) -> tuple[Array, Array, Mask | None]:
+    """Prediction, clipped, reference and region, none of which stands in the way of figures.
+
+    Raises:
+        InputError: As `psnr`.
+    """
     if prediction.shape != reference.shape:
         raise InputError(
             f"the prediction has shape {prediction.shape} and the reference {reference.shape}, "

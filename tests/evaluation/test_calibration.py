@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation import coverage, error_rank_correlation, interval_factor
+from hagan_clinic.evaluation.calibration import LEVELS, reliability
 
 
 def laplace_subject(seed, size=40_000):
@@ -53,3 +55,19 @@ def test_what_cannot_be_calibrated_is_named():
         coverage(np.empty(0), np.empty(0))
     with pytest.raises(InputError, match=r"\(3,\).*\(2,\)"):
         error_rank_correlation(np.ones(3), np.ones(2))
+
+
+def test_rank_correlation_is_scipys_with_ties():
+    rng = np.random.default_rng(5)
+    error = rng.normal(0, 1, 5000)
+    width = np.round(np.abs(error) + rng.uniform(0.1, 2, 5000), 1)  # many ties
+    expected = spearmanr(np.abs(error), width).statistic
+    assert error_rank_correlation(error, width) == pytest.approx(expected, abs=1e-9)
+
+
+def test_intervals_of_laplace_errors_hold_what_they_claim_at_every_level():
+    error, scale = laplace_subject(3)
+    held = reliability(error, scale * -np.log(0.1))
+    np.testing.assert_allclose(held, LEVELS, atol=0.01)
+    assert held[LEVELS.index(0.9)] == coverage(error, scale * -np.log(0.1))
+    assert (reliability(error, scale)[:-1] < np.array(LEVELS)[:-1] - 0.02).all()

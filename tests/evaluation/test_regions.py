@@ -1,26 +1,99 @@
 import numpy as np
 import pytest
+import torch
+from monai.metrics.regression import compute_ms_ssim
 
-from hagan_clinic.evaluation import nmse, psnr, score_regions, ssim
-from hagan_clinic.evaluation.metrics import ssim_map
+from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation import Reference, nmse, psnr, ssim
+from hagan_clinic.evaluation.metrics import ssim_map, window_box
+from hagan_clinic.evaluation.similarity import scale_weights
+from hagan_clinic.imageio import read
+
+SHAPE = (50, 52, 48)
 
 
-def test_each_region_gets_the_figures_of_that_region():
+@pytest.fixture(scope="module")
+def case():
+    """Reference, prediction, brain and tumour."""
     rng = np.random.default_rng(3)
-    reference, prediction = rng.random((2, 14, 15, 16))
-    brain = np.zeros(reference.shape, dtype=bool)
-    brain[2:12, 2:12, 2:12] = True
+    reference, prediction = rng.random((2, *SHAPE))
+    brain = np.zeros(SHAPE, dtype=bool)
+    brain[4:46, 3:49, 2:46] = True
     tumour = np.zeros_like(brain)
-    tumour[4:7, 4:7, 4:7] = True
-    scores = score_regions(prediction, reference, {"brain": brain, "tumour": tumour}, brain)
-    assert scores["tumour"].psnr == psnr(prediction, reference, tumour)
-    assert scores["tumour"].nmse == nmse(prediction, reference, tumour)
+    tumour[14:27, 14:27, 14:27] = True
+    return reference, prediction, brain, tumour
+
+
+def monai_ms_ssim(one, other):
+    return float(
+        compute_ms_ssim(
+            torch.from_numpy(one)[None, None],
+            torch.from_numpy(other)[None, None],
+            spatial_dims=3,
+            weights=scale_weights(min(one.shape)),
+        )
+    )
+
+
+def test_each_region_gets_the_figures_of_that_region(case):
+    reference, prediction, brain, tumour = case
+    scores = Reference(reference, brain, {"tumour": tumour}).score(prediction)
+    assert list(scores) == ["brain", "tumour", "whole"]
+    for name, region in {"brain": brain, "tumour": tumour, "whole": None}.items():
+        assert scores[name].psnr == pytest.approx(psnr(prediction, reference, region), abs=1e-9)
+        assert scores[name].nmse == pytest.approx(nmse(prediction, reference, region), abs=1e-9)
     expected = ssim_map(prediction, reference, brain)[tumour].mean()
     assert scores["tumour"].ssim == pytest.approx(expected, abs=1e-9)
     assert scores["brain"].ssim == pytest.approx(ssim(prediction, reference, brain), abs=1e-9)
+    assert scores["whole"].ssim == pytest.approx(ssim(prediction, reference), abs=1e-9)
 
 
-def test_an_empty_region_is_left_out():
-    image = np.full((8, 8, 8), 0.5)
-    scores = score_regions(image, image, {"all": np.ones((8, 8, 8)), "tumour": np.zeros((8, 8, 8))})
-    assert list(scores) == ["all"]
+def test_ms_ssim_of_a_real_pair_is_that_of_monai(test_data):
+    name = "TCGA_CS_4941_19960909"
+    t1, flair = (
+        read(test_data / "lgg_mni" / name / f"{name}_{kind}.nii.gz").array[::2, ::2, ::2] / 255
+        for kind in ("t1", "flair")
+    )
+    brain = read(test_data / "lgg_mni" / "brain_mask.nii.gz").array[::2, ::2, ::2] > 0
+    scores = Reference(flair, brain, {}).score(t1)
+    assert len(scale_weights(min(flair.shape))) == 3
+    assert scores["whole"].ms_ssim == pytest.approx(monai_ms_ssim(t1, flair), abs=1e-5)
+    box = window_box(brain)
+    inside = [(image * brain)[box] for image in (t1, flair)]
+    assert scores["brain"].ms_ssim == pytest.approx(monai_ms_ssim(*inside), abs=1e-5)
+
+
+def test_parts_of_the_brain_have_no_ms_ssim(case):
+    reference, prediction, brain, tumour = case
+    scores = Reference(reference, brain, {"tumour": tumour}).score(prediction)
+    assert np.isnan(scores["tumour"].ms_ssim)
+    assert scores["brain"].ms_ssim != scores["whole"].ms_ssim
+
+
+def test_what_lies_outside_the_brain_changes_the_whole_volume_alone(case):
+    reference, prediction, brain, tumour = case
+    scored = Reference(reference, brain, {"tumour": tumour})
+    one, other = scored.score(prediction), scored.score(np.where(brain, prediction, 0))
+    assert one["brain"] == other["brain"]
+    assert one["whole"] != other["whole"]
+
+
+def test_an_empty_region_is_left_out(case):
+    reference, prediction, brain, _ = case
+    scores = Reference(reference, brain, {"tumour": np.zeros(SHAPE)}).score(prediction)
+    assert list(scores) == ["brain", "whole"]
+
+
+def test_what_cannot_be_scored_is_named(case):
+    reference, prediction, brain, _ = case
+    with pytest.raises(InputError, match="region is empty"):
+        Reference(reference, np.zeros(SHAPE), {})
+    with pytest.raises(InputError, match="zero all over the brain"):
+        Reference(np.where(brain, 0, reference), brain, {})
+    with pytest.raises(InputError, match=r"expected \[0, 1\]"):
+        Reference(reference * 255, brain, {})
+    with pytest.raises(InputError, match="shape"):
+        Reference(reference, brain, {}).score(prediction[1:])
+    with pytest.raises(InputError, match="sides of 9 voxels: expected at least 11"):
+        small = (slice(10, 19),) * 3
+        Reference(reference[small], brain[small], {}).score(prediction[small])

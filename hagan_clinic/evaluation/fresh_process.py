@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hagan_clinic.errors import DeviceError
+
 MIB = 2**20
 
 # On Linux a new program's peak begins with that of the process that started it. So a bare
@@ -54,7 +56,7 @@ def run(
         environment: Variables to set besides those that are set here.
 
     Raises:
-        SystemExit: The command failed; its output is shown.
+        DeviceError: The command failed; its output is in the message.
     """
     before = os.sched_getaffinity(0) if cores else set()
     reading, writing = os.pipe()
@@ -77,7 +79,7 @@ def run(
     with os.fdopen(reading) as usage:
         told = usage.read()
     if process.returncode:
-        sys.exit(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
+        raise DeviceError(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
     seconds, cpu_seconds, peak = json.loads(told)
     return Cost(seconds, cpu_seconds, peak * (1 if sys.platform == "darwin" else 1024))
 

@@ -1,0 +1,120 @@
+"""`hagan-clinic evaluate cost`: parameters, memory and speed of training, on this machine."""
+
+from __future__ import annotations
+
+import platform
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.settings import assignment, numbers
+
+SIZES = ("32", "64", "128", "256")
+FRACTIONS = ("1/8", "1/4", "1/2")
+
+_EXAMPLE = """\b
+Examples:
+  hagan-clinic evaluate cost -o results
+  hagan-clinic evaluate cost --mode conditional --size 112,128,112 --slab-fraction 1/4 -o results
+"""
+
+
+@click.command(short_help="Measure parameters, memory and speed of training.", epilog=_EXAMPLE)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "--mode",
+    type=click.Choice(["conditional", "unconditional"]),
+    default="unconditional",
+    show_default=True,
+    help="What to train.",
+)
+@click.option(
+    "--size", "sizes", multiple=True, metavar="N|D,H,W",
+    help="Training box; repeat.  [default: 32, 64, 128, 256]",
+)  # fmt: skip
+@click.option(
+    "--slab-fraction", "fractions", multiple=True, metavar="F",
+    help="Of the depth, as 1/8; repeat. The largest box goes with each, the others with the first."
+    "  [default: 1/8, 1/4, 1/2]",
+)  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--steps", type=click.IntRange(min=0), default=2, show_default=True, help="Steps to time."
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting of train."
+)
+@click.option("--cores", type=click.IntRange(min=1), help="CPU cores to use.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(
+    output: Path,
+    mode: str,
+    sizes: tuple[str, ...],
+    fractions: tuple[str, ...],
+    batch_size: int,
+    steps: int,
+    assignments: tuple[str, ...],
+    cores: int | None,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Train a few steps on random volumes of each size, in a fresh process each, and measure.
+
+    The paper's figures stand beside those of its sizes. What does not fit in memory is told in
+    its row, and the others go on.
+    """
+    from hagan_clinic import __version__
+    from hagan_clinic.cli.synthesis_model import torch_device
+    from hagan_clinic.evaluation.cost import cost_csv, cost_table, evaluate_cost
+    from hagan_clinic.evaluation.tables import document
+    from hagan_clinic.progress import counted
+
+    parts = [_fraction(text) for text in fractions or FRACTIONS]
+    read = numbers(int, 1, 3)
+    context = click.get_current_context()
+    boxes = [read(context, context.command.params[0], text) for text in sizes or SIZES]
+    largest = max(boxes, key=lambda box: box[0] * box[1] * box[2])
+    configurations = [(box, parts[0]) for box in boxes]
+    configurations += [(largest, part) for part in parts[1:]]
+    settings = {"mode": mode, "batch_size": batch_size}
+    settings |= dict(assignment(text) for text in assignments)
+    place = str(torch_device(device))
+    files = Files(output, ["cost.md", "cost.csv"], overwrite=overwrite)
+    with counted("measuring", len(configurations), quiet=quiet) as step:
+        costs = evaluate_cost(settings, configurations, place, steps=steps, cores=cores, step=step)
+    table = cost_table(costs, mode, place)
+    opening = f"hagan-clinic {__version__} on {_machine(place)}."
+    files.write({"cost.md": document("Cost", opening, [table]), "cost.csv": cost_csv(costs)})
+    if not quiet:
+        show([table])
+        click.echo(f"\nwrote {output}: cost.md, cost.csv")
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        fraction = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fraction = Fraction(0)
+    if not 0 < fraction <= 1:
+        raise click.BadParameter(
+            f"{text!r}: expected a fraction of the depth, as 1/8", param_hint="--slab-fraction"
+        )
+    return fraction
+
+
+def _machine(place: str) -> str:
+    """What it was measured on, for people."""
+    import os
+
+    import torch
+
+    if place == "cuda":
+        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()}), PyTorch {torch.__version__}"

@@ -1,0 +1,161 @@
+"""`hagan-clinic evaluate encoding`: what latents keep of scans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.options import device_option
+from hagan_clinic.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from hagan_clinic.evaluation.reconstruction import Pair
+    from hagan_clinic.training.subject import Subject
+
+PARTS = ("generator.onnx", "encoder.onnx")
+
+_EXAMPLE = """\b
+Examples:
+  hagan-clinic evaluate encoding runs/unconditional cohort --split split.csv -o results
+  hagan-clinic evaluate encoding runs/a runs/b cohort.csv -o results --measurements volumes.csv
+"""
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    short_help="Judge encoders: reconstruction, structures, measurements.", epilog=_EXAMPLE
+)
+@click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
+@click.option("-o", "--output", required=True, type=_PATH, help="Folder.")
+@click.option("--split", "split_file", type=_PATH, help="CSV of subject and split.")
+@click.option(
+    "--side",
+    type=click.Choice(["test", "calibration", "train", "all"]),
+    default="test",
+    show_default=True,
+    help="Subjects to judge on, where a split is known; else all.",
+)
+@click.option("--mask", type=_PATH, help="One brain mask for all subjects.")
+@click.option(
+    "--segmenter",
+    metavar="CMD",
+    help="Command that is run as CMD IMAGE LABELS, for Dice of structures.",
+)
+@click.option(
+    "--measurements", type=_PATH, help="CSV of subject and measurements, to explain by latents."
+)
+@click.option(
+    "--measure", "measures", multiple=True, metavar="COLUMN",
+    help="Column of it; repeat.  [default: all]",
+)  # fmt: skip
+@click.option(
+    "--panel", type=click.IntRange(min=0), default=4, show_default=True, help="Subjects to show."
+)
+@device_option
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+def command(
+    inputs: tuple[Path, ...],
+    output: Path,
+    split_file: Path | None,
+    side: str,
+    mask: Path | None,
+    segmenter: str | None,
+    measurements: Path | None,
+    measures: tuple[str, ...],
+    panel: int,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Encode scans of COHORT with each MODEL, make them again, and judge what came back.
+
+    A MODEL is the folder of an unconditional run, or one that holds its exported generator.onnx
+    and encoder.onnx. With --measurements, ridge regression on the training patients' latents
+    tells how much of each measurement the latents of held-out patients explain.
+    """
+    *given, cohort = inputs
+    if not given:
+        raise click.UsageError("Give one MODEL or more before COHORT.")
+    if measures and measurements is None:
+        raise click.UsageError("--measure names a column of --measurements: give that too.")
+    if side == "all" and measurements is not None:
+        raise click.UsageError("--measurements needs patients held out: give another --side.")
+    from hagan_clinic.evaluation.cases import check_cases
+    from hagan_clinic.evaluation.encoding_report import EncodingReport, file_names
+    from hagan_clinic.evaluation.latent_regression import explained, read_measurements
+    from hagan_clinic.evaluation.reconstruction import evaluate_encoding
+    from hagan_clinic.evaluation.segmenter import Segmenter
+    from hagan_clinic.evaluation.sides import find_judged, find_sides, is_run, seen_in_training
+    from hagan_clinic.progress import counted
+
+    models = [_pair(path, device) for path in given]
+    images = list(dict.fromkeys(model.encoder.image for model in models))
+    runs = [path for path in given if is_run(path)]
+    if len({model.name for model in models}) < len(models):
+        raise InputError("two models have one name: rename a folder")
+    if measurements is None:
+        training: tuple[Subject, ...] = ()
+        judged = find_judged(cohort, images, mask, split=split_file, side=side, runs=runs)
+    else:
+        sides = find_sides(cohort, images, None, mask, split=split_file, side=side, runs=runs)
+        training, judged = sides.training, sides.judged
+    check_cases([*training, *judged])
+    names = file_names(
+        dice=segmenter is not None, regression=measurements is not None, panel=panel > 0
+    )
+    files = Files(output, names, overwrite=overwrite)
+    everyone = [subject.name for subject in (*training, *judged)]
+    values = {} if measurements is None else read_measurements(measurements, everyone, measures)
+    warnings = seen_in_training(runs, judged)
+    with (
+        TemporaryDirectory(prefix="hagan-clinic-") as scratch,
+        counted("evaluating", len(everyone), quiet=quiet) as step,
+    ):
+        found = evaluate_encoding(
+            models, judged, also_encoded=training, panel=panel, step=step,
+            segmenter=None if segmenter is None else Segmenter(segmenter, Path(scratch)),
+        )  # fmt: skip
+    told = [
+        explained(
+            model.name, column, found.latents[model.name], of_subject,
+            [subject.name for subject in training], [subject.name for subject in judged],
+        )
+        for model in models
+        for column, of_subject in values.items()
+    ]  # fmt: skip
+    warnings += found.warnings
+    facts = {"models": {model.name: model.encoder.identity for model in models}}
+    report = EncodingReport(found, judged, told, warnings, facts)
+    files.write(report.writers())
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if not quiet:
+        show(report.tables())
+        click.echo(f"\nwrote {output}: {', '.join(names)}")
+
+
+def _pair(path: Path, device: str) -> Pair:
+    """Generator and encoder of a run, or of its exported parts in a folder."""
+    from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+    from hagan_clinic.evaluation.reconstruction import Pair
+    from hagan_clinic.evaluation.sides import is_run
+
+    if is_run(path):
+        return Pair(path.resolve().name, load_generator(path, device), load_encoder(path, device))
+    if not all((path / part).is_file() for part in PARTS):
+        raise ModelError(
+            f"{path}: neither a run folder nor a folder of {' and '.join(PARTS)}; export both "
+            "parts into one folder"
+        )
+    generator, encoder = (
+        load_generator(path / PARTS[0], device),
+        load_encoder(path / PARTS[1], device),
+    )
+    if generator.identity != encoder.identity:
+        raise ModelError(f"{path}: generator and encoder are of two trainings; export both anew")
+    return Pair(path.resolve().name, generator, encoder)

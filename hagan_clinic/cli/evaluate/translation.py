@@ -1,0 +1,166 @@
+"""`hagan-clinic evaluate translation`: models that translate, beside floors and an oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.options import device_option
+from hagan_clinic.errors import InputError
+
+if TYPE_CHECKING:
+    from hagan_clinic.evaluation.predictors import Predictor
+    from hagan_clinic.evaluation.translation import Evaluation
+
+_EXAMPLE = """\b
+Examples:
+  hagan-clinic evaluate translation t1_to_flair cohort --split split.csv -o results
+  hagan-clinic evaluate translation t1_to_flair runs/mine other.onnx cohort.csv -o results
+"""
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    short_help="Judge models that translate, on patients they never saw.", epilog=_EXAMPLE
+)
+@click.argument("inputs", nargs=-1, required=True, metavar="[MODEL]... COHORT")
+@click.option("-o", "--output", required=True, type=_PATH, help="Folder.")
+@click.option("--split", "split_file", type=_PATH, help="CSV of subject and split.")
+@click.option(
+    "--side",
+    type=click.Choice(["test", "calibration", "train"]),
+    default="test",
+    show_default=True,
+    help="Side of the split to judge on.",
+)
+@click.option(
+    "--form",
+    "form",
+    type=click.Choice(["both", "head", "stripped"]),
+    default="both",
+    show_default=True,
+    help="Translate the whole head, the brain alone, or both.",
+)
+@click.option("--mask", type=_PATH, help="One brain mask for all subjects.")
+@click.option("--source", default="t1", show_default=True, help="For the floors, without MODEL.")
+@click.option("--target", default="flair", show_default=True, help="The same.")
+@click.option(
+    "--labels",
+    "label_folders",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    help="Label maps to take Dice of, of a model's name or of `reference` (default: seg).",
+)
+@click.option(
+    "--worst", type=click.IntRange(min=0), default=3, show_default=True, help="Subjects to draw."
+)
+@device_option
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+def command(
+    inputs: tuple[str, ...],
+    output: Path,
+    split_file: Path | None,
+    side: str,
+    form: str,
+    mask: Path | None,
+    source: str,
+    target: str,
+    label_folders: tuple[str, ...],
+    worst: int,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Judge MODELs on the test patients of COHORT, beside floors and an oracle.
+
+    A MODEL is a bundled model's name, a .onnx file, the folder of a conditional run, or a folder
+    of volumes that any tool has made. Floors (a constant, the source copied, a curve fitted on
+    the training patients) always stand beside them. Without a MODEL the floors are measured
+    alone.
+    """
+    *given, cohort = inputs
+    from hagan_clinic.evaluation.cases import check_cases
+    from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
+    from hagan_clinic.evaluation.predictors import Models, Volumes
+    from hagan_clinic.evaluation.sides import find_sides, is_run, seen_in_training
+    from hagan_clinic.evaluation.translation import evaluate_translation
+    from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
+    from hagan_clinic.evaluation.worst import Worst
+    from hagan_clinic.progress import counted
+
+    folders = _folders(label_folders)
+    runs = [Path(one) for one in given if is_run(Path(one))]
+    with Models(given, device) as models:
+        sources = list(dict.fromkeys(s for model in models for s in model.sources)) or [source]
+        target = _target(models, target)
+        sides = find_sides(
+            Path(cohort), sources, target, mask, split=split_file, side=side, runs=runs
+        )
+        forms = _forms(check_cases([*sides.training, *sides.judged]), form)
+        if len(forms) > 1 and any(isinstance(model, Volumes) for model in models):
+            raise InputError(
+                "a folder of volumes was made of whole heads or of brains: give --form head or "
+                "--form stripped, by what it was"
+            )
+        names = file_names(models, forms, worst=worst > 0, dice=bool(folders))
+        files = Files(output, names, overwrite=overwrite)
+        dice = dice_of_cohort(folders, [model.name for model in models], sides.judged)
+        warnings = [*seen_in_training(runs, sides.judged), *check_labels(dice)]
+        pictures = Worst(worst, target)
+        total = len(sides.training) + len(sides.judged)
+        with counted("evaluating", total, quiet=quiet) as step:
+            found = evaluate_translation(
+                models, sides.training, sides.judged, sources, target, forms,
+                step=step, show=pictures.show if worst else lambda *_: None,
+            )  # fmt: skip
+        facts = {"side": side, "models": {model.name: model.facts for model in models}}
+    warnings += found.warnings
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    report = TranslationReport(found, sources[0], sides.judged, dice, pictures, warnings, facts)
+    files.write(report.writers())
+    if not quiet:
+        show(report.tables(brief=True))
+        click.echo(f"\nwrote {output}: {', '.join(names)}")
+        click.echo(_time(found, len(sides.judged) * len(forms)))
+
+
+def _time(found: Evaluation, count: int) -> str:
+    """What a subject took, in one form."""
+    in_models = sum(found.seconds.get(name, 0.0) for name in found.models) / count
+    beside = (found.seconds["reading"] + found.seconds["figures"]) / count
+    return f"a subject in one form took {in_models:.1f} s in the models and {beside:.2f} s beside"
+
+
+def _folders(given: Sequence[str]) -> dict[str, Path]:
+    """Name -> folder of --labels."""
+    folders = {}
+    for text in given:
+        name, separator, folder = text.partition("=")
+        if not (separator and name and Path(folder).is_dir()):
+            raise click.BadParameter(
+                f"{text!r} is not NAME=FOLDER with a folder that exists", param_hint="--labels"
+            )
+        folders[name] = Path(folder)
+    return folders
+
+
+def _target(models: Sequence[Predictor], default: str) -> str:
+    """What all models predict."""
+    targets = {model.name: model.target for model in models if model.target}
+    if len(set(targets.values())) > 1:
+        told = ", ".join(f"{name} {target}" for name, target in targets.items())
+        raise InputError(f"the models predict different sequences: {told}; judge them apart")
+    return next(iter(targets.values()), default)
+
+
+def _forms(possible: Sequence[str], wanted: str) -> tuple[str, ...]:
+    """The forms to translate, of those that the cohort has."""
+    if wanted == "both" or len(possible) == 1:
+        return tuple(possible)
+    return (wanted,)

@@ -1,0 +1,169 @@
+"""What training costs: parameters, peak memory and speed, by volume size and slab thickness."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hagan_clinic.errors import DeviceError
+from hagan_clinic.evaluation.fresh_process import MIB, run
+from hagan_clinic.evaluation.tables import Table, as_csv, figure
+from hagan_clinic.training.modes import gather_settings
+
+# By itself glibc keeps freed blocks of up to 32 MiB, and the peak counts what tensors once took.
+ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(4 * MIB)}
+
+PAPER_MEMORY_MB = {
+    (32, Fraction(1, 8)): 2573,
+    (64, Fraction(1, 8)): 2665,
+    (128, Fraction(1, 8)): 3167,
+    (256, Fraction(1, 8)): 5961,
+    (256, Fraction(1, 4)): 10689,
+    (256, Fraction(1, 2)): 13185,
+}
+"""Of the paper's training on a GPU with batch 2, by side and slab (Fig. 9, Tables VIII, IX)."""
+
+PAPER_PARAMETERS = {32: "74.7M", 64: "78.7M", 128: "79.6M", 256: "79.7M"}
+"""Table VIII."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one configuration.
+
+    Attributes:
+        size: (D, H, W).
+        fraction: Of the slab.
+        batch: Samples a step.
+        parameters: Of everything that trains.
+        peak: MiB; on CUDA what PyTorch allocated, on the CPU what the process took beyond Python
+            and its libraries.
+        reserved: MiB that PyTorch held on CUDA; NaN on the CPU.
+        steps_per_second: NaN where no step was timed.
+        error: Why there are no figures; empty where there are.
+    """
+
+    size: tuple[int, int, int]
+    fraction: Fraction
+    batch: int
+    parameters: int
+    peak: float
+    reserved: float
+    steps_per_second: float
+    error: str = ""
+
+
+def evaluate_cost(
+    settings: Mapping[str, Any],
+    configurations: Sequence[tuple[tuple[int, int, int], Fraction]],
+    device: str,
+    *,
+    steps: int,
+    cores: int | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> list[Cost]:
+    """Train a few steps of each configuration, in a fresh process each.
+
+    Args:
+        settings: Of `hagan-clinic train`, with `mode` and `batch_size`.
+        configurations: Size and slab fraction.
+        device: `cpu` or `cuda`.
+        steps: To time, after a first one; 0 measures memory alone.
+        cores: CPU cores to run on; all if None.
+        step: Called after each configuration.
+
+    Raises:
+        InputError: The settings do not fit together.
+    """
+    every = [
+        (size, fraction, {**settings, "size": list(size), "slab": slab_of(size[0], fraction)})
+        for size, fraction in configurations
+    ]
+    for _, _, given in every:
+        gather_settings(None, [], given)  # refuses them before the first is measured
+    costs = []
+    for size, fraction, given in every:
+        batch = int(given["batch_size"])
+        try:
+            told = _in_fresh_process({"settings": given, "device": device, "steps": steps}, cores)
+        except DeviceError as error:
+            nan = float("nan")
+            costs.append(Cost(size, fraction, batch, 0, nan, nan, nan, _why(error)))
+        else:
+            costs.append(
+                Cost(
+                    size, fraction, batch, int(told["parameters"]),
+                    told.get("allocated", told["process"] - told.get("before", 0.0)),
+                    told.get("reserved", float("nan")),
+                    told.get("steps_per_second", float("nan")),
+                )
+            )  # fmt: skip
+        step()
+    return costs
+
+
+def slab_of(depth: int, fraction: Fraction) -> int:
+    """Slices of a slab: that part of the depth, in fours, and four at least."""
+    return max(int(depth * fraction) // 4 * 4, 4)
+
+
+def _why(error: DeviceError) -> str:
+    """What stopped a process, in a line."""
+    last = str(error).strip().splitlines()[-1]
+    # 256 - SIGKILL, which Linux sends when memory is gone.
+    return "killed: memory ran out" if last.endswith("exited with 247:") else last
+
+
+def _in_fresh_process(given: Mapping[str, Any], cores: int | None) -> dict[str, float]:
+    """What `cost_step` tells, with the seconds and the peak MiB of its process."""
+    with TemporaryDirectory(prefix="hagan-clinic-") as scratch:
+        settings, result = Path(scratch) / "settings.json", Path(scratch) / "result.json"
+        settings.write_text(json.dumps(given), "utf-8")
+        command = [sys.executable, "-m", "hagan_clinic.evaluation.cost_step"]
+        cost = run([*command, str(settings), str(result)], cores, ENVIRONMENT)
+        told: dict[str, float] = json.loads(result.read_text("utf-8"))
+        return {**told, "process": cost.peak_bytes / MIB, "seconds": cost.seconds}
+
+
+def cost_table(costs: Sequence[Cost], mode: str, device: str) -> Table:
+    """The figures, the paper's beside those that it has."""
+    cells = []
+    for cost in costs:
+        side = cost.size[0] if len(set(cost.size)) == 1 else 0
+        paper = PAPER_MEMORY_MB.get((side, cost.fraction)) if mode == "unconditional" else None
+        parameters = PAPER_PARAMETERS.get(side, "–") if mode == "unconditional" else "–"
+        cells.append(
+            [
+                "×".join(map(str, cost.size)), str(cost.fraction), str(cost.batch),
+                f"{cost.parameters:,}" if not cost.error else "–", parameters,
+                figure(cost.peak, 0) if not cost.error else cost.error[:60],
+                figure(cost.reserved, 0), "–" if paper is None else str(paper),
+                figure(cost.steps_per_second, 3),
+            ]
+        )  # fmt: skip
+    header = ["size", "slab", "batch", "parameters", "paper's", "peak MiB", "reserved MiB",
+              "paper's MB", "steps/s"]  # fmt: skip
+    taken = "allocated by PyTorch" if device == "cuda" else "resident, less that before the model"
+    note = (
+        f"Measured with {device}; peak: {taken}. The paper's figures are of another code with "
+        "batch 2 on a GPU (Fig. 9, Tables VIII and IX)."
+    )
+    return Table(f"Cost of a training step, {mode}", header, cells, note)
+
+
+def cost_csv(costs: Sequence[Cost]) -> str:
+    """Every figure."""
+    header = ["size", "slab", "batch", "parameters", "peak_mib", "reserved_mib",
+              "steps_per_second", "error"]  # fmt: skip
+    return as_csv(
+        header,
+        [
+            ["x".join(map(str, cost.size)), cost.fraction, cost.batch, cost.parameters,
+             cost.peak, cost.reserved, cost.steps_per_second, cost.error]
+            for cost in costs
+        ],
+    )  # fmt: skip

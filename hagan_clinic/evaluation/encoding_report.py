@@ -1,0 +1,161 @@
+"""The files of `evaluate encoding`: tables, every figure, and a panel."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from hagan_clinic import __version__
+from hagan_clinic.evaluation.labels import LabelDice
+from hagan_clinic.evaluation.latent_regression import PENALTY, Explained
+from hagan_clinic.evaluation.reconstruction import FIGURES, Encoding, Row
+from hagan_clinic.evaluation.tables import Table, as_csv, document, figure, p_value
+from hagan_clinic.runtime.exploration import pictures
+from hagan_clinic.training.subject import Subject
+
+PROTOCOL = (
+    "Scan and reconstruction are on [0, 1], as training scales the scan, in the model's box. Data "
+    "range 1; PSNR in dB; SSIM in 3D, Gaussian window of sigma 1.5 voxels, 11 wide, its map "
+    "averaged over the region, both zeroed outside the brain for the brain's; MS-SSIM with the "
+    "same window, as many of five scales as MONAI takes for the size. Means over subjects."
+)
+
+Writer = str | Callable[[Path], object]
+_NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM"}
+_DIGITS = {"psnr": 2, "ssim": 3, "nmse": 4, "ms_ssim": 3}
+
+
+def file_names(*, dice: bool, regression: bool, panel: bool) -> list[str]:
+    """The files that `EncodingReport.writers` will fill."""
+    return [
+        "encoding.md", "subjects.csv", "tests.csv", "figures.json",
+        *(["dice.csv"] if dice else []),
+        *(["regression.csv"] if regression else []),
+        *(["panel.png"] if panel else []),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class EncodingReport:
+    """What was found, as tables and files.
+
+    Attributes:
+        found: The evaluation.
+        judged: The subjects.
+        explained: Of measurements by latents; empty where none was asked for.
+        warnings: One a line.
+        facts: What else is to be told, for JSON.
+    """
+
+    found: Encoding
+    judged: Sequence[Subject]
+    explained: Sequence[Explained]
+    warnings: Sequence[str]
+    facts: Mapping[str, Any]
+
+    def tables(self) -> list[Table]:
+        """Reconstruction, tests, Dice, regression."""
+        result = [self._scores(), self._tests()]
+        if self.found.dice:
+            result.append(self._dice())
+        if self.explained:
+            result.append(self._regression())
+        return result
+
+    def _scores(self) -> Table:
+        cells = [
+            [model, region, *(figure(means[name], _DIGITS[name]) for name in FIGURES)]
+            for (model, region), means in self.found.means().items()
+        ]
+        header = ["model", "region", *(_NAMES[name] for name in FIGURES)]
+        return Table("Reconstruction", header, cells, f"Means over {len(self.judged)} subjects.")
+
+    def _tests(self) -> Table:
+        title = "Paired t-tests, one-tailed"
+        if len({subject.patient for subject in self.judged}) < 2:
+            return Table(title, [], [], "None: there is one patient, and a test needs two or more.")
+        if len(self.found.models) < 2:
+            return Table(title, [], [], "None: there is one model.")
+        cells = [
+            [
+                one.comparison.better, one.comparison.worse, *one.where, _NAMES[one.figure],
+                figure(one.comparison.difference, _DIGITS[one.figure]),
+                figure(one.comparison.t, 2), p_value(one.comparison.p), str(one.comparison.n),
+            ]
+            for one in self.found.tests()
+        ]  # fmt: skip
+        header = ["better", "worse", "region", "figure", "difference", "t", "p", "n"]
+        note = (
+            "n is the number of patients. The better mean names the side of each test, so double p "
+            "where it was not foreseen which wins; p is not corrected for the number of tests."
+        )
+        return Table(title, header, cells, note)
+
+    def _dice(self) -> Table:
+        labels = sorted({row.label for row in self.found.dice})
+        cells = []
+        for label in labels:
+            values = [
+                [row.dice for row in self.found.dice if (row.prediction, row.label) == key]
+                for key in ((model, label) for model in self.found.models)
+            ]
+            cells.append(
+                [str(label), *(figure(fmean(many), 3) if many else "–" for many in values)]
+            )
+        note = (
+            "Dice of the structures that the segmenter finds in scan and reconstruction, mean over "
+            "the subjects that have them in either; one that is found in one alone counts 0."
+        )
+        return Table("Structures", ["label", *self.found.models], cells, note)
+
+    def _regression(self) -> Table:
+        cells = [
+            [one.model, one.measure, figure(one.r2, 3), str(one.fitted), str(one.held_out)]
+            for one in self.explained
+        ]
+        note = (
+            f"Ridge regression (λ = {PENALTY:g}) of the measurement's logarithm on the latents, "
+            "fitted on training patients; R² on the held-out ones. At 0 or less latents tell no "
+            "more than the mean."
+        )
+        header = ["model", "measurement", "R²", "fitted on", "held out"]
+        return Table("Measurements explained by latents", header, cells, note)
+
+    def writers(self) -> dict[str, Writer]:
+        """Every file by its name: its text, or what writes it."""
+        opening = "\n\n".join([PROTOCOL, *(f"**Warning:** {text}" for text in self.warnings)])
+        told = {
+            "version": __version__,
+            **self.facts,
+            "protocol": PROTOCOL,
+            "warnings": list(self.warnings),
+            "means": [
+                {"model": model, "region": region, **means}
+                for (model, region), means in self.found.means().items()
+            ],
+            "regression": [asdict(one) for one in self.explained],
+        }
+        header = ["region", "figure", "better", "worse", "difference", "t", "p", "n"]
+        return {
+            "encoding.md": document("Encoding", opening, self.tables()),
+            "subjects.csv": _as_csv(Row, self.found.rows),
+            "tests.csv": as_csv(
+                header,
+                [[*one.where, one.figure, *astuple(one.comparison)] for one in self.found.tests()],
+            ),
+            "figures.json": json.dumps(told, indent=2) + "\n",
+            "dice.csv": _as_csv(LabelDice, self.found.dice),
+            "regression.csv": _as_csv(Explained, self.explained),
+            "panel.png": self._draw_panel,
+        }
+
+    def _draw_panel(self, path: Path) -> None:
+        title = "Scans, and what each model makes of their latents"
+        picture = pictures.draw_montage(self.found.shown, title, ", ".join(self.found.models))
+        pictures.save_montage(picture, path, title)
+
+
+def _as_csv(kind: Any, rows: Sequence[Any]) -> str:
+    return as_csv([one.name for one in fields(kind)], [astuple(row) for row in rows])

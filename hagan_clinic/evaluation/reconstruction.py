@@ -1,0 +1,178 @@
+"""What is left of a scan after it was a latent: scans encoded and made again, and judged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
+from hagan_clinic.evaluation.labels import LabelDice, dice_of_labels
+from hagan_clinic.evaluation.regions import BRAIN, WHOLE, Reference
+from hagan_clinic.evaluation.segmenter import Segmenter
+from hagan_clinic.intensity import from_unit
+from hagan_clinic.runtime.exploration import pictures
+from hagan_clinic.runtime.synthesis import Encoder, Generator
+from hagan_clinic.training.subject import Subject
+
+FIGURES = ("psnr", "ssim", "nmse", "ms_ssim")
+BOX = "box"
+SAME = 1e-6
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Generator and encoder of one training."""
+
+    name: str
+    generator: Generator
+    encoder: Encoder
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one subject's reconstruction; NaN where one is not defined."""
+
+    model: str
+    subject: str
+    patient: str
+    region: str
+    psnr: float
+    ssim: float
+    nmse: float
+    ms_ssim: float
+
+
+@dataclass(eq=False)
+class Encoding:
+    """What `evaluate_encoding` finds out.
+
+    Attributes:
+        models: Their names.
+        rows: Of every subject.
+        dice: Of the segmenter's structures.
+        latents: Model -> subject -> z.
+        shown: Pictures of the first subjects: each scan, then every model's reconstruction.
+        warnings: One a line.
+    """
+
+    models: list[str]
+    rows: list[Row] = field(default_factory=list)
+    dice: list[LabelDice] = field(default_factory=list)
+    latents: dict[str, dict[str, Float32]] = field(default_factory=dict)
+    shown: list[pictures.Step] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def means(self) -> dict[tuple[str, str], dict[str, float]]:
+        """(model, region) -> mean of each figure."""
+        groups: dict[tuple[str, str], list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault((row.model, row.region), []).append(row)
+        return {
+            key: {name: fmean(getattr(row, name) for row in group) for name in FIGURES}
+            for key, group in groups.items()
+        }
+
+    def tests(self) -> list[Tested]:
+        """Each pair of models, by patient."""
+        values = (
+            Value((row.region,), name, row.model, row.patient, getattr(row, name))
+            for row in self.rows
+            for name in FIGURES
+        )
+        return compare_pairs(values, every_pair(self.models))
+
+
+def evaluate_encoding(
+    models: Sequence[Pair],
+    subjects: Sequence[Subject],
+    *,
+    also_encoded: Sequence[Subject] = (),
+    segmenter: Segmenter | None = None,
+    panel: int = 4,
+    step: Callable[[], None] = lambda: None,
+) -> Encoding:
+    """Encode and reconstruct subjects with each model.
+
+    Args:
+        models: Of one sequence and with or without classes; a subject's class is read of its CSV.
+        subjects: Those to judge on.
+        also_encoded: Subjects of which the latents alone are wanted.
+        segmenter: Run on each scan and reconstruction, for Dice.
+        panel: Subjects to picture.
+        step: Called after each subject.
+
+    Raises:
+        InputError: A subject cannot be read or has no class of a model's, or the segmenter fails.
+    """
+    found = Encoding([model.name for model in models])
+    found.latents = {model.name: {} for model in models}
+    for subject in also_encoded:
+        for model in models:
+            scan = model.encoder.prepare(_image(model, subject), subject.mask)
+            found.latents[model.name][subject.name] = model.encoder.encode(scan.array)
+        step()
+    for number, subject in enumerate(subjects):
+        for model in models:
+            _judge(found, model, subject, segmenter, pictured=number < panel)
+        step()
+    return found
+
+
+def _judge(
+    found: Encoding, model: Pair, subject: Subject, segmenter: Segmenter | None, *, pictured: bool
+) -> None:
+    name = subject.name
+    scan = model.encoder.prepare(_image(model, subject), subject.mask)
+    found.warnings += [f"{name}, {model.name}: {warning}" for warning in scan.warnings]
+    latent = model.encoder.encode(scan.array)
+    found.latents[model.name][name] = latent
+    label = _label(model, subject)
+    (back,) = model.generator.decode(latent[None], [label] if label else None)
+    real = from_unit(scan.array)
+    if float(np.abs(back - real).max()) < SAME:
+        found.warnings.append(f"{name}: what {model.name} gives is the scan itself: a leak?")
+    everywhere = np.ones(real.shape, dtype=bool)
+    try:
+        scores = Reference(real, everywhere if scan.brain is None else scan.brain, {}).score(back)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    named = {BOX: scores[WHOLE]} | ({} if scan.brain is None else {BRAIN: scores[BRAIN]})
+    found.rows += [
+        Row(model.name, name, subject.patient, region, **asdict(figures))
+        for region, figures in named.items()
+    ]
+    if segmenter is not None:
+        truth = segmenter(real, scan.grid, synthetic=False)
+        labels = segmenter(back, scan.grid, synthetic=True)
+        found.dice += [
+            LabelDice(model.name, name, subject.patient, structure, value)
+            for structure, value in dice_of_labels(labels, truth).items()
+        ]
+    if pictured:
+        if model.name == found.models[0]:
+            found.shown.append(pictures.Step(pictures.middle_planes(real), (name, "scan")))
+        told = f"{scores[WHOLE if scan.brain is None else BRAIN].psnr:.1f} dB"
+        found.shown.append(pictures.Step(pictures.middle_planes(back), (model.name, told)))
+
+
+def _image(model: Pair, subject: Subject) -> str:
+    return str(subject.images[model.encoder.image])
+
+
+def _label(model: Pair, subject: Subject) -> str:
+    """The class that a subject is made again with; empty for a model without classes."""
+    if not model.generator.classes:
+        return ""
+    column = model.generator.facts.label
+    label = subject.values.get(column, "")
+    if label not in model.generator.classes:
+        raise InputError(
+            f"{subject.name} has the class {label!r}: {model.name} expects one of "
+            f"{', '.join(model.generator.classes)} in the column {column!r} of the cohort's CSV"
+        )
+    return label

@@ -1,0 +1,132 @@
+"""Whom to judge on and whom to fit floors on, and who was trained on whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.checkpoint import CONFIG
+from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.training.layouts import read_table, some
+from hagan_clinic.training.run import SPLIT
+from hagan_clinic.training.split import Split, read_split, split_by_column
+from hagan_clinic.training.subject import Subject, patient_of
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The subjects of an evaluation.
+
+    Attributes:
+        training: To fit floors on.
+        judged: To judge on.
+    """
+
+    training: tuple[Subject, ...]
+    judged: tuple[Subject, ...]
+
+
+def find_sides(
+    cohort: Path,
+    sources: Sequence[str],
+    target: str | None,
+    mask: Path | None,
+    *,
+    split: Path | None,
+    side: str,
+    runs: Sequence[Path] = (),
+) -> Sides:
+    """Find a cohort and part it.
+
+    Args:
+        cohort: A folder or a CSV, as of `train`.
+        sources: Sequences that each subject must have.
+        target: One more; None where there is none.
+        mask: One brain mask for all.
+        split: CSV of subject and split; without it the cohort's own column, or the split that the
+            first of the runs was trained by.
+        side: The one to judge on.
+        runs: Run folders.
+
+    Raises:
+        InputError: The cohort cannot be read, pairs are missing, or nothing tells its split.
+    """
+    subjects = find_cohort(cohort, sources, target, mask)
+    parted = _split(subjects, split, runs)
+    if parted is None:
+        raise InputError(
+            f"nothing tells which of the {len(subjects)} subjects of {cohort} are test patients, "
+            "and the floors are fitted on training patients: give --split FILE (a CSV of subject "
+            "and split), or a column 'split' in the cohort's CSV"
+        )
+    judged = parted.sides()[side]
+    if not judged:
+        raise InputError(f"the split has no subject in {side!r}; expected one or more to judge on")
+    return Sides(parted.train, judged)
+
+
+def find_judged(
+    cohort: Path,
+    sources: Sequence[str],
+    mask: Path | None,
+    *,
+    split: Path | None,
+    side: str,
+    runs: Sequence[Path] = (),
+) -> tuple[Subject, ...]:
+    """The subjects to judge on where nothing is fitted: one side of a split, or all.
+
+    Args:
+        cohort: As of `find_sides`.
+        sources: As there.
+        mask: As there.
+        split: As there.
+        side: The one to judge on, or `all`; all where nothing tells a split.
+        runs: As there.
+
+    Raises:
+        InputError: The cohort cannot be read, or the side is empty.
+    """
+    subjects = find_cohort(cohort, sources, None, mask)
+    parted = None if side == "all" else _split(subjects, split, runs)
+    judged = tuple(subjects) if parted is None else parted.sides()[side]
+    if not judged:
+        raise InputError(f"the split has no subject in {side!r}; expected one or more to judge on")
+    return judged
+
+
+def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]) -> Split | None:
+    if split is not None:
+        return read_split(split, subjects)
+    by_column = split_by_column(subjects)
+    if by_column is None and runs and (runs[0] / SPLIT).is_file():
+        # A run that was trained on another cohort tells nothing of this one.
+        names = {row["subject"] for row in read_table(runs[0] / SPLIT, ("subject", "split"))}
+        if names == {subject.name for subject in subjects}:
+            return read_split(runs[0] / SPLIT, subjects)
+    return by_column
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is that of a run folder."""
+    return (path / CONFIG).is_file()
+
+
+def seen_in_training(runs: Sequence[Path], judged: Sequence[Subject]) -> list[str]:
+    """Warnings of runs that were trained on, or chosen by, patients they are judged on."""
+    warnings = []
+    for run in runs:
+        if not (run / SPLIT).is_file():
+            continue
+        rows = read_table(run / SPLIT, ("subject", "split"))
+        known = {
+            row.get("patient") or patient_of(row["subject"])
+            for row in rows
+            if row["split"] != "test"
+        }
+        if seen := sorted({subject.patient for subject in judged} & known):
+            warnings.append(
+                f"{run} was trained or chosen on {len(seen)} of the patients that it is judged "
+                f"on: {some(seen)}; its figures flatter"
+            )
+    return warnings

@@ -1,0 +1,270 @@
+"""Models that translate, judged on patients they never saw, beside floors and an oracle."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
+
+import numpy as np
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.calibration import coverage, error_rank_correlation, reliability
+from hagan_clinic.evaluation.cases import SAME, Case, read_cases
+from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
+from hagan_clinic.evaluation.floors import CurveFit, FittedCurve
+from hagan_clinic.evaluation.predictors import ORACLE, Prediction, Predictor, floors, oracle
+from hagan_clinic.evaluation.regions import BRAIN, Scores
+from hagan_clinic.training.subject import Subject
+
+SCORES = tuple(one.name for one in fields(Scores))
+HONESTY = ("coverage", "sharpness", "rank_correlation")
+FIGURES = (*SCORES, *HONESTY)
+WORKERS = 4
+PROTOCOL = (
+    "Data range 1. The reference is on [0, 1] by its own 0.5 and 99.5 percentiles in the brain "
+    "mask, clipped; the prediction is clipped, and never fitted to the reference except in the "
+    "rows named oracle, which get the best straight line to it in the brain. PSNR in dB. SSIM in "
+    "3D, Gaussian window of sigma 1.5 voxels, 11 wide, its map averaged over the region, both "
+    "images zeroed outside the brain for brain, tumour and healthy tissue. MS-SSIM with the same "
+    "window, as many of five scales as MONAI takes for the size, over the whole volume and over "
+    "the brain's box with everything else zeroed. Means over subjects."
+)
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one prediction of one subject, or their mean; absent ones are NaN.
+
+    Attributes:
+        prediction: Whose.
+        form: Head, stripped, or as given.
+        subject: Its name, or what the mean is of.
+        patient: Whose examination it is.
+        region: Where.
+        psnr: In dB.
+        ssim: Structural similarity.
+        nmse: Normalised mean squared error.
+        ms_ssim: At several scales; in the brain and in the whole volume.
+        coverage: Share of voxels within the 90 % interval.
+        sharpness: Mean half-width of that interval.
+        rank_correlation: Of the half-width with the size of the error.
+    """
+
+    prediction: str
+    form: str
+    subject: str
+    patient: str
+    region: str
+    psnr: float
+    ssim: float
+    nmse: float
+    ms_ssim: float = NAN
+    coverage: float = NAN
+    sharpness: float = NAN
+    rank_correlation: float = NAN
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """What `evaluate_translation` finds out.
+
+    Attributes:
+        models: Names of the models' rows.
+        rows: Of every subject.
+        curves: (model, form, region) -> for each subject the share held at each level.
+        warnings: One a line.
+        seconds: Wall clock of reading, of each model, and of all the figures.
+    """
+
+    models: list[str]
+    rows: list[Row] = field(default_factory=list)
+    curves: dict[tuple[str, str, str], list[list[float]]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def spent(self, on: str, since: float) -> None:
+        """Add what has passed since a time to what was spent on something."""
+        self.seconds[on] = self.seconds.get(on, 0.0) + time.perf_counter() - since
+
+
+def evaluate_translation(
+    models: Sequence[Predictor],
+    training: Sequence[Subject],
+    subjects: Sequence[Subject],
+    sources: Sequence[str],
+    target: str,
+    forms: Sequence[str],
+    *,
+    step: Callable[[], None] = lambda: None,
+    show: Callable[[str, Case, Prediction, float], None] = lambda *_: None,
+) -> Evaluation:
+    """Judge models and floors on subjects.
+
+    Args:
+        models: What is judged.
+        training: The patients that the floors are fitted on.
+        subjects: Those to judge on, in whom all is measured.
+        sources: Sequences of the cohort; floors are made of the first.
+        target: The sequence that is predicted.
+        forms: Of `evaluation.cases`.
+        step: Called after each subject, of `training` first.
+        show: Told of each model's prediction, with its in-brain PSNR.
+
+    Raises:
+        InputError: A subject cannot be read or judged, or a prediction does not fit it.
+    """
+    found = Evaluation([model.name for model in models])
+    started = time.perf_counter()
+    curves = fit_curves(training, sources, target, forms, step)
+    found.spent("floors fitted", started)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for subject in subjects:
+            for case in _timed(read_cases(subject, sources, target, forms), found):
+                _judge(found, case, models, curves[case.form], sources[0], pool, show)
+            step()
+    return found
+
+
+def fit_curves(
+    training: Sequence[Subject],
+    sources: Sequence[str],
+    target: str,
+    forms: Sequence[str],
+    step: Callable[[], None] = lambda: None,
+) -> dict[str, FittedCurve]:
+    """The fitted curve of each form, each patient read once.
+
+    Raises:
+        InputError: There is no patient, or one cannot be read.
+    """
+    fits = {form: CurveFit() for form in forms}
+    for subject in training:
+        for case in read_cases(subject, sources, target, forms):
+            fits[case.form].add(case.source[case.brain], case.reference[case.brain])
+        step()
+    return {form: fit.curve() for form, fit in fits.items()}
+
+
+def _judge(
+    found: Evaluation,
+    case: Case,
+    models: Sequence[Predictor],
+    curve: FittedCurve,
+    source: str,
+    pool: ThreadPoolExecutor,
+    show: Callable[[str, Case, Prediction, float], None],
+) -> None:
+    """Every row of one subject in one form."""
+    name, form = case.subject.name, case.form
+    predictions: dict[str, Prediction] = {}
+    for model in models:
+        started = time.perf_counter()
+        predictions[model.name] = model(case)
+        found.spent(model.name, started)
+    started = time.perf_counter()
+    if case.is_copy:
+        found.warnings.append(f"{name}, {form}: the {source} is the reference itself: a leak?")
+    for title, prediction in predictions.items():
+        difference = np.abs(prediction.image - case.reference)[case.brain]
+        if float(difference.max()) < SAME:
+            found.warnings.append(
+                f"{name}, {form}: what {title} gives is the reference itself: a leak?"
+            )
+    named = {title: floor(case) for title, floor in floors(curve, source).items()}
+    for title, prediction in predictions.items():
+        named[title] = prediction
+        named[ORACLE.format(title)] = oracle(prediction, case)
+    reference = case.scored()
+    scores = list(pool.map(lambda one: reference.score(one.image), named.values()))
+    honesty = dict(
+        zip(predictions, pool.map(lambda one: _honesty(one, case), predictions.values()),
+            strict=True)
+    )  # fmt: skip
+    for (title, prediction), regions in zip(named.items(), scores, strict=True):
+        for region, figures in regions.items():
+            stated, held = honesty.get(title, {}).get(region, ({}, []))
+            found.rows.append(
+                Row(title, form, name, case.subject.patient, region, **asdict(figures), **stated)
+            )
+            if held:
+                found.curves.setdefault((title, form, region), []).append(held)
+        if title in predictions:
+            show(title, case, prediction, regions[BRAIN].psnr)
+    found.spent("figures", started)
+
+
+def _honesty(prediction: Prediction, case: Case) -> dict[str, tuple[dict[str, float], list[float]]]:
+    """Region -> how well the interval covers there, and its reliability curve."""
+    if prediction.half_width is None:
+        return {}
+    error = np.clip(prediction.image, 0, 1) - case.reference
+    result = {}
+    for region, inside in {BRAIN: case.brain, **case.parts}.items():
+        errors, widths = error[inside], prediction.half_width[inside]
+        try:
+            stated = {
+                "coverage": coverage(errors, widths),
+                "sharpness": float(widths.mean()),
+                "rank_correlation": error_rank_correlation(errors, widths),
+            }
+            result[region] = (stated, reliability(errors, widths).tolist())
+        except InputError as problem:
+            raise InputError(f"{case.subject.name}, uncertainty: {problem}") from problem
+    return result
+
+
+def _timed(cases: Iterable[Case], found: Evaluation) -> Iterator[Case]:
+    """The cases, the time that reading takes told of."""
+    iterator = iter(cases)
+    while True:
+        started = time.perf_counter()
+        case = next(iterator, None)
+        found.spent("reading", started)
+        if case is None:
+            return
+        yield case
+
+
+def means(rows: Sequence[Row]) -> list[Row]:
+    """The mean over subjects of each prediction, form and region; of infinite PSNR it is that."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.form, row.prediction, row.region), []).append(row)
+    return [
+        Row(
+            prediction, form, f"mean of {len(group)}", "", region,
+            **{name: fmean(getattr(row, name) for row in group) for name in FIGURES},
+        )
+        for (form, prediction, region), group in groups.items()
+    ]  # fmt: skip
+
+
+def tests(evaluation: Evaluation, source: str) -> list[Tested]:
+    """Each pair of models, and each model and the fitted curve, by patient.
+
+    Args:
+        evaluation: From `evaluate_translation`.
+        source: Whose curve.
+    """
+    curve = f"{source.upper()} through a fitted curve"
+    values = (
+        Value((row.form, row.region), name, row.prediction, row.patient, getattr(row, name))
+        for row in evaluation.rows
+        for name in SCORES
+    )
+    models = evaluation.models
+    return compare_pairs(values, [*every_pair(models), *((one, curve) for one in models)])
+
+
+def mean_curves(
+    curves: Mapping[tuple[str, str, str], Sequence[Sequence[float]]], form: str
+) -> dict[tuple[str, str], list[float]]:
+    """(model, region) -> mean over subjects of the share held at each level, in one form."""
+    return {
+        (model, region): np.mean(many, axis=0).tolist()
+        for (model, of, region), many in curves.items()
+        if of == form
+    }

@@ -1,0 +1,143 @@
+import csv
+import re
+import stat
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import ttest_rel
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+
+from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+from hagan_clinic.evaluation.metrics import nmse, psnr, ssim
+from hagan_clinic.intensity import from_unit
+
+SEGMENTER = """\
+#!{python}
+import sys
+import nibabel
+image = nibabel.load(sys.argv[-2])
+values = image.get_fdata()
+labels = (values > 0.2).astype("int16") + (values > 0.6)
+nibabel.save(nibabel.Nifti1Image(labels, image.affine), sys.argv[-1])
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(make_unconditional_run, tmp_path_factory):
+    """Two runs of random weights at 32 cubed and 6 mm."""
+    folder = tmp_path_factory.mktemp("encoding")
+    for name, latent in (("one", 8), ("two", 4)):
+        make_unconditional_run(folder / name, latent=latent)
+    return folder / "one", folder / "two"
+
+
+@pytest.fixture
+def segmenter(tmp_path):
+    path = tmp_path / "segment"
+    path.write_text(SEGMENTER.format(python=sys.executable))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture(scope="module")
+def measurements(patients, tmp_path_factory):
+    path = tmp_path_factory.mktemp("measurements") / "volumes.csv"
+    rows = [[name, 900 + 50 * number, 0] for number, name in enumerate(patients.names)]
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows([["subject", "brain_ml", "nothing"], *rows])
+    return path
+
+
+def test_reconstructions_of_held_out_patients_are_judged_compared_and_explained(
+    evaluate, runs, cohort, patients, segmenter, measurements, csv_rows, tmp_path
+):
+    options = ("--segmenter", segmenter, "--measurements", measurements, "--measure", "brain_ml")
+    result = evaluate("encoding", *runs, cohort, "-o", tmp_path / "results", *options)
+    rows = csv_rows(tmp_path / "results" / "subjects.csv")
+    name = patients.names[3]
+    encoder, generator = load_encoder(runs[0], "cpu"), load_generator(runs[0], "cpu")
+    latents = {}
+    for subject in patients.names:
+        scan = encoder.prepare(patients.file(subject, "t1"), patients.mask)
+        latents[subject] = encoder.encode(scan.array)
+        if subject == name:
+            (back,) = generator.decode(latents[subject][None])
+            real, brain = from_unit(scan.array), scan.brain
+    found = {row["region"]: row for row in rows if (row["model"], row["subject"]) == ("one", name)}
+    for region, mask in (("brain", brain), ("box", None)):
+        for figure, metric in (("psnr", psnr), ("ssim", ssim), ("nmse", nmse)):
+            expected = metric(back, real, mask)
+            assert float(found[region][figure]) == pytest.approx(expected, rel=1e-4), figure
+
+    values = {
+        model: [
+            float(row["psnr"]) for row in rows if (row["model"], row["region"]) == (model, "brain")
+        ]
+        for model in ("one", "two")
+    }
+    (test,) = (
+        row
+        for row in csv_rows(tmp_path / "results" / "tests.csv")
+        if (row["region"], row["figure"]) == ("brain", "psnr")
+    )
+    expected = ttest_rel(values[test["better"]], values[test["worse"]], alternative="greater")
+    assert float(test["p"]) == pytest.approx(expected.pvalue, rel=1e-3)
+
+    truth = from_unit(encoder.prepare(patients.file(name, "t1"), patients.mask).array) > 0.6
+    made = back > 0.6
+    expected = 2 * (truth & made).sum() / max(truth.sum() + made.sum(), 1)
+    dice = [
+        float(row["dice"])
+        for row in csv_rows(tmp_path / "results" / "dice.csv")
+        if (row["prediction"], row["subject"], row["label"]) == ("one", name, "2")
+    ]
+    assert dice == [pytest.approx(expected, abs=1e-5)]
+
+    logs = {subject: np.log(900 + 50 * i) for i, subject in enumerate(patients.names)}
+    fitted, held_out = patients.names[:2], patients.names[2:]
+    ridge = Ridge(alpha=1e-4).fit(
+        [latents[subject] for subject in fitted], [logs[subject] for subject in fitted]
+    )
+    expected = r2_score(
+        [logs[subject] for subject in held_out],
+        ridge.predict([latents[subject] for subject in held_out]),
+    )
+    regression = csv_rows(tmp_path / "results" / "regression.csv")
+    assert [row["model"] for row in regression] == ["one", "two"]
+    assert float(regression[0]["r2"]) == pytest.approx(expected, rel=1e-3)
+    assert "λ = 0.0001" in result.stdout
+    with Image.open(tmp_path / "results" / "panel.png") as picture:
+        assert "SYNTHETIC" in picture.text["Title"]
+
+
+def test_one_model_or_one_patient_gets_no_test_and_is_told_so(evaluate, runs, patients, tmp_path):
+    table = patients.table(tmp_path / "one.csv", sides=("train", "test"))
+    result = evaluate("encoding", *runs, table, "-o", tmp_path / "a", "--panel", 0)
+    assert "there is one patient" in result.stdout
+    two = patients.table(tmp_path / "two.csv", sides=("test", "test"))
+    options = ("--side", "all", "--panel", 0)
+    result = evaluate("encoding", runs[0], two, "-o", tmp_path / "b", *options)
+    assert "there is one model" in result.stdout
+
+
+def test_bad_input_is_named(evaluate, runs, cohort, patients, measurements, tmp_path):
+    (tmp_path / "empty").mkdir()
+    lacking = tmp_path / "lacking.csv"
+    lacking.write_text(f"subject,brain_ml\n{patients.names[0]},900\n")
+    for code, model, message, options in (
+        (4, tmp_path / "empty", "nor a folder of generator.onnx and encoder.onnx", ()),
+        (3, runs[0], "no such program", ("--segmenter", "no-such-segmenter --fast")),
+        (3, runs[0], "ended with 1 and wrote no label map", ("--segmenter", "false")),
+        (3, runs[0], "wrote no label map", ("--segmenter", "true")),
+        (3, runs[0], "has '0' in nothing", ("--measurements", measurements)),
+        (3, runs[0], "lacks 4 of 5 subjects", ("--measurements", lacking)),
+        (2, runs[0], "give that too", ("--measure", "brain_ml")),
+    ):
+        result = evaluate(
+            "encoding", model, cohort, "-o", tmp_path / "results", *options, code=code
+        )
+        assert re.search(message, result.stderr), (message, result.stderr)
+        assert not (tmp_path / "results").exists()
