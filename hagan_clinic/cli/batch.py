@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import SUFFIXES, suffix_of
+from hagan_clinic.imageio.dicom.scan import is_series
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,13 @@ class Job:
     uncertainty: Path | None = None
     preview: Path | None = None
     report: Path | None = None
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """Of the (first) scan, for people."""
+        """Of the (first) scan, for people: what it is called, or else its file's name."""
+        if self.called:
+            return self.called
         first = self.source if isinstance(self.source, Path) else next(iter(self.source.values()))
         return first.name
 
@@ -40,10 +44,13 @@ def many_jobs(
 ) -> list[Job]:
     """A job for every scan, with results in folders, named after the scan and the target.
 
+    What a DICOM series makes is named by its place among the inputs, as its own name may be a
+    patient's.
+
     Args:
-        inputs: Files, and folders that hold some.
+        inputs: Files, folders that hold some, and places that hold a DICOM series.
         target: Name of the synthesised sequence: `sub-01_T1w.nii.gz` gives
-            `sub-01_T1w_flair.nii.gz`.
+            `sub-01_T1w_flair.nii.gz`, and a series as the second input `series002_flair/`.
         source_name: The model's name of its source, to find it in a folder.
         folder: For synthesised volumes.
         uncertainty: Folder for uncertainty maps.
@@ -54,9 +61,11 @@ def many_jobs(
         OutputError: Two scans would give one output.
     """
     jobs: dict[Path, Job] = {}
-    for scan in _scans(inputs, source_name):
-        stem = scan.name[: len(scan.name) - len(suffix_of(scan))]
-        output = folder / f"{stem}_{target}.nii.gz"
+    for scan, place in _scans(inputs, source_name):
+        stem, suffix = f"series{place:03}", ""
+        if not place:
+            stem, suffix = scan.name[: len(scan.name) - len(suffix_of(scan))], ".nii.gz"
+        output = folder / f"{stem}_{target}{suffix}"
         if output in jobs:
             raise OutputError(
                 f"{output}: both {jobs[output].source} and {scan} would be written there; "
@@ -65,18 +74,21 @@ def many_jobs(
         jobs[output] = Job(
             scan,
             output,
-            uncertainty and uncertainty / f"{stem}_{target}_uncertainty.nii.gz",
+            uncertainty and uncertainty / f"{stem}_{target}_uncertainty{suffix}",
             preview and preview / f"{stem}_{target}.png",
             report and report / f"{stem}_{target}_report.json",
+            f"input {place}" if place else "",
         )
     return list(jobs.values())
 
 
-def _scans(inputs: Iterable[Path], source_name: str) -> list[Path]:
-    scans: list[Path] = []
-    for path in inputs:
-        scans += scans_in(path, source_name) if path.is_dir() else [path]
-    return scans
+def _scans(inputs: Iterable[Path], source_name: str) -> Iterator[tuple[Path, int]]:
+    """Each scan, and of a DICOM series its place among the inputs from 1, of others 0."""
+    for place, path in enumerate(inputs, start=1):
+        if is_series(path):
+            yield path, place
+        else:
+            yield from ((p, 0) for p in (scans_in(path, source_name) if path.is_dir() else [path]))
 
 
 def scans_in(folder: Path, source_name: str) -> list[Path]:

@@ -26,10 +26,13 @@ def command(path: Path, as_json: bool, source: str, allow_contrast: bool) -> Non
 
     PATH is a folder, a file, a DICOMDIR or a zip. Where there is no series, the exit code is 3.
     """
+    from hagan_clinic.imageio.dicom.anonymous import without_names
     from hagan_clinic.imageio.dicom.choice import choose
     from hagan_clinic.imageio.dicom.discovery import find_series
 
     found = find_series(path)
+    if as_json:
+        found = without_names(found)
     if not (found.series or found.damaged):
         first = f", the first: {found.ignored[0][1]}" if found.ignored else ""
         raise InputError(f"{path}: holds no DICOM series ({len(found.ignored)} files{first})")
@@ -42,7 +45,7 @@ def command(path: Path, as_json: bool, source: str, allow_contrast: bool) -> Non
     for fact in facts:
         fact["chosen"] = fact["uid"] == chosen
     if as_json:
-        click.echo(json.dumps(_without_names(facts, found), indent=2))
+        click.echo(json.dumps(_counted(facts, found), indent=2))
     else:
         _print(facts, found, why)
 
@@ -83,14 +86,10 @@ def orientation(grid: Grid) -> str:
     return plane if angle < 0.5 else f"{plane}, {angle:.0f}° oblique"
 
 
-def _without_names(facts: list[dict[str, Any]], found: Found) -> dict[str, Any]:
-    """The facts with the names of files, which may be a patient's, replaced by numbers."""
+def _counted(facts: list[dict[str, Any]], found: Found) -> dict[str, Any]:
+    """The facts, and how many files are damaged or ignored for each reason."""
     from collections import Counter
 
-    for fact, series in zip(facts, found.series, strict=True):
-        names = {one.name: f"file {place}" for place, one in enumerate(series.instances, 1)}
-        for name in sorted(names, key=len, reverse=True):
-            fact["reason"] = fact["reason"].replace(name, names[name])
     damaged = Counter(one.reason.removeprefix(f"{one.name}: ") for one in found.damaged)
     ignored = Counter(reason.removeprefix(f"{name}: ") for name, reason in found.ignored)
     return {"series": facts, "damaged": dict(damaged), "ignored": dict(ignored)}

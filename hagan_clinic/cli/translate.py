@@ -129,8 +129,9 @@ def command(
 
     With several INPUTS, a folder of volume files, or -o naming a folder, every output option names
     a folder and files are named after the scans. Of a folder, the scans named as the source (t1,
-    T1w, t1n) are taken, or all if none is. One failure does not stop the others; the exit code is
-    then that of the first failure.
+    T1w, t1n) are taken, or all if none is; of DICOM series, each a folder or a zip of its own,
+    results are numbered. One failure does not stop the others; the exit code is then that of the
+    first failure.
     """
     by_name = _by_name(sources)
     if bool(inputs) == bool(by_name):
@@ -145,11 +146,15 @@ def command(
     from hagan_clinic.runtime.outputs import is_folder
 
     given = Given(**chosen)
-    writes_series = is_folder(output) and (
-        dicom_like is not None or (len(inputs) == 1 and is_series(inputs[0])) or bool(by_name)
+    scans = [*inputs, *by_name.values()]
+    from_series = dicom_like is not None or any(map(is_series, scans))
+    writes_series = from_series and any(
+        path is not None and is_folder(path) for path in (output, uncertainty)
     )
     if given and not writes_series:
         raise click.UsageError(f"{given.names()} go with a DICOM series as the output.")
+    if series is not None and (not from_series or len(scans) > 1):
+        raise click.UsageError("--series goes with one input, which holds DICOM series.")
     options = _Options(
         mask,
         series,
@@ -166,22 +171,18 @@ def command(
         len(inputs) > 1 or output.is_dir() or any(path.is_dir() for path in inputs)
     )
     if by_name or not many:
-        job = Job(by_name or inputs[0], output, **wanted)
+        # A DICOM series is called by its sequence, as its name may be a patient's.
+        called = translator.model.recipe.sources[0] if from_series else ""
+        job = Job(by_name or inputs[0], output, **wanted, called=called)
         with _progress(quiet) as progress:
             translation = _run(translator, job, options, progress)
         if not quiet:
             _print_one(translator, job, translation)
         return
 
-    for option, one in {"mask": mask, "series": series, "dicom-like": dicom_like}.items():
+    for option, one in {"mask": mask, "dicom-like": dicom_like}.items():
         if one is not None:
             raise click.UsageError(f"--{option} goes with one input only.")
-    for path in inputs:
-        if is_series(path):
-            raise click.UsageError(
-                f"{path}: holds no volume file; a DICOM series goes alone, with a folder or a file "
-                "of its own as -o."
-            )
     for option, place in {"output": output, **wanted}.items():
         if place is not None and suffix_of(place) in (*SUFFIXES, ".png", ".json"):
             raise click.UsageError(f"--{option} {place}: with several inputs, give a folder.")

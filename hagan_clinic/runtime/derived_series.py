@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hagan_clinic import __version__
+from hagan_clinic.errors import HaganClinicError, InputError
 from hagan_clinic.imageio.dicom.derivation import Content, Derivation
+from hagan_clinic.imageio.dicom.options import SeriesOptions
+from hagan_clinic.imageio.dicom.series import Stack
+from hagan_clinic.imageio.dicom.writer import write_series
 from hagan_clinic.runtime.model_file import ModelFile
 from hagan_clinic.runtime.provenance import TOOL
 from hagan_clinic.runtime.sources import Inputs
+from hagan_clinic.volume import Volume, to_axes_of
+
+
+def write_derived(
+    volume: Volume,
+    stack: Stack,
+    described: Derivation,
+    options: SeriesOptions,
+    folder: Path,
+) -> None:
+    """Write a result as a series in the place of the `stack`.
+
+    Raises:
+        InputError: As `write_series`, and for whatever else pydicom finds wrong with the source's
+            header: its own message may quote a patient's data.
+        OutputError: As `write_series`.
+    """
+    array = to_axes_of(volume, stack.grid).array
+    try:
+        write_series(array, stack, described, options, folder)
+    except (HaganClinicError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            "patient and study cannot be taken over from the source's header "
+            f"({type(error).__name__}); correct it"
+        ) from None
 
 
 def derivation(model: ModelFile, inputs: Inputs, content: Content) -> Derivation:

@@ -60,7 +60,8 @@ class Outputs:
         """
         self._check_suffixes(from_series)
         # A scan's own sidecar is not to be replaced by one that calls the scan synthetic.
-        inputs = [file for scan in inputs for file in (scan, sidecar_path(scan))]
+        inputs = list(inputs)
+        inputs += [sidecar_path(scan) for scan in inputs if suffix_of(scan) in SUFFIXES]
         seen: set[Path] = set()
         for path in self.paths:
             if not path.parent.is_dir():
@@ -74,12 +75,19 @@ class Outputs:
                 )
             for read in inputs:
                 if _is_same_file(path, read):
+                    # A DICOM file's name may be a patient's.
+                    named = f" {read}" if suffix_of(read) in (*SUFFIXES, ".json") else ""
                     raise OutputError(
-                        f"{path}: this output is the input {read}; expected another path, as the "
+                        f"{path}: this output is the input{named}; expected another path, as the "
                         "scan would be lost"
                     )
             if is_folder(path):
                 _check_series_folder(path, inputs, overwrite=overwrite)
+                if inside := [one for one in self.paths if path.resolve() in one.resolve().parents]:
+                    raise OutputError(
+                        f"{inside[0]}: lies in {path}, which is for the files of a DICOM series "
+                        "alone; choose another folder"
+                    )
             if path.resolve() in seen:
                 raise OutputError(f"{path}: two outputs have this path; give each its own")
             seen.add(path.resolve())
@@ -121,7 +129,7 @@ def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool)
         read = read.resolve()
         if place in read.parents or (read.is_dir() and read in place.parents):
             raise OutputError(
-                f"{path}: lies in the input {read}, or the other way round; expected a folder apart"
+                f"{path}: lies in an input, or the other way round; expected a folder apart"
             )
     there = list(path.iterdir()) if path.is_dir() else []
     if there and not overwrite:

@@ -98,7 +98,9 @@ def read_inputs(
     stack: Stack | None = None
     if dicom_like is not None:
         first = next(iter(named))
-        stack = find_stack(dicom_like, first, series, allow_contrast=allow_contrast)
+        stack = find_stack(
+            dicom_like, first, series, allow_contrast=allow_contrast, called="--dicom-like"
+        )
     for name, source in named.items():
         path = None if isinstance(source, Volume) else Path(source)
         if path is not None and is_series(path):
@@ -111,7 +113,7 @@ def read_inputs(
                 refuse_unsuitable(path, name, allow_contrast=allow_contrast)
                 told = {"file": path.name, "sha256": file_sha256(path)}
             if dicom_like is not None and stack is not None:
-                volume = _on_stack(volume, stack, name, dicom_like)
+                _check_lies_on(volume, stack, name)
         volumes.append(volume)
         paths.append(path)
         spacing = [round(step, 4) for step in volume.spacing]
@@ -119,7 +121,7 @@ def read_inputs(
     marked = None if mask is None else _read(mask)
     if marked is not None and stack is not None:
         # A converted mask lies on the same voxels, with its axes in another order.
-        marked = to_axes_of(marked, stack.grid)
+        marked = to_axes_of(marked, volumes[0].grid)
     return Inputs(tuple(volumes), tuple(paths), facts, marked, _mask_sha256(mask), stack)
 
 
@@ -132,15 +134,13 @@ def _told(scan: SeriesScan) -> dict[str, Any]:
     return {"file": None, "dicom_files": files, "sha256": scan.sha256}
 
 
-def _on_stack(volume: Volume, stack: Stack, name: str, where: Path) -> Volume:
-    """The volume with the axes of a series that it lies on."""
+def _check_lies_on(volume: Volume, stack: Stack, name: str) -> None:
     turned = to_axes_of(volume, stack.grid)
     if not turned.grid.same_as(stack.grid, tolerance_mm=1e-2):
         raise InputError(
-            f"{name} ({turned.grid}) does not lie on the grid of the series in {where} "
+            f"{name} ({turned.grid}) does not lie on the grid of the series of --dicom-like "
             f"({stack.grid}), expected the same voxels: give the series it was converted from"
         )
-    return Volume(turned.array, stack.grid.affine)
 
 
 def _mask_sha256(mask: Source | None) -> str | None:

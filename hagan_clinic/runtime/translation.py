@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from hagan_clinic.errors import DeviceError, InputError
+from hagan_clinic.errors import DeviceError, InputError, OutputError
 from hagan_clinic.imageio import DESCRIPTION, write
 from hagan_clinic.imageio.dicom.derivation import Content
 from hagan_clinic.imageio.dicom.options import SeriesOptions, read_options
 from hagan_clinic.imageio.dicom.scan import is_series
-from hagan_clinic.imageio.dicom.writer import write_series
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.preparation import Prepared, prepare, restore
 from hagan_clinic.runtime import memory, provenance
-from hagan_clinic.runtime.derived_series import derivation
+from hagan_clinic.runtime.derived_series import derivation, write_derived
 from hagan_clinic.runtime.footprint import footprint
 from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
@@ -119,6 +118,11 @@ class Translator:
         read = files_of((*named.values(), mask, like))
         from_series = like is not None or any(map(is_series, files_of(named.values())))
         outputs.check(read, overwrite=overwrite, from_series=from_series)
+        if like is not None and not outputs.series:
+            raise OutputError(
+                "--dicom-like is for a DICOM series as an output, and none is a folder; "
+                "give -o FOLDER, or leave it out"
+            )
         if outputs.series and series_options is None:
             series_options = read_options()
 
@@ -223,8 +227,8 @@ class Translator:
             with clock.stage("write"):
                 for path, written, content in results:
                     if path in outputs.series and inputs.stack is not None:
-                        write_series(
-                            written.array,
+                        write_derived(
+                            written,
                             inputs.stack,
                             derivation(model, inputs, content),
                             series_options or SeriesOptions(),

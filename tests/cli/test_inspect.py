@@ -75,7 +75,7 @@ def test_json_names_no_patient(test_data, tmp_path):
         file.truncate(9000)
     told = _run(tmp_path, "--json").stdout
     (series,) = json.loads(told)["series"]
-    assert re.search(r"^file \d+ and file \d+: 1 slice is missing", series["reason"])
+    assert re.search(r"^image \d+ and image \d+: 1 slice is missing", series["reason"])
     assert not re.search(r"doe|jane|471|1970|20061201(?!14)", told.lower())
     assert set(json.loads(told)) == {"series", "damaged", "ignored"}
 

@@ -53,9 +53,7 @@ def members(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
         )
     for info in files:
         if _OUTSIDE.search(info.filename) or stat.S_ISLNK(info.external_attr >> 16):
-            raise InputError(
-                f"{path}: its member {info.filename!r} leaves the folder; do not trust it"
-            )
+            raise InputError(f"{path}: one of its members leaves the folder; do not trust it")
         if info.flag_bits & 1:
             raise InputError(f"{path}: is encrypted; unpack it first")
     for info in sorted(files, key=lambda info: info.filename):

@@ -94,7 +94,7 @@ def choose(
         verdict, chosen = _judged(series, source, allow_contrast, chosen=True)
         _refuse_damaged(found, uid)
         if chosen is None:
-            raise InputError(f"the series {uid} cannot be used: {verdict.reason}")
+            raise InputError(f"the series of --series cannot be used: {verdict.reason}")
         return chosen
 
     verdicts = [(one, *_judged(one, source, allow_contrast, chosen=False)) for one in found.series]
@@ -239,4 +239,5 @@ def _label(series: Series) -> str:
 
 
 def _listing(series: list[Series] | tuple[Series, ...]) -> str:
-    return "; ".join(f"{_label(one)} has the UID {one.uid}" for one in series) or "there is none"
+    labels = ", ".join(map(_label, series))
+    return f"hagan-clinic inspect shows the UIDs of {labels}" if labels else "there is none"

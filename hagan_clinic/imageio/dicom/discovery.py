@@ -105,8 +105,8 @@ def _files(folder: Path) -> Iterator[tuple[str, _Opened]]:
 def _refuse_unread(error: OSError) -> None:
     """A folder that cannot be read may hold slices."""
     raise InputError(
-        f"{error.filename}: cannot be read ({error.strerror}); what is in it may be missing from "
-        "a series"
+        f"a folder in it cannot be read ({error.strerror}); what is there may be missing from a "
+        "series"
     ) from error
 
 
@@ -122,7 +122,7 @@ def _referenced(path: Path, directory: Dataset) -> Iterator[tuple[str, _Opened]]
         if not name:
             continue
         if "\0" in name or not (folder / name).resolve().is_relative_to(folder):
-            raise InputError(f"{path}: refers to {name!r}, outside its folder; do not trust it")
+            raise InputError(f"{path}: refers to a file outside its folder; do not trust it")
         yield name, partial(_open, folder / name)
 
 

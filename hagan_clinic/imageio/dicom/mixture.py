@@ -90,7 +90,13 @@ def refuse_mixed(slices: tuple[Slice, ...], planes: list[Plane]) -> None:
     _refuse_odd(slices, [_echo_time(part) for part in slices], "EchoTime")
     for keyword in _ONE_VALUE:
         values = [text(part.instance.header, keyword) or "none" for part in slices]
-        _refuse_odd(slices, values, keyword)
+        _refuse_odd(slices, values, keyword, _unsaid(values) if keyword.endswith("UID") else None)
+
+
+def _unsaid(uids: list[str]) -> list[str]:
+    """What a message calls UIDs, which lead to a patient: by their first appearance."""
+    firsts = list(dict.fromkeys(uids))
+    return [f"no. {firsts.index(uid) + 1}" for uid in uids]
 
 
 def _echo_time(part: Slice) -> str:

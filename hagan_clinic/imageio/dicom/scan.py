@@ -1,11 +1,14 @@
 """A scan that is a DICOM series: the one that was chosen, its voxels, and what they lie on."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom import archive
+from hagan_clinic.imageio.dicom.anonymous import without_names
 from hagan_clinic.imageio.dicom.choice import choose
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.headers import is_dicom
@@ -15,6 +18,8 @@ from hagan_clinic.imageio.formats import SUFFIXES, suffix_of
 from hagan_clinic.volume import Volume
 
 _BLOCK = 2**20
+_SUFFIXES = (".dcm", ".ima")
+"""Files called so are meant to be DICOM, and are told what they lack."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +41,28 @@ def is_series(path: Path) -> bool:
     """Whether a path is to be read as DICOM: a folder without volume files, a file, a zip.
 
     Raises:
-        InputError: A folder holds DICOM and volume files side by side.
+        InputError: A folder holds DICOM and volume files side by side, or cannot be read.
     """
-    if path.is_dir():
-        files = [one for one in path.iterdir() if one.is_file()]
-        volumes = [one for one in files if suffix_of(one) in SUFFIXES]
-        if volumes and any(map(_is_dicom_file, files)):
-            raise InputError(
-                f"{path}: holds DICOM files and volume files ({volumes[0].name}), expected one "
-                "kind; give the volume files by name, or move them away"
-            )
-        return not volumes
-    if not path.is_file() or suffix_of(path) in SUFFIXES:
-        return False
-    return _is_dicom_file(path) or archive.is_archive(path)
+    try:
+        if path.is_dir():
+            return _is_series_folder(path)
+        if not path.is_file() or suffix_of(path) in SUFFIXES:
+            return False
+        called = suffix_of(path) in _SUFFIXES
+        return called or _is_dicom_file(path) or archive.is_archive(path)
+    except OSError as error:
+        raise InputError(f"a scan cannot be read ({error.strerror or error})") from None
+
+
+def _is_series_folder(folder: Path) -> bool:
+    files = [one for one in folder.iterdir() if one.is_file()]
+    volumes = [one for one in files if suffix_of(one) in SUFFIXES]
+    if volumes and any(map(_is_dicom_file, files)):
+        raise InputError(
+            f"a folder holds DICOM files and volume files ({len(volumes)} of {len(files)}), "
+            "expected one kind; give the volume files by name, or move them away"
+        )
+    return not volumes
 
 
 def _is_dicom_file(path: Path) -> bool:
@@ -58,7 +71,12 @@ def _is_dicom_file(path: Path) -> bool:
 
 
 def find_stack(
-    path: Path, source: str, uid: str | None = None, *, allow_contrast: bool = False
+    path: Path,
+    source: str,
+    uid: str | None = None,
+    *,
+    allow_contrast: bool = False,
+    called: str = "",
 ) -> Stack:
     """The series of a folder, file, DICOMDIR or zip that a model's `source` is to be.
 
@@ -67,21 +85,19 @@ def find_stack(
         source: What the model calls its input, such as `t1`.
         uid: Series Instance UID of the series to take, whatever its kind and weighting.
         allow_contrast: Take contrast-enhanced scans.
+        called: What messages call the place; the `source` if nothing is given.
 
     Raises:
-        InputError: See `find_series` and `choose`; the message names the path.
+        InputError: See `find_series` and `choose`.
     """
-    try:
-        found = find_series(path)
+    with _anonymously(called or source, path):
+        found = without_names(find_series(path))
         if path.is_dir() and not (found.series or found.damaged):
             raise InputError(
-                f"{path}: holds no volume file ({', '.join(SUFFIXES)}) and no DICOM series, in its "
-                "subfolders neither"
+                f"holds no volume file ({', '.join(SUFFIXES)}) and no DICOM series, in its "
+                "subfolders neither; give the folder of a scan"
             )
         return choose(found, source, uid, allow_contrast=allow_contrast)
-    except InputError as error:
-        message = str(error)
-        raise InputError(message if str(path) in message else f"{path}: {message}") from error
 
 
 def read_series(
@@ -93,7 +109,24 @@ def read_series(
         InputError: As `find_stack`, or a slice's pixels cannot be read (see `read_pixels`).
     """
     stack = find_stack(path, source, uid, allow_contrast=allow_contrast)
-    return SeriesScan(stack, Volume(read_pixels(stack), stack.grid.affine), _sha256(stack))
+    with _anonymously(source, path):
+        return SeriesScan(stack, Volume(read_pixels(stack), stack.grid.affine), _sha256(stack))
+
+
+@contextmanager
+def _anonymously(called: str, path: Path) -> Iterator[None]:
+    """Begin messages with what the scan is `called`, and let nothing of a patient into them.
+
+    Neither the path is told, which sites name after patients, nor what an error came of: the
+    messages of pydicom and of the system quote values and names, and `--debug` would print them.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{called}: {str(error).removeprefix(f'{path}: ')}") from None
+    except OSError as error:
+        told = error.strerror or type(error).__name__
+        raise InputError(f"{called}: cannot be read ({told})") from None
 
 
 def _sha256(stack: Stack) -> str:

@@ -234,7 +234,11 @@ def test_slices_beside_each_other_are_refused(make_draft, refused):
         ("Rows", 7, r"matrix \(rows, columns\) \(7, 8\)"),
         ("Columns", 4, r"matrix \(rows, columns\) \(6, 4\)"),
         ("PixelSpacing", [0.9, 1.2], "PixelSpacing 0.9 1.2, where 8 of 9 slices have 0.9 1.1"),
-        ("FrameOfReferenceUID", "1.2.10", "FrameOfReferenceUID 1.2.10"),
+        (
+            "FrameOfReferenceUID",
+            "1.2.10",
+            "FrameOfReferenceUID no. 2, where 8 of 9 slices have no. 1",
+        ),
         ("PhotometricInterpretation", "MONOCHROME1", "PhotometricInterpretation MONOCHROME1"),
         ("BitsStored", 8, "BitsStored 8, where 8 of 9 slices have 12"),
         ("PixelRepresentation", 1, "PixelRepresentation 1"),
