@@ -139,9 +139,11 @@ def _store(event: evt.Event, intake: Intake) -> int:
         return PROCESSING_FAILURE
     event.assoc.received = 0
     event.assoc.series = name
+    caller = event.assoc.requestor.ae_title
     if verdict in (Verdict.REFUSED, Verdict.NO_SPACE):
-        caller = event.assoc.requestor.ae_title
         log("not kept", level=logging.WARNING, why=verdict.value, caller=caller)
+    elif verdict is Verdict.SYNTHETIC:
+        log("ignored", outcome=verdict.value, caller=caller)
     return _STATUS[verdict]
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import suppress
 
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.logs import log
@@ -39,7 +40,7 @@ class Retention:
         for job in rest:
             if size <= most:
                 return
-            size -= sum(path.stat().st_size for path in job.folder.rglob("*") if path.is_file())
+            size -= sum(path.stat().st_size for path in job.folder.rglob("*.*"))
             self._purge(job, "disk share")
 
     def _purge(self, job: Job, why: str) -> None:
@@ -50,9 +51,7 @@ class Retention:
 def _size(spool: Spool) -> int:
     """Bytes of all files of the spool."""
     size = 0
-    for path in spool.root.rglob("*"):
-        try:
+    for path in spool.root.rglob("*.*"):
+        with suppress(FileNotFoundError):  # it has gone on
             size += path.stat().st_size
-        except FileNotFoundError:  # it has gone on
-            continue
     return size

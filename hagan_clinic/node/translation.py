@@ -23,6 +23,7 @@ class SeriesTranslator:
     Raises:
         ModelError: The model is missing, is not the one that was pinned, or takes several scans.
         DeviceError: The device cannot be had.
+        InputError: The options of derived series cannot be read.
     """
 
     def __init__(self, config: NodeConfig) -> None:
@@ -45,6 +46,7 @@ class SeriesTranslator:
                 f"{model.path} takes {' + '.join(model.recipe.sources)}; "
                 "the node translates single series: give a model of one source"
             )
+        self._options = read_options()
 
     @property
     def model_sha256(self) -> str:
@@ -70,7 +72,7 @@ class SeriesTranslator:
             licence=model.card.licence,
         )
         output.mkdir()
-        write_series(done.volume.array, stack, derivation, read_options(), output)
+        write_series(done.volume.array, stack, derivation, self._options, output)
         return Translated(
             model.card.name,
             model.sha256,

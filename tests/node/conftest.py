@@ -32,6 +32,7 @@ def scans(test_data):
     files.sort(key=lambda one: one.InstanceNumber)
     middle = files[len(files) // 2 :][:SLICES]
     for one in middle:
+        one.remove_private_tags()  # ten times as large as what is left of the pixels
         top, left = (one.Rows - SIZE) // 2, (one.Columns - SIZE) // 2
         one.PixelData = one.pixel_array[top : top + SIZE, left : left + SIZE].tobytes()
         one.Rows = one.Columns = SIZE
@@ -49,9 +50,8 @@ def make_series(scans):
         ]
         series = []
         for scan, uid in zip(scans, uids, strict=False):
-            one = scan.copy()
+            one = copy.deepcopy(scan)
             one.SOPInstanceUID = uid
-            one.file_meta = copy.copy(scan.file_meta)
             one.file_meta.MediaStorageSOPInstanceUID = uid
             one.SeriesInstanceUID = uids[-1]
             series.append(one)
@@ -112,7 +112,7 @@ class Listener:
             "host": "127.0.0.1",
             "port": free_port(),
             "http_port": 0,
-            "silence": 0.5,
+            "silence": 5.0,  # a busy machine may take a second for an instance
             "min_free": "1KiB",
             "model": str(model),
             "device": "cpu",
@@ -156,7 +156,7 @@ class Listener:
             for state in ("incoming", "ready", "running", "outbox", "done", "failed")
         }
 
-    def wait_for_rest(self, done, seconds=120):
+    def wait_for_rest(self, done, seconds=300):
         """Wait until nothing is in work and so many series are done."""
 
         def rests():
@@ -176,7 +176,7 @@ class Listener:
         return [json.loads(path.read_text()) for path in paths]
 
 
-def wait_for(condition, check=lambda: None, seconds=90):
+def wait_for(condition, check=lambda: None, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         check()
@@ -246,6 +246,12 @@ def make_listener(tmp_path, archive, toy_generator):
 def sending():
     """The function that sends instances."""
     return send
+
+
+@pytest.fixture
+def free_ports():
+    """A function that gives ports that nobody listens on."""
+    return lambda count: [free_port() for _ in range(count)]
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_a_series_comes_back_synthetic_once_and_nothing_tells_of_the_patient(
     # The archive forwards all it gets to the node, and the scanner sends all again.
     assert set(sending(listener.port, got).values()) == {SUCCESS}
     assert set(sending(listener.port, series).values()) == {SUCCESS}
-    time.sleep(2)
+    time.sleep(6)
     listener.wait_for_rest(done=1)
     assert set(archive.stored.values()) == {1}
     assert len(listener.states()["done"]) == 1
@@ -76,7 +76,7 @@ def test_a_series_comes_back_synthetic_once_and_nothing_tells_of_the_patient(
 def killed_at_random_moments(make_listener, make_series, sending, archive, sends, kills):
     rng = random.Random(20)
     # Longer than a restart takes, so that no part of a series is taken for all of it.
-    listener = make_listener(silence=8.0)
+    listener = make_listener(silence=15.0)
     acknowledged = set()
     everything = [make_series(f"kill {number}") for number in range(sends)]
 
@@ -221,7 +221,7 @@ def test_a_watched_folder_feeds_the_same_spool(
 ):
     folder = tmp_path / "drop"
     (folder / "deeper").mkdir(parents=True)
-    listener = make_listener(watch=str(folder), silence=3.0)
+    listener = make_listener(watch=str(folder), silence=6.0)
     series = make_series("dropped")
     (folder / "notes.txt").write_text("not DICOM")
     for number, one in enumerate(series):

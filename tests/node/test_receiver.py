@@ -153,9 +153,11 @@ def test_hostile_bytes_end_their_connection_alone(receive, make_series, sending,
                 break
 
 
-def test_more_bytes_than_an_instance_can_have_end_the_connection(receive, make_series, sending):
-    node = receive(max_instance="8KiB")
+def test_more_bytes_than_an_instance_can_have_end_the_connection(
+    receive, make_series, sending, encoded
+):
     series = make_series("g")
+    node = receive(max_instance=str(2 * len(encoded(series[0]))))
     large = series[0]
     large.Rows = large.Columns = 200
     large.PixelData = bytes(2 * 200 * 200)

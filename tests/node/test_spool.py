@@ -49,7 +49,7 @@ def test_an_instance_is_flushed_then_named_then_its_folder_flushed(spool, monkey
     fsync, replace = os.fsync, Path.replace
 
     def flushed(descriptor):
-        done.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        done.append("folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "file")
         fsync(descriptor)
 
     def named(path, target):
