@@ -13,3 +13,12 @@ TRAINING = {
     "matplotlib": "matplotlib",
 }
 """Top-level module of every package of the extra ``[train]``, and the package's name."""
+
+NODE = {
+    "pynetdicom": "pynetdicom",
+    "prometheus_client": "prometheus_client",
+    "httpx": "httpx",
+}
+"""The same of the extra ``[node]``."""
+
+EXTRAS = {"train": TRAINING, "node": NODE}

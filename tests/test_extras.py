@@ -3,14 +3,18 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
-from hagan_clinic.extras import TRAINING
+import pytest
+
+from hagan_clinic.extras import EXTRAS
 
 
-def test_training_packages_are_those_of_the_extra():
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_packages_of_an_extra_are_those_of_the_project(extra):
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    stated = [re.match(r"[\w-]+", line)[0] for line in project["optional-dependencies"]["train"]]
-    assert list(TRAINING.values()) == stated
+    stated = [re.match(r"[\w-]+", line)[0] for line in project["optional-dependencies"][extra]]
+    assert list(EXTRAS[extra].values()) == stated
 
 
-def test_training_modules_are_importable_by_these_names():
-    assert [name for name in TRAINING if find_spec(name) is None] == []
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_modules_of_an_extra_are_importable_by_these_names(extra):
+    assert [name for name in EXTRAS[extra] if find_spec(name) is None] == []

@@ -16,6 +16,8 @@ from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line, with_debug
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
     "inspect": "Show the DICOM series of a folder and which can be used.",
+    "listen": "Receive DICOM series, translate and forward them: a node.",
+    "spool": "Show, retry and purge what the DICOM node holds.",
     "models": "List the bundled models, show their cards, verify them.",
     "doctor": "Tell what this machine can run, and why not.",
     "accept": "Check an installation against the model's reference.",

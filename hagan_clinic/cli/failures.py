@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from hagan_clinic.errors import DeviceError, HaganClinicError
-from hagan_clinic.extras import TRAINING
+from hagan_clinic.extras import EXTRAS
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UNFORESEEN = 1
@@ -77,11 +77,13 @@ def told_in_one_line(context: click.Context) -> Iterator[None]:
 def explained(error: Exception) -> tuple[str, int]:
     """One line about an exception, and its exit code."""
     # A missing package of the extra is not a defect.
-    if isinstance(error, ModuleNotFoundError) and _top_level(error) in TRAINING:
-        error = DeviceError(
-            f"{TRAINING[_top_level(error)]} is not installed, and this command needs it; "
-            'run `pip install "hagan-clinic[train]"`'
-        )
+    module = _top_level(error) if isinstance(error, ModuleNotFoundError) else ""
+    for extra, packages in EXTRAS.items():
+        if module in packages:
+            error = DeviceError(
+                f"{packages[module]} is not installed, and this command needs it; "
+                f'run `pip install "hagan-clinic[{extra}]"`'
+            )
     if isinstance(error, MemoryError):
         error = DeviceError(f"memory ran out; {_advice_on_memory()}")
     if isinstance(error, HaganClinicError):

@@ -84,15 +84,18 @@ def test_unknown_command_is_wrong_usage():
     assert CliRunner().invoke(main, ["transalte"]).exit_code == 2
 
 
-@pytest.mark.parametrize("module", ["torch", "lightning_fabric.utilities"])
-def test_command_without_its_extra_says_what_to_install(monkeypatch, module):
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "train"), ("lightning_fabric.utilities", "train"), ("pynetdicom", "node")],
+)
+def test_command_without_its_extra_says_what_to_install(monkeypatch, module, extra):
     def missing(name, package=None):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("hagan_clinic.cli.import_module", missing)
     result = CliRunner().invoke(main, ["train"])
     assert result.exit_code == 5
-    assert 'pip install "hagan-clinic[train]"' in result.stderr
+    assert f'pip install "hagan-clinic[{extra}]"' in result.stderr
     assert result.stderr.count("\n") == 1
 
 

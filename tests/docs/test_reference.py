@@ -9,6 +9,7 @@ import pytest
 
 from hagan_clinic.cli import main
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
+from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig
@@ -69,9 +70,9 @@ def test_the_exit_codes_are_those_of_the_errors(error):
     assert f"| {error.exit_code} | {name}: " in section("command-line.md", "Exit codes")
 
 
-def stated(title):
-    """Setting -> default of the first table under a heading of the page of settings."""
-    rows = section("training-settings.md", title).split("|---|\n")[1].split("\n\n")[0]
+def stated(title, page="training-settings.md"):
+    """Setting -> default of the first table under a heading of a page of settings."""
+    rows = section(page, title).split("|---|\n")[1].split("\n\n")[0]
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", rows, re.MULTILINE))
 
 
@@ -98,6 +99,10 @@ def test_the_settings_of_a_mode_have_the_defaults_that_are_stated(mode):
 
 def test_the_shared_settings_have_the_defaults_that_are_stated():
     assert stated("Every mode") == defaults(TrainingConfig())
+
+
+def test_the_settings_of_the_node_have_the_defaults_that_are_stated():
+    assert stated("Settings", "node.md") == defaults(NodeConfig())
 
 
 def test_the_augmentation_has_the_defaults_that_are_stated():

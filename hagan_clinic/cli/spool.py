@@ -1,0 +1,100 @@
+"""`hagan-clinic spool`: what the node holds, and what it failed at."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hagan_clinic.node.spool import Job, Spool
+
+_spool_option = click.option(
+    "--spool", "folder", type=click.Path(path_type=Path), required=True, help="The node's folder."
+)
+
+
+@click.group(short_help="Show, retry and purge what the DICOM node holds.")
+def command() -> None:
+    """Show, retry and purge what the DICOM node holds; the node may run meanwhile."""
+
+
+@command.command()
+@_spool_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(folder: Path, as_json: bool) -> None:
+    """List the series with their states, and the reasons of those that failed.
+
+    A series is named by a hash; a reason may quote the description of the series.
+    """
+    from hagan_clinic.node.spool import STATES
+
+    spool = _existing(folder)
+    facts = [_facts(job) for state in STATES for job in spool.jobs(state)]
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("series", "state", "outcome", "instances", "age", "attempts", "reason")
+    for fact in facts:
+        age = f"{fact['age_seconds'] / 60:.0f} min"
+        cells = [fact["series"], fact["state"], fact["outcome"], str(fact["instances"]), age]
+        table.add_row(*map(Text, [*cells, str(fact["attempts"]), fact["reason"]]))
+    Console().print(table)
+
+
+@command.command()
+@click.argument("name")
+@_spool_option
+@click.option("--accept-warnings", is_flag=True, help="Send it though the input checks warn.")
+def retry(name: str, folder: Path, accept_warnings: bool) -> None:
+    """Have a failed or done series translated and sent again.
+
+    NAME is the series' name or the beginning of it. Sent again, its instances have the same UIDs.
+    """
+    job = _existing(folder).retry(name, accept_warnings=accept_warnings)
+    click.echo(f"{job.name} is ready again")
+
+
+@command.command()
+@click.argument("name", required=False)
+@_spool_option
+@click.option("--all-failed", is_flag=True, help="Every failed series.")
+def purge(name: str | None, folder: Path, all_failed: bool) -> None:
+    """Delete a failed or done series for good, with what was received of it."""
+    if bool(name) == all_failed:
+        raise click.UsageError("Give a NAME or --all-failed, one of the two.")
+    spool = _existing(folder)
+    jobs = [spool.find(name, ("failed", "done"))] if name else spool.jobs("failed")
+    for job in jobs:
+        spool.purge(job)
+    click.echo(f"{len(jobs)} series deleted")
+
+
+def _existing(folder: Path) -> Spool:
+    """The spool that a node has made there; none is made."""
+    from hagan_clinic.errors import InputError
+    from hagan_clinic.node.spool import Spool
+
+    if not (folder / "incoming").is_dir():
+        raise InputError(f"{folder} is no spool of the node; give the folder of `listen --spool`")
+    return Spool(folder)
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    record = job.record()
+    return {
+        "series": job.name,
+        "state": job.state,
+        "outcome": record.get("outcome", ""),
+        "instances": sum(1 for _ in job.source.iterdir()),
+        "age_seconds": round(time.time() - job.changed(), 1),
+        "attempts": record.get("attempts", 0),
+        "reason": record.get("reason", record.get("last", "")),
+    }

@@ -1,0 +1,1 @@
+"""The DICOM node: receives series, translates them, sends the results, and loses nothing."""

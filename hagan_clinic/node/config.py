@@ -1,0 +1,162 @@
+"""What a site configures of its node, in one TOML file."""
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.node.destination import Destination, parse_destination
+from hagan_clinic.runtime.memory import parse_size
+
+KEEP, SEND = "keep", "send"
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Settings of the node; `docs/reference/node-settings.md` tells what each is for.
+
+    Raises:
+        InputError: A setting is of the wrong type or out of its range.
+    """
+
+    spool: str = ""
+    forward: str = ""
+    aet: str = "HAGAN"
+    host: str = "0.0.0.0"  # scanners and archives are other machines
+    port: int = 11112
+    callers: tuple[str, ...] = ()
+    watch: str = ""
+
+    silence: float = 10.0
+    max_associations: int = 10
+    max_instance: str = "1GiB"
+    min_free: str = "1GiB"
+    timeout: float = 60.0
+
+    model: str = "t1_to_flair"
+    model_sha256: str = ""
+    device: str = "auto"
+    max_memory: str = ""
+    threads: int = 0
+    allow_contrast: bool = False
+    warnings: str = KEEP
+    attempts: int = 3
+
+    retry_first: float = 5.0
+    retry_longest: float = 300.0
+    refusals: int = 10
+    commitment: bool = True
+    commitment_wait: float = 3600.0
+
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    forward_tls: bool = False
+    forward_certificate: str = ""
+    forward_key: str = ""
+    forward_ca: str = ""
+    forward_token_file: str = ""
+
+    keep_done_days: float = 1.0
+    keep_failed_days: float = 14.0
+    max_disk_share: float = 0.5
+
+    http_port: int = 11180
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_type(field.name, getattr(self, field.name), field.default)
+        for name in ("aet", *(["callers"] if self.callers else [])):
+            value = getattr(self, name)
+            for title in (value,) if isinstance(value, str) else value:
+                _require(
+                    0 < len(title.strip()) <= 16 and title.isascii() and title.isprintable(),
+                    name,
+                    title,
+                    "an AE title of 1 to 16 ASCII characters",
+                )
+        for name in ("port", "http_port"):
+            _require(0 <= getattr(self, name) < 65536, name, getattr(self, name), "a port")
+        for name in ("silence", "timeout", "retry_first", "max_associations", "attempts"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
+        for name in ("keep_done_days", "keep_failed_days", "threads", "refusals"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        _require(0 < self.max_disk_share <= 1, "max_disk_share", self.max_disk_share, "0 to 1")
+        _require(self.warnings in (KEEP, SEND), "warnings", self.warnings, f"{KEEP} or {SEND}")
+        _require(
+            bool(self.tls_certificate) == bool(self.tls_key),
+            "tls_certificate and tls_key",
+            (self.tls_certificate, self.tls_key),
+            "both or none",
+        )
+        parse_size(self.max_instance), parse_size(self.min_free)
+        if self.forward:
+            _ = self.destination
+
+    @property
+    def destination(self) -> Destination:
+        """Where results go.
+
+        Raises:
+            InputError: `forward` names none.
+        """
+        return parse_destination(self.forward, tls=self.forward_tls)
+
+    @property
+    def max_instance_bytes(self) -> int:
+        """Of one instance on the wire."""
+        return parse_size(self.max_instance)
+
+    @property
+    def min_free_bytes(self) -> int:
+        """Below this, no instance is taken."""
+        return parse_size(self.min_free)
+
+
+def read_config(path: Path | None, **chosen: Any) -> NodeConfig:
+    """The settings of a TOML file, overridden by those `chosen` that are not None.
+
+    Raises:
+        InputError: The file cannot be read, or a setting is unknown or wrong.
+    """
+    config = NodeConfig() if path is None else _from_file(path)
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return replace(config, **given)
+
+
+def _from_file(path: Path) -> NodeConfig:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    known = {field.name for field in fields(NodeConfig)}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise InputError(
+            f"{path} has the setting {unknown[0]!r}, expected one of {', '.join(sorted(known))}"
+        )
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in content.items()
+    }
+    try:
+        return NodeConfig(**values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """A setting is of its default's type; a whole number is a number too, a truth value is not."""
+    wanted: tuple[type, ...] = (float, int) if isinstance(default, float) else (type(default),)
+    fits = type(value) in wanted
+    if isinstance(default, tuple):
+        fits = fits and all(isinstance(part, str) for part in value)
+    kind = {tuple: "a list of texts", str: "a text", bool: "true or false", int: "a whole number"}
+    _require(fits, name, value, kind.get(type(default), "a number"))
+
+
+def _require(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise InputError(f"{name} is {value!r}, expected {expected}")

@@ -1,0 +1,169 @@
+"""Delivers what is in the outbox: retried, in the order of arrival, each instance once.
+
+Every instance that the archive took is noted at once; a restart goes on with the next. The one
+that was under way at a crash is sent again, byte for byte the same, under the same UIDs.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from hagan_clinic.node.audit import audit
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.delivery import RefusedError, Sender, UnreachableError
+from hagan_clinic.node.dimse import DimseSender, reference_of
+from hagan_clinic.node.logs import log
+from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.spool import Job, Spool
+
+_COMMITTED, _FAILURES = 1, 2  # event types (PS3.4, J.3.3)
+
+
+class Forwarder:
+    """Sends the outbox to one archive.
+
+    Args:
+        spool: Where the results are.
+        sender: Takes them to the archive.
+        config: Of the node.
+        metrics: Counts.
+    """
+
+    def __init__(self, spool: Spool, sender: Sender, config: NodeConfig, metrics: Metrics) -> None:
+        self._spool = spool
+        self._sender = sender
+        self._config = config
+        self._metrics = metrics
+        self._failures = 0
+        self._due = 0.0
+
+    def __call__(self) -> None:
+        """Deliver all that is in the outbox, unless the archive failed a short while ago."""
+        if time.monotonic() < self._due:
+            return
+        for job in self._spool.jobs("outbox"):
+            with self._spool.held(job) as there:
+                if not there or job.record().get("send_after", 0) > time.time():
+                    continue
+                try:
+                    self._deliver(job)
+                except UnreachableError as error:
+                    self._back_off(job, error)
+                    return
+                except RefusedError as error:
+                    self._refused(job, error)
+                else:
+                    self._failures = 0
+
+    def report(self, event: int, information: Dataset) -> None:
+        """What the archive says of a commitment that it was asked for."""
+        with self._spool.locked():
+            for job in self._spool.jobs("outbox"):
+                asked = job.record().get("commitment_asked", {})
+                if asked.get("transaction") != str(information.TransactionUID):
+                    continue
+                if event == _COMMITTED:
+                    self._spool.note(job, commitment="committed")
+                elif event == _FAILURES:
+                    failed = {
+                        str(item.ReferencedSOPInstanceUID) for item in information.FailedSOPSequence
+                    }
+                    self._send_again(job, failed)
+
+    def _deliver(self, job: Job) -> None:
+        files = sorted(job.result.iterdir())
+        rest = [path for path in files if path.name not in _sent(job)]
+        if rest:
+            with job.sent.open("a", encoding="ascii") as sent:
+
+                def taken(path: Path) -> None:
+                    sent.write(f"{path.name}\n")
+                    sent.flush()
+                    self._metrics.sent.inc()
+
+                self._sender.store(rest, taken)
+        if self._is_settled(job, files):
+            self._finish(job, len(files))
+
+    def _is_settled(self, job: Job, files: Sequence[Path]) -> bool:
+        """Whether the archive has committed itself, or will not."""
+        record = job.record()
+        if record.get("commitment"):
+            return True
+        if not self._config.commitment or not isinstance(self._sender, DimseSender):
+            self._spool.note(job, commitment="not asked")
+            return True
+        asked = record.get("commitment_asked")
+        if asked is None:
+            transaction = str(generate_uid(prefix=None))
+            # Noted first: the answer may come before the request returns.
+            self._spool.note(
+                job, commitment_asked={"transaction": transaction, "time": time.time()}
+            )
+            if not self._sender.ask(transaction, [reference_of(path) for path in files]):
+                self._spool.note(job, commitment="not offered")
+                return True
+            return False
+        if time.time() - asked["time"] > self._config.commitment_wait:
+            self._spool.note(job, commitment="not answered")
+            log("commitment not answered", level=logging.WARNING, series=job.name)
+            return True
+        return False
+
+    def _finish(self, job: Job, instances: int) -> None:
+        now = time.time()
+        audit(self._spool, job, "sent")
+        self._metrics.series.labels("sent").inc()
+        done = self._spool.move(job, "done", outcome="sent", sent=instances, ended=now)
+        shutil.rmtree(done.result, ignore_errors=True)
+
+    def _back_off(self, job: Job, error: UnreachableError) -> None:
+        wait = min(self._config.retry_first * 2**self._failures, self._config.retry_longest)
+        self._failures = min(self._failures + 1, 30)
+        self._due = time.monotonic() + wait
+        self._metrics.send_failures.labels("unreachable").inc()
+        log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
+
+    def _refused(self, job: Job, error: RefusedError) -> None:
+        self._metrics.send_failures.labels("refused").inc()
+        log("not sent", level=logging.WARNING, series=job.name, why=str(error))
+        self._count_refusal(job, str(error))
+
+    def _count_refusal(self, job: Job, reason: str, **facts: Any) -> None:
+        refusals = job.record().get("refusals", 0) + 1
+        if refusals > self._config.refusals:
+            audit(self._spool, job, "rejected")
+            self._metrics.series.labels("rejected").inc()
+            self._spool.move(
+                job, "failed", outcome="rejected", reason=reason, ended=time.time(), **facts
+            )
+            return
+        wait = min(self._config.retry_first * 2**refusals, self._config.retry_longest)
+        self._spool.note(job, refusals=refusals, send_after=time.time() + wait, **facts)
+
+    def _send_again(self, job: Job, failed: set[str]) -> None:
+        """Send what the archive has not kept."""
+        log("not committed", level=logging.WARNING, series=job.name, instances=len(failed))
+        kept = [
+            path.name
+            for path in job.result.iterdir()
+            if path.name in _sent(job) and reference_of(path).sop_instance not in failed
+        ]
+        job.sent.write_text("".join(f"{name}\n" for name in kept), "ascii")
+        reason = f"the archive did not commit itself to {len(failed)} instances"
+        self._count_refusal(job, reason, commitment_asked=None)
+
+
+def _sent(job: Job) -> set[str]:
+    try:
+        lines = job.sent.read_text("ascii").split("\n")
+    except FileNotFoundError:
+        return set()
+    # A line that a crash cut off is no name of a file.
+    return set(lines[:-1])

@@ -1,0 +1,98 @@
+"""What the node does with an instance, however it came: keep it, or say why not."""
+
+import errno
+import io
+import shutil
+import threading
+import time
+from enum import Enum
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.headers import MR_STORAGE, read_header
+from hagan_clinic.imageio.dicom.values import text
+from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.spool import Spool
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Verdict(Enum):
+    """What became of an instance."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    SYNTHETIC = "synthetic"
+    REFUSED = "refused"
+    NO_SPACE = "no_space"
+
+
+class Intake:
+    """Checks and keeps instances, and knows when each series was last heard of.
+
+    Args:
+        spool: Where they are kept.
+        metrics: Counts them.
+        min_free: Bytes of the disk that are left free.
+    """
+
+    def __init__(self, spool: Spool, metrics: Metrics, min_free: int) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._min_free = min_free
+        self._heard: dict[str, float] = {}
+        self._guard = threading.Lock()
+
+    def take(self, content: bytes) -> tuple[Verdict, str]:
+        """Keep a DICOM file; STORED and DUPLICATE promise that no crash loses it.
+
+        Returns:
+            The verdict, and the name of the series ("" where it is not kept).
+
+        Raises:
+            OSError: It cannot be written, but not for want of space.
+        """
+        verdict, name = self._take(content)
+        self._metrics.received.labels(verdict.value).inc()
+        return verdict, name
+
+    def _take(self, content: bytes) -> tuple[Verdict, str]:
+        try:
+            header = read_header(lambda: io.BytesIO(content), "instance")
+        except InputError:
+            return Verdict.REFUSED, ""
+        if header.file_meta.get("MediaStorageSOPClassUID") not in MR_STORAGE:
+            return Verdict.REFUSED, ""
+        # What this node sends comes back where an archive forwards all that it is given.
+        if text(header, "SyntheticData").upper() == "YES":
+            return Verdict.SYNTHETIC, ""
+        series, instance = text(header, "SeriesInstanceUID"), text(header, "SOPInstanceUID")
+        if not series or not instance:
+            return Verdict.REFUSED, ""
+        if shutil.disk_usage(self._spool.root).free - len(content) < self._min_free:
+            return Verdict.NO_SPACE, ""
+        try:
+            name, stored = self._spool.store(series, instance, content)
+        except OSError as error:
+            if error.errno in _NO_SPACE:
+                return Verdict.NO_SPACE, ""
+            raise
+        if stored == "stored":
+            with self._guard:
+                self._heard[name] = time.monotonic()
+        return Verdict(stored), name
+
+    def hear(self, name: str) -> None:
+        """More of an incoming series is arriving: it is not complete yet."""
+        with self._guard:
+            if name in self._heard:
+                self._heard[name] = time.monotonic()
+
+    def silent_for(self, name: str) -> float:
+        """Seconds since a series was last heard of; one never heard of is heard of now."""
+        with self._guard:
+            return time.monotonic() - self._heard.setdefault(name, time.monotonic())
+
+    def forget(self, name: str) -> None:
+        """The series has gone on."""
+        with self._guard:
+            self._heard.pop(name, None)

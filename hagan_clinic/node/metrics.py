@@ -1,0 +1,53 @@
+"""What the node counts, for Prometheus."""
+
+import shutil
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hagan_clinic.node.spool import STATES, Spool, counts
+
+_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """Counters of one node, in a registry of their own."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.registry = CollectorRegistry()
+        self.received = Counter(
+            "hagan_instances_received",
+            "Instances by what became of them: stored, duplicate, synthetic, refused, no_space",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.series = Counter(
+            "hagan_series",
+            "Series by outcome: translated, warned, refused, failed, sent, rejected",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.sent = Counter(
+            "hagan_instances_sent", "Instances that the archive took", registry=self.registry
+        )
+        self.send_failures = Counter(
+            "hagan_send_failures",
+            "Deliveries cut short: unreachable, refused",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.translation = Histogram(
+            "hagan_translation_seconds",
+            "Time to translate a series",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        held = Gauge("hagan_spool_series", "Series in the spool", ["state"], registry=self.registry)
+        for state in STATES:
+            held.labels(state).set_function(partial(_count, spool, state))
+        free = Gauge("hagan_spool_free_bytes", "Free space of its disk", registry=self.registry)
+        free.set_function(lambda: shutil.disk_usage(spool.root).free)
+
+
+def _count(spool: Spool, state: str) -> int:
+    return counts(spool)[state]

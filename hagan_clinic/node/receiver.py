@@ -1,0 +1,172 @@
+"""The service that scanners and archives send to: C-STORE, C-ECHO, storage commitment's reports.
+
+An instance is acknowledged only when `Spool.store` has made it durable.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom import Dataset
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
+
+from hagan_clinic.errors import OutputError
+from hagan_clinic.imageio.dicom.headers import MR_STORAGE
+from hagan_clinic.imageio.dicom.uids import fixed_uid
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.destination import DimseDestination
+from hagan_clinic.node.intake import Intake, Verdict
+from hagan_clinic.node.logs import log, problem
+from hagan_clinic.node.tls import server_context
+
+MAX_PDU = 128 * 2**10
+"""Announced to peers; a PDU may be a little larger, one many times as large is hostile."""
+
+_HOSTILE_PDU = 16 * MAX_PDU
+
+# PS3.4, table B.2-1.
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+CANNOT_UNDERSTAND = 0xC000
+PROCESSING_FAILURE = 0x0110
+
+_STATUS = {
+    Verdict.STORED: SUCCESS,
+    Verdict.DUPLICATE: SUCCESS,
+    Verdict.SYNTHETIC: SUCCESS,
+    Verdict.REFUSED: CANNOT_UNDERSTAND,
+    Verdict.NO_SPACE: OUT_OF_RESOURCES,
+}
+
+Report = Callable[[int, Dataset], None]
+"""Told the event type and the event information of a storage commitment."""
+
+
+@contextmanager
+def receiving(config: NodeConfig, intake: Intake, report: Report) -> Iterator[int]:
+    """Receive meanwhile.
+
+    Yields:
+        The port; port 0 lets the system choose.
+
+    Raises:
+        OutputError: The port cannot be had.
+        InputError: The certificates cannot be used.
+    """
+    ae = application_entity(config.aet)
+    ae.maximum_pdu_size = MAX_PDU
+    ae.maximum_associations = config.max_associations
+    ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = config.timeout
+    ae.require_called_aet = True
+    ae.require_calling_aet = _callers(config)
+    ae.add_supported_context(Verification)
+    for storage in MR_STORAGE:
+        ae.add_supported_context(storage, ALL_TRANSFER_SYNTAXES)
+    # The archive opens an association as the SCP of commitments (PS3.4, J.3.3).
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    handlers = [
+        (evt.EVT_CONN_OPEN, _guard, [config.timeout, config.max_instance_bytes]),
+        (evt.EVT_C_STORE, _store, [intake]),
+        (evt.EVT_N_EVENT_REPORT, _committed, [report]),
+        (evt.EVT_PDU_RECV, _hear, [intake]),
+        (evt.EVT_REJECTED, _log_rejection),
+    ]
+    try:
+        server = ae.start_server(
+            (config.host, config.port),
+            block=False,
+            evt_handlers=handlers,
+            ssl_context=server_context(config),
+        )
+    except OSError as error:
+        raise OutputError(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port"
+        ) from error
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+
+
+def application_entity(aet: str) -> AE:
+    """An application entity that says whose implementation it is."""
+    ae = AE(aet)
+    ae.implementation_class_uid = fixed_uid("implementation class")
+    ae.implementation_version_name = "HAGAN_CLINIC"
+    return ae
+
+
+def no_delay(event: evt.Event) -> None:
+    """Send small packets at once: an acknowledgement is one, and the peer waits for it."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _callers(config: NodeConfig) -> list[str]:
+    """Who may call: the archive too, which reports on commitments."""
+    callers = list(config.callers)
+    if callers and config.forward and isinstance(config.destination, DimseDestination):
+        callers.append(config.destination.aet)
+    return callers
+
+
+def _guard(event: evt.Event, timeout: float, most: int) -> None:
+    """Give a connection up that stops in mid-message, or sends more than an instance can be."""
+    no_delay(event)
+    connection = event.assoc.dul.socket
+    connection.socket.settimeout(timeout)
+    receive = connection.recv
+    event.assoc.received = 0
+
+    def recv(size: int) -> bytes:
+        event.assoc.received += size
+        if size > _HOSTILE_PDU or event.assoc.received > most:
+            log("oversized", level=logging.WARNING)
+            raise OSError("more than an instance can be")
+        content: bytes = receive(size)
+        return content
+
+    connection.recv = recv
+
+
+def _store(event: evt.Event, intake: Intake) -> int:
+    try:
+        verdict, name = intake.take(event.encoded_dataset())
+    except Exception as error:
+        log("not kept", level=logging.ERROR, **problem(error))
+        return PROCESSING_FAILURE
+    event.assoc.received = 0
+    event.assoc.series = name
+    caller = event.assoc.requestor.ae_title
+    if verdict in (Verdict.REFUSED, Verdict.NO_SPACE):
+        log("not kept", level=logging.WARNING, why=verdict.value, caller=caller)
+    elif verdict is Verdict.SYNTHETIC:
+        log("ignored", outcome=verdict.value, caller=caller)
+    return _STATUS[verdict]
+
+
+def _hear(event: evt.Event, intake: Intake) -> None:
+    """While a slow sender is at an instance, the series it sends is not silent."""
+    name = getattr(event.assoc, "series", "")
+    if name and event.pdu.pdu_type == 0x04:
+        intake.hear(name)
+
+
+def _committed(event: evt.Event, report: Report) -> tuple[int, Any]:
+    try:
+        report(event.event_type, event.event_information)
+    except Exception as error:
+        log("report not understood", level=logging.WARNING, **problem(error))
+        return PROCESSING_FAILURE, None
+    return SUCCESS, None
+
+
+def _log_rejection(event: evt.Event) -> None:
+    log(
+        "association rejected",
+        level=logging.WARNING,
+        caller=event.assoc.requestor.ae_title,
+        address=event.assoc.requestor.address,
+    )

@@ -1,0 +1,132 @@
+"""The node: receiver, collector, worker, forwarder and retention at work on one spool."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hagan_clinic import __version__
+from hagan_clinic.errors import InputError
+from hagan_clinic.node.collector import Collector
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.delivery import Sender
+from hagan_clinic.node.destination import DimseDestination
+from hagan_clinic.node.dimse import DimseSender
+from hagan_clinic.node.forwarder import Forwarder
+from hagan_clinic.node.intake import Intake
+from hagan_clinic.node.logs import log, problem
+from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.monitor import monitored
+from hagan_clinic.node.receiver import receiving
+from hagan_clinic.node.retention import Retention
+from hagan_clinic.node.spool import Spool, counts
+from hagan_clinic.node.stow import WebSender
+from hagan_clinic.node.tls import client_context
+from hagan_clinic.node.watch import Watch
+from hagan_clinic.node.worker import Translate, Worker
+
+
+def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> None:
+    """Run the node until `stop` is set; whatever it was at goes on at the next start.
+
+    Raises:
+        InputError: A setting cannot be used.
+        OutputError: The spool or a port is taken or cannot be had.
+    """
+    if not config.spool:
+        raise InputError("no spool given; expected a folder: --spool FOLDER")
+    if not config.forward:
+        raise InputError("no archive given; expected --forward AET@HOST:PORT or https://…")
+    spool = Spool(Path(config.spool))
+    with ExitStack() as stack:
+        stack.enter_context(spool.alone())
+        again = spool.recover()
+        metrics = Metrics(spool)
+        intake = Intake(spool, metrics, config.min_free_bytes)
+        forwarder = Forwarder(spool, _sender(config), config, metrics)
+        loops = [
+            _Loop("collector", Collector(spool, intake, config.silence), 0.2, stop),
+            _Loop("worker", Worker(spool, translate, config, metrics), 0.2, stop),
+            _Loop("forwarder", forwarder, 0.2, stop),
+            _Loop("retention", Retention(spool, config), 60.0, stop),
+        ]
+        if config.watch:
+            watch = Watch(_folder(config.watch), intake, config.max_instance_bytes)
+            loops.append(_Loop("watch", watch, 1.0, stop))
+        if config.http_port:
+            health = _Health(spool, loops, config)
+            stack.enter_context(monitored(config.http_port, metrics.registry, health))
+        port = stack.enter_context(receiving(config, intake, forwarder.report))
+        for loop in loops:
+            loop.start()
+        log("listening", version=__version__, aet=config.aet, port=port, begun_again=again)
+        stop.wait()
+        log("stopping")
+
+
+@dataclass(eq=False)
+class _Loop:
+    """Runs a part again and again; what fails in it is logged, and it goes on."""
+
+    name: str
+    part: Callable[[], None]
+    interval: float
+    stop: threading.Event
+    alive: float = field(default_factory=time.monotonic)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        # A daemon: stopping does not wait for a series that is being translated.
+        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.stop.wait(self.interval):
+            self.alive = time.monotonic()
+            try:
+                self.part()
+            except Exception as error:
+                log("fault", level=logging.ERROR, part=self.name, **problem(error))
+                self.stop.wait(1.0)
+
+
+@dataclass(frozen=True)
+class _Health:
+    """Whether every part is at work and there is room."""
+
+    spool: Spool
+    loops: list[_Loop]
+    config: NodeConfig
+
+    def __call__(self) -> Mapping[str, Any]:
+        dead = [one.name for one in self.loops if one.thread and not one.thread.is_alive()]
+        free = shutil.disk_usage(self.spool.root).free
+        room = free >= self.config.min_free_bytes
+        return {
+            "ok": not dead and room,
+            "version": __version__,
+            "dead": dead,
+            "free_bytes": free,
+            "room": room,
+            "series": dict(counts(self.spool)),
+        }
+
+
+def _sender(config: NodeConfig) -> Sender:
+    destination = config.destination
+    if isinstance(destination, DimseDestination):
+        tls = client_context(config) if destination.tls else None
+        return DimseSender(config.aet, destination, config.timeout, tls)
+    return WebSender(destination, config.timeout, client_context(config), config.forward_token_file)
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"watch is {path!r}, which is not a folder; make it first")
+    return folder

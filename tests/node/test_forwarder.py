@@ -1,0 +1,200 @@
+import shutil
+import time
+from itertools import pairwise
+
+import pytest
+from pydicom import Dataset
+
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.delivery import RefusedError, UnreachableError
+from hagan_clinic.node.destination import DimseDestination
+from hagan_clinic.node.dimse import DimseSender, reference_of
+from hagan_clinic.node.forwarder import Forwarder
+from hagan_clinic.node.metrics import Metrics
+
+
+def outbox(spool, series):
+    """The series as a result that waits to be sent."""
+    for one in series:
+        name, _ = spool.store(series[0].SeriesInstanceUID, one.SOPInstanceUID, b"source")
+    spool.complete(name)
+    job = spool.take()
+    job.result.mkdir()
+    for number, one in enumerate(series):
+        one.save_as(job.result / f"{number:04}.dcm", enforce_file_format=True)
+    return spool.move(job, "outbox")
+
+
+def forwarder(spool, port, sender=None, **settings):
+    settings = {"retry_first": 0.01, "retry_longest": 0.01, "commitment": False, **settings}
+    config = NodeConfig(**settings)
+    sender = sender or DimseSender(
+        "HAGAN", DimseDestination("ARCHIVE", "127.0.0.1", port), 20, None
+    )
+    return Forwarder(spool, sender, config, Metrics(spool))
+
+
+def until(condition, forward, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        forward()
+        time.sleep(0.02)
+        assert time.monotonic() < end
+
+
+def test_what_is_sent_is_done_and_only_its_source_is_kept(spool, archive, make_series):
+    outbox(spool, make_series("a"))
+    forwarder(spool, archive.port)()
+    (job,) = spool.jobs("done")
+    assert job.record()["outcome"] == "sent"
+    assert not job.result.exists()
+    assert set(archive.stored.values()) == {1}
+
+
+def test_after_an_interruption_only_the_rest_is_sent(spool, archive, make_series):
+    job = outbox(spool, make_series("b"))
+    job.sent.write_text("0000.dcm\n0001.dcm\n0002.d")  # the third line was cut off
+    forwarder(spool, archive.port)()
+    assert len(archive.stored) == 4
+
+
+def test_an_archive_without_room_gets_each_instance_once_in_the_end(spool, archive, make_series):
+    outbox(spool, make_series("c"))
+    archive.statuses = [0xA700, 0xA701]
+    until(lambda: spool.jobs("done"), forwarder(spool, archive.port))
+    assert set(archive.stored.values()) == {1}
+    assert len(archive.stored) == 6
+
+
+def test_an_archive_that_refuses_is_asked_a_few_times_and_then_it_is_kept(
+    spool, archive, make_series
+):
+    outbox(spool, make_series("d"))
+    archive.statuses = [0xC000] * 50
+    until(lambda: spool.jobs("failed"), forwarder(spool, archive.port, refusals=2))
+    (job,) = spool.jobs("failed")
+    assert job.record()["outcome"] == "rejected"
+    assert "0xC000" in job.record()["reason"]
+    assert len(archive.statuses) == 47
+
+
+def test_a_refused_series_does_not_hold_up_the_next(spool, archive, make_series):
+    outbox(spool, make_series("e"))
+    outbox(spool, make_series("f"))
+    archive.statuses = [0xC000]
+    forwarder(spool, archive.port)()
+    assert len(spool.jobs("done")) == 1
+    assert len(archive.stored) == 6
+
+
+def test_backing_off_doubles_and_ends_at_the_longest(spool, make_series, monkeypatch):
+    outbox(spool, make_series("g"))
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    tries = []
+
+    class Down:
+        def store(self, paths, taken):
+            tries.append(now[0])
+            raise UnreachableError("down")
+
+    forward = forwarder(spool, 0, Down(), retry_first=1.0, retry_longest=5.0)
+    for _ in range(400):
+        forward()
+        now[0] += 0.1
+    gaps = [round(later - sooner) for sooner, later in pairwise(tries)]
+    assert gaps[:5] == [1, 2, 4, 5, 5]
+
+
+class Committing(DimseSender):
+    """Stores nothing, and offers commitment."""
+
+    def __init__(self, offers=True):
+        self.offers, self.stored, self.asked = offers, [], []
+
+    def store(self, paths, taken):
+        for path in paths:
+            self.stored.append(path.name)
+            taken(path)
+
+    def ask(self, transaction, references):
+        self.asked.append((transaction, references))
+        return self.offers
+
+
+def answer(transaction, failed=()):
+    information = Dataset()
+    information.TransactionUID = transaction
+    information.FailedSOPSequence = []
+    for uid in failed:
+        item = Dataset()
+        item.ReferencedSOPInstanceUID = uid
+        information.FailedSOPSequence.append(item)
+    return information
+
+
+def test_a_series_is_done_when_the_archive_has_committed_itself(spool, make_series):
+    series = make_series("h")
+    outbox(spool, series)
+    sender = Committing()
+    forward = forwarder(spool, 0, sender, commitment=True)
+    forward()
+    forward()
+    ((transaction, references),) = sender.asked
+    assert [one.sop_instance for one in references] == [one.SOPInstanceUID for one in series]
+    assert len(spool.jobs("outbox")) == 1
+    forward.report(1, answer("1.2.3"))
+    forward()
+    assert len(spool.jobs("outbox")) == 1
+    forward.report(1, answer(transaction))
+    forward()
+    (job,) = spool.jobs("done")
+    assert job.record()["commitment"] == "committed"
+
+
+def test_what_the_archive_has_not_kept_is_sent_again_and_asked_for_again(spool, make_series):
+    job = outbox(spool, make_series("i"))
+    lost = reference_of(job.result / "0002.dcm").sop_instance
+    sender = Committing()
+    forward = forwarder(spool, 0, sender, commitment=True)
+    forward()
+    forward.report(2, answer(sender.asked[0][0], [lost]))
+    until(lambda: len(sender.asked) == 2, forward)
+    assert sender.stored[6:] == ["0002.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("offers", "settings", "told"),
+    [(False, {}, "not offered"), (True, {"commitment_wait": 0.0}, "not answered")],
+)
+def test_without_an_answer_the_series_is_done_and_says_so(
+    spool, make_series, offers, settings, told
+):
+    outbox(spool, make_series("j"))
+    forward = forwarder(spool, 0, Committing(offers), commitment=True, **settings)
+    until(lambda: spool.jobs("done"), forward)
+    assert spool.jobs("done")[0].record()["commitment"] == told
+
+
+def test_an_archive_that_takes_no_such_objects_refuses(archive, make_series, tmp_path):
+    from pynetdicom import AE, evt
+    from pynetdicom.sop_class import Verification
+
+    archive.down()
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(Verification)
+    server = ae.start_server(
+        ("127.0.0.1", archive.port), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda e: 0)]
+    )
+    path = tmp_path / "one.dcm"
+    make_series("k")[0].save_as(path, enforce_file_format=True)
+    sender = DimseSender("HAGAN", DimseDestination("ARCHIVE", "127.0.0.1", archive.port), 20, None)
+    try:
+        with pytest.raises(RefusedError, match="does not take"):
+            sender.store([path], print)
+        assert sender.ask("1.2.3", [reference_of(path)]) is False
+    finally:
+        server.shutdown()
+    with pytest.raises(UnreachableError):
+        sender.store([path], print)
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,260 @@
+"""The real listener as a process, real slices, an archive that counts: nothing lost or doubled."""
+
+import json
+import random
+import threading
+import time
+from collections import Counter, defaultdict
+from io import BytesIO
+
+import pydicom
+import pytest
+
+SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
+
+
+def source_series(derived):
+    """Series Instance UID of the scan that a derived instance tells of."""
+    return str(derived.ReferencedSeriesSequence[0].SeriesInstanceUID)
+
+
+def derived_by_source(archive):
+    found = defaultdict(list)
+    for one in archive.datasets():
+        found[source_series(one)].append(one)
+    return found
+
+
+def send_until_acknowledged(sending, listener, series, acknowledged):
+    """Send what is not acknowledged yet, again and again, as a scanner's queue does."""
+    end = time.monotonic() + 300
+    while rest := [one for one in series if one.SOPInstanceUID not in acknowledged]:
+        answers = sending(listener.port, rest)
+        acknowledged |= {uid for uid, status in answers.items() if status == SUCCESS}
+        time.sleep(0.1)
+        assert time.monotonic() < end
+
+
+def test_a_series_comes_back_synthetic_once_and_nothing_tells_of_the_patient(
+    make_listener, make_series, sending, archive
+):
+    listener = make_listener()
+    series = make_series("one")
+    assert set(sending(listener.port, series).values()) == {SUCCESS}
+    listener.wait_for_rest(done=1)
+    got = archive.datasets()
+    assert len(got) == len(series)
+    assert {one.StudyInstanceUID for one in got} == {series[0].StudyInstanceUID}
+    assert {one.SyntheticData for one in got} == {"YES"}
+
+    # The archive forwards all it gets to the node, and the scanner sends all again.
+    assert set(sending(listener.port, got).values()) == {SUCCESS}
+    assert set(sending(listener.port, series).values()) == {SUCCESS}
+    time.sleep(6)
+    listener.wait_for_rest(done=1)
+    assert set(archive.stored.values()) == {1}
+    assert len(listener.states()["done"]) == 1
+
+    (line,) = [
+        json.loads(one) for one in (listener.spool / "audit.jsonl").read_text().split("\n")[:-1]
+    ]
+    assert line["outcome"] == "sent"
+    assert (
+        len(line["source_sha256"]) == len(line["result_sha256"]) == len(line["model_sha256"]) == 64
+    )
+    assert line["device"] == "cpu"
+    told = listener.log.read_text() + json.dumps(line)
+    told += " ".join(str(path) for path in listener.spool.rglob("*"))
+    secrets = [str(series[0].PatientName), str(series[0].PatientID), series[0].SeriesDescription]
+    secrets += [series[0].StudyInstanceUID, series[0].SeriesInstanceUID]
+    secrets += [one.SOPInstanceUID for one in series]
+    assert [secret for secret in secrets if len(secret) > 3 and secret in told] == []
+
+    assert listener.stop() == 0
+
+
+def killed_at_random_moments(make_listener, make_series, sending, archive, sends, kills):
+    rng = random.Random(20)
+    # Longer than a restart takes, so that no part of a series is taken for all of it.
+    listener = make_listener(silence=15.0)
+    acknowledged = set()
+    everything = [make_series(f"kill {number}") for number in range(sends)]
+
+    def sender():
+        for series in everything:
+            send_until_acknowledged(sending, listener, series, acknowledged)
+
+    thread = threading.Thread(target=sender)
+    thread.start()
+    for _ in range(kills):
+        time.sleep(rng.uniform(0.0, 6.0))
+        listener.kill()
+        listener.start()
+    thread.join()
+    listener.wait_for_rest(done=sends, seconds=1200)
+    return listener, everything, acknowledged
+
+
+def assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills):
+    assert acknowledged == {one.SOPInstanceUID for series in everything for one in series}
+    found = derived_by_source(archive)
+    for series in everything:
+        derived = found[series[0].SeriesInstanceUID]
+        assert len(derived) == len(series)
+        assert len({one.SeriesInstanceUID for one in derived}) == 1
+    # Only what was under way at a kill may come again, and it is the same byte for byte.
+    assert sum(archive.stored.values()) - len(archive.stored) <= kills
+
+
+def test_killed_at_random_moments_it_loses_nothing_and_sends_nothing_twice(
+    make_listener, make_series, sending, archive
+):
+    listener, everything, acknowledged = killed_at_random_moments(
+        make_listener, make_series, sending, archive, sends=3, kills=3
+    )
+    assert listener.states()["failed"] == [], listener.records("failed")
+    assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills=3)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_of_200_sends(make_listener, make_series, sending, archive):
+    listener, everything, acknowledged = killed_at_random_moments(
+        make_listener, make_series, sending, archive, sends=200, kills=40
+    )
+    assert listener.states()["failed"] == [], listener.records("failed")
+    assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills=40)
+
+
+def test_killed_while_it_translates_it_translates_again(
+    make_listener, make_series, sending, archive, waiting
+):
+    listener = make_listener()
+    sending(listener.port, make_series("killed"))
+    waiting(lambda: listener.events("translating"))
+    listener.kill()
+    listener.start()
+    listener.wait_for_rest(done=1)
+    assert set(archive.stored.values()) == {1}
+    assert len(archive.stored) == 6
+
+
+def test_while_the_archive_is_down_results_wait_and_then_go_in_order(
+    make_listener, make_series, sending, archive, waiting
+):
+    archive.down()
+    listener = make_listener()
+    for name in ("first", "second"):
+        sending(listener.port, make_series(name))
+    waiting(lambda: len(listener.states()["outbox"]) == 2)
+    waiting(lambda: len(listener.events("not sent")) >= 3)
+    assert listener.states()["done"] == []
+    archive.up()
+    listener.wait_for_rest(done=2)
+    assert set(archive.stored.values()) == {1}
+    assert len(archive.stored) == 12
+
+
+def test_late_slices_have_the_whole_series_translated_again(
+    make_listener, make_series, sending, archive
+):
+    listener = make_listener()
+    series = make_series("late")
+    # Without the third, there is a gap.
+    sending(listener.port, series[:2] + series[3:])
+    listener.wait_for_rest(done=1)
+    assert [one["outcome"] for one in listener.records("failed")] == ["refused"]
+    sending(listener.port, series[2:3])
+    listener.wait_for_rest(done=1)
+    assert listener.states()["failed"] == []
+    assert len(archive.stored) == len(series)
+    assert {source_series(one) for one in archive.datasets()} == {series[0].SeriesInstanceUID}
+
+
+def test_a_series_that_is_only_doubted_is_kept_back_until_someone_accepts_it(
+    make_listener, make_series, sending, archive
+):
+    from click.testing import CliRunner
+
+    from hagan_clinic.cli import main
+
+    listener = make_listener(warnings="keep")
+    sending(listener.port, make_series("doubted"))
+    listener.wait_for_rest(done=1)
+    (record,) = listener.records("failed")
+    assert record["outcome"] == "warned"
+    assert "field of view" in record["reason"]
+    assert archive.stored == {}
+
+    (name,) = listener.states()["failed"]
+    where = ["--spool", str(listener.spool)]
+    shown = CliRunner().invoke(main, ["spool", "show", "--json", *where])
+    assert [(one["series"], one["outcome"]) for one in json.loads(shown.stdout)] == [
+        (name, "warned")
+    ]
+    done = CliRunner().invoke(main, ["spool", "retry", name, "--accept-warnings", *where])
+    assert done.exit_code == 0, done.output
+    listener.wait_for_rest(done=1)
+    assert len(archive.stored) == 6
+    assert CliRunner().invoke(main, ["spool", "purge", name[:6], *where]).exit_code == 0
+    assert listener.states()["done"] == []
+
+
+def test_on_a_full_disk_no_instance_is_acknowledged_that_is_not_kept(
+    make_listener, make_series, sending, small_disk
+):
+    listener = make_listener(start=False, silence=600.0, min_free="8KiB")
+    listener.spool = small_disk / "spool"
+    listener.settings["spool"] = str(listener.spool)
+    listener.start()
+    answers = {}
+    for number in range(3):
+        answers |= sending(listener.port, make_series(f"full {number}"))
+    assert set(answers.values()) == {SUCCESS, OUT_OF_RESOURCES}
+    listener.kill()
+    files = listener.spool.glob("*/*/source/*.dcm")
+    kept = {pydicom.dcmread(BytesIO(path.read_bytes())).SOPInstanceUID for path in files}
+    assert kept == {uid for uid, status in answers.items() if status == SUCCESS}
+
+
+def test_a_watched_folder_feeds_the_same_spool(
+    make_listener, make_series, archive, tmp_path, waiting
+):
+    folder = tmp_path / "drop"
+    (folder / "deeper").mkdir(parents=True)
+    listener = make_listener(watch=str(folder), silence=6.0)
+    series = make_series("dropped")
+    (folder / "notes.txt").write_text("not DICOM")
+    for number, one in enumerate(series):
+        one.save_as(folder / ("deeper" if number % 2 else "") / f"{number}.dcm")
+    waiting(lambda: [path.name for path in folder.rglob("*.*")] == ["notes.txt"])
+    listener.wait_for_rest(done=1)
+    assert Counter(archive.stored.values()) == {1: 6}
+
+
+def test_a_model_that_is_not_the_pinned_one_is_refused(make_listener, tmp_path):
+    listener = make_listener(start=False, model_sha256="0" * 64)
+    with pytest.raises(AssertionError, match="model_sha256"):
+        listener.start()
+    assert listener.process.returncode == 4
+
+
+def test_health_and_metrics_are_served_on_loopback(
+    make_listener, make_series, sending, archive, waiting
+):
+    import httpx
+
+    listener = make_listener(start=False)
+    from hagan_clinic.node.config import NodeConfig
+
+    assert NodeConfig().http_port
+    listener.settings["http_port"] = listener.port + 1
+    listener.start()
+    base = f"http://127.0.0.1:{listener.port + 1}"
+    assert httpx.get(f"{base}/health").json()["ok"] is True
+    sending(listener.port, make_series("counted"))
+    listener.wait_for_rest(done=1)
+    page = httpx.get(f"{base}/metrics").text
+    assert 'hagan_instances_received_total{outcome="stored"} 6.0' in page
+    assert 'hagan_series_total{outcome="sent"} 1.0' in page
+    assert "hagan_instances_sent_total 6.0" in page
+    assert 'hagan_spool_series{state="done"} 1.0' in page

@@ -1,0 +1,245 @@
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from io import BytesIO
+
+import pydicom
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES
+from pynetdicom.sop_class import (
+    CTImageStorage,
+    EnhancedMRImageStorage,
+    MRImageStorage,
+    Verification,
+)
+
+from hagan_clinic.node.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
+
+
+def kept(node):
+    """What the spool holds, read from its files."""
+    files = node.spool.root.glob("*/*/source/*.dcm")
+    return {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, files)}
+
+
+def associated(port, contexts, *, aet="HAGAN", caller="SCANNER", tls=None):
+    ae = AE(caller)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = 20
+    for sop_class, syntax in contexts:
+        ae.add_requested_context(sop_class, syntax)
+    return ae.associate("127.0.0.1", port, ae_title=aet, tls_args=tls)
+
+
+def test_what_is_acknowledged_is_in_the_spool_unchanged(receive, make_series, sending):
+    node = receive()
+    series = make_series("a")
+    assert set(sending(node.port, series).values()) == {SUCCESS}
+    found = kept(node)
+    assert {uid: found[uid].PixelData for uid in found} == {
+        one.SOPInstanceUID: one.PixelData for one in series
+    }
+
+
+def test_echo_is_answered(receive):
+    association = associated(receive().port, [(Verification, None)])
+    assert association.send_c_echo().Status == 0
+    association.release()
+
+
+def test_every_transfer_syntax_of_mr_images_is_accepted_and_no_ct(receive):
+    port = receive().port
+    contexts = [(MRImageStorage, [syntax]) for syntax in ALL_TRANSFER_SYNTAXES]
+    contexts += [(EnhancedMRImageStorage, None), (CTImageStorage, None)]
+    association = associated(port, contexts)
+    assert [one.abstract_syntax for one in association.rejected_contexts] == [CTImageStorage]
+    accepted = {one.transfer_syntax[0] for one in association.accepted_contexts}
+    assert accepted == set(ALL_TRANSFER_SYNTAXES)
+    association.release()
+
+
+def test_compressed_instances_are_kept_as_they_came(receive, test_data, sending):
+    node = receive()
+    files = (test_data / "dicom/pydicom_data").rglob("*.dcm")
+    scans = [pydicom.dcmread(path) for path in files if pydicom.misc.is_dicom(path)]
+    scans = [
+        one
+        for one in scans
+        if one.get("SOPClassUID") == MRImageStorage
+        and one.file_meta.TransferSyntaxUID.is_compressed
+    ]
+    assert scans
+    answers = sending(node.port, scans)
+    assert set(answers.values()) == {SUCCESS}
+    found = kept(node)
+    for scan in scans:
+        mine = found[scan.SOPInstanceUID]
+        assert mine.file_meta.TransferSyntaxUID == scan.file_meta.TransferSyntaxUID
+        assert mine.PixelData == scan.PixelData
+
+
+@pytest.mark.parametrize(
+    "names", [{"aet": "OTHER"}, {"caller": "STRANGER"}], ids=["called", "calling"]
+)
+def test_a_wrong_title_is_rejected_and_nothing_kept(receive, make_series, sending, names):
+    node = receive(callers=("SCANNER",), forward="ARCHIVE@127.0.0.1:1")
+    assert sending(node.port, make_series("b"), **names) == {}
+    assert kept(node) == {}
+    assert len(sending(node.port, make_series("b")[:1])) == 1
+    assert associated(node.port, [(Verification, None)], caller="ARCHIVE").is_established
+
+
+def test_more_associations_than_allowed_are_rejected(receive):
+    port = receive(max_associations=2).port
+    held = [associated(port, [(Verification, None)]) for _ in range(3)]
+    assert [one.is_established for one in held] == [True, True, False]
+    for one in held[:2]:
+        one.release()
+
+
+def test_little_space_is_answered_with_out_of_resources(receive, make_series, sending):
+    free = shutil.disk_usage("/tmp").free
+    node = receive(min_free=str(free * 2))
+    assert set(sending(node.port, make_series("c")).values()) == {OUT_OF_RESOURCES}
+    assert kept(node) == {}
+
+
+def test_a_synthetic_instance_is_acknowledged_and_not_kept(receive, make_series, sending):
+    node = receive()
+    series = make_series("d")
+    for one in series[:3]:
+        one.SyntheticData = "YES"
+    assert set(sending(node.port, series).values()) == {SUCCESS}
+    assert set(kept(node)) == {one.SOPInstanceUID for one in series[3:]}
+
+
+def test_damaged_instances_are_refused_and_the_rest_kept(receive, make_series, sending):
+    node = receive()
+    series = make_series("e")
+    del series[0].SeriesInstanceUID
+    series[1].PixelData = series[1].PixelData[:100]
+    series[1]["PixelData"].VR = "OW"
+    series[2].Rows, series[2].Columns = 65535, 65535
+    answers = sending(node.port, series)
+    assert answers[series[0].SOPInstanceUID] == CANNOT_UNDERSTAND
+    assert set(answers.values()) == {SUCCESS, CANNOT_UNDERSTAND}
+    assert {one.SOPInstanceUID for one in series[3:]} <= set(kept(node))
+
+
+def hostile_bytes():
+    yield "noise", bytes(range(256)) * 40
+    yield "length of 4 GiB", struct.pack(">BBL", 1, 0, 2**32 - 1) + bytes(1000)
+    yield "half a request", struct.pack(">BBL", 1, 0, 500) + bytes(100)
+    yield "empty request", struct.pack(">BBL", 1, 0, 0)
+    yield "data before a request", struct.pack(">BBLLBB", 4, 0, 6, 2, 1, 3)
+
+
+@pytest.mark.parametrize("content", [pytest.param(c, id=name) for name, c in hostile_bytes()])
+def test_hostile_bytes_end_their_connection_alone(receive, make_series, sending, content):
+    node = receive(timeout=2.0)
+    with socket.create_connection(("127.0.0.1", node.port), timeout=30) as connection:
+        connection.sendall(content)
+        # Half a request is waited for, but not for ever, and not by others.
+        assert set(sending(node.port, make_series("f")[:2]).values()) == {SUCCESS}
+        while True:
+            try:
+                if not connection.recv(4096):
+                    break
+            except ConnectionResetError:
+                break
+
+
+def test_more_bytes_than_an_instance_can_have_end_the_connection(
+    receive, make_series, sending, encoded
+):
+    series = make_series("g")
+    node = receive(max_instance=str(2 * len(encoded(series[0]))))
+    large = series[0]
+    large.Rows = large.Columns = 200
+    large.PixelData = bytes(2 * 200 * 200)
+    assert sending(node.port, [large]) == {}
+    assert set(sending(node.port, series[1:]).values()) == {SUCCESS}  # each below, all above
+    assert large.SOPInstanceUID not in kept(node)
+
+
+def test_two_senders_of_one_series_lose_nothing(receive, make_series, sending):
+    node = receive()
+    series = make_series("h")
+    answers = [{}, {}]
+
+    def one(number, part):
+        answers[number] = sending(node.port, part)
+
+    threads = [
+        threading.Thread(target=one, args=(0, series)),
+        threading.Thread(target=one, args=(1, series[::-1])),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers[0].values()) == set(answers[1].values()) == {SUCCESS}
+    assert set(kept(node)) == {one.SOPInstanceUID for one in series}
+    assert len(node.spool.jobs("incoming")) == 1
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate that this machine vouches for itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    request += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    request += ["-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(request, check=True, capture_output=True)
+    return tuple(map(str, paths))
+
+
+def client(certificate, *, shows=False):
+    context = ssl.create_default_context(cafile=certificate[0])
+    if shows:
+        context.load_cert_chain(*certificate)
+    return context, "127.0.0.1"
+
+
+def test_tls_is_spoken_and_a_client_without_the_certificate_asked_for_is_not_heard(
+    receive, make_series, sending, certificate
+):
+    node = receive(tls_certificate=certificate[0], tls_key=certificate[1], tls_ca=certificate[0])
+    series = make_series("i")
+    assert sending(node.port, series) == {}
+    assert sending(node.port, series, tls=client(certificate)) == {}
+    shown = sending(node.port, series, tls=client(certificate, shows=True))
+    assert set(shown.values()) == {SUCCESS}
+
+
+def test_a_silent_client_holds_no_other_up_with_tls(receive, make_series, sending, certificate):
+    node = receive(tls_certificate=certificate[0], tls_key=certificate[1])
+    with socket.create_connection(("127.0.0.1", node.port)):
+        series = make_series("j")
+        assert len(sending(node.port, series, tls=client(certificate))) == len(series)
+
+
+def test_a_slow_sender_within_an_instance_is_not_silent(receive, make_series, encoded):
+    node = receive()
+    series = make_series("k")
+    _, name = node.intake.take(encoded(series[0]))
+    time.sleep(0.3)
+    assert node.intake.silent_for(name) >= 0.3
+    node.intake.hear(name)
+    assert node.intake.silent_for(name) < 0.3
+
+
+def test_file_meta_names_the_transfer_syntax(receive, make_series, sending):
+    node = receive()
+    series = make_series("l")[:1]
+    sending(node.port, series)
+    (path,) = node.spool.root.glob("incoming/*/source/*.dcm")
+    meta = pydicom.dcmread(BytesIO(path.read_bytes())).file_meta
+    assert meta.TransferSyntaxUID == series[0].file_meta.TransferSyntaxUID
+    assert meta.TransferSyntaxUID in (ExplicitVRLittleEndian, *ALL_TRANSFER_SYNTAXES)

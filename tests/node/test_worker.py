@@ -1,0 +1,143 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hagan_clinic.errors import DeviceError, InputError, OutputError
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.worker import Translated, Worker
+
+DONE = Translated("model", "0" * 64, "cpu", ())
+
+
+def stored(spool, uid="1.2.3"):
+    for number in range(2):
+        name, _ = spool.store(uid, f"{uid}.{number}", b"%d" % number)
+    return spool.complete(name)
+
+
+def worker(spool, translate, **settings):
+    return Worker(spool, translate, NodeConfig(**settings), Metrics(spool))
+
+
+def writes(source, output, warnings=()):
+    output.mkdir()
+    (output / "0001.dcm").write_bytes(b"derived")
+    return Translated("model", "0" * 64, "cpu", warnings)
+
+
+def failing(error):
+    def translate(source, output):
+        output.mkdir()
+        (output / "0001.dcm").write_bytes(b"half")
+        raise error
+
+    return translate
+
+
+def lines(spool):
+    return [json.loads(line) for line in (spool.root / "audit.jsonl").read_text().splitlines()]
+
+
+def test_a_result_goes_to_the_outbox_flushed(spool, monkeypatch):
+    stored(spool)
+    flushed = []
+    fsync = os.fsync
+
+    def told(descriptor):
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", told)
+    worker(spool, writes)()
+    (job,) = spool.jobs("outbox")
+    assert [path.read_bytes() for path in job.result.iterdir()] == [b"derived"]
+    assert any(path.endswith("result/0001.dcm") for path in flushed)
+    assert any(path.endswith("/result") for path in flushed)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(InputError("a gap"), "refused"), (ValueError("of Jane Doe"), "failed")],
+)
+def test_a_failure_is_kept_with_its_reason_and_nothing_of_it_is_logged(
+    spool, error, outcome, caplog
+):
+    stored(spool)
+    worker(spool, failing(error))()
+    (job,) = spool.jobs("failed")
+    assert job.record()["outcome"] == outcome
+    assert str(error) in job.record()["reason"]
+    assert not job.result.exists()
+    assert [line["outcome"] for line in lines(spool)] == [outcome]
+    assert str(error) not in caplog.text + json.dumps(lines(spool))
+
+
+@pytest.mark.parametrize("error", [OutputError("disk"), DeviceError("gpu"), MemoryError("full")])
+def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, error):
+    stored(spool)
+    work = worker(spool, failing(error), attempts=2, retry_first=0.01, retry_longest=0.01)
+    for _ in range(300):
+        work()
+        if spool.jobs("failed"):
+            break
+    (job,) = spool.jobs("failed")
+    assert job.record()["attempts"] == 3
+    assert str(error) in job.record()["reason"]
+
+
+def test_a_wait_is_kept_to(spool):
+    stored(spool)
+    work = worker(spool, failing(OutputError("disk")), retry_first=1000.0, retry_longest=1000.0)
+    work()
+    work()
+    (job,) = spool.jobs("ready")
+    assert job.record()["attempts"] == 1
+
+
+def test_a_series_that_ends_the_process_is_given_up_at_last(spool):
+    stored(spool)
+
+    class KilledError(BaseException):
+        pass
+
+    for _ in range(3):
+        with pytest.raises(KilledError):
+            worker(spool, failing(KilledError()), attempts=3)()
+        spool = Spool(spool.root)
+        spool.recover()
+    worker(spool, failing(KilledError()), attempts=3)()
+    (job,) = spool.jobs("failed")
+    assert "the process ended each time" in job.record()["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "accepted", "state"),
+    [({}, False, "failed"), ({"warnings": "send"}, False, "outbox"), ({}, True, "outbox")],
+)
+def test_doubts_keep_a_series_back_unless_told_otherwise(spool, settings, accepted, state):
+    job = stored(spool)
+    if accepted:
+        spool.note(job, accept_warnings=True)
+    worker(spool, lambda s, o: writes(s, o, ("thick slices",)), **settings)()
+    (job,) = spool.jobs(state)
+    assert job.record().get("reason", "") == ("thick slices" if state == "failed" else "")
+
+
+def test_where_not_even_the_failure_can_be_noted_the_series_stays_ready(spool, monkeypatch):
+    stored(spool)
+
+    def full(job, **facts):
+        if "reason" in facts:
+            raise OutputError("the disk is full")
+        note(job, **facts)
+
+    note = spool.note
+    monkeypatch.setattr(spool, "note", full)
+    with pytest.raises(OutputError):
+        worker(spool, failing(InputError("a gap")))()
+    assert len(spool.jobs("ready")) == 1
+    assert spool.jobs("running") == []
