@@ -2,19 +2,11 @@
 
 from pathlib import Path
 
-from hagan_clinic import __version__
 from hagan_clinic.errors import ModelError
-from hagan_clinic.imageio.dicom.choice import choose
-from hagan_clinic.imageio.dicom.derivation import Derivation
-from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.options import read_options
-from hagan_clinic.imageio.dicom.pixels import read_pixels
-from hagan_clinic.imageio.dicom.writer import write_series
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.worker import Translated
 from hagan_clinic.runtime import Translator
-from hagan_clinic.runtime.provenance import TOOL, target_sidecar
-from hagan_clinic.volume import Volume
 
 
 class SeriesTranslator:
@@ -55,27 +47,15 @@ class SeriesTranslator:
 
     def __call__(self, source: Path, output: Path) -> Translated:
         """Translate the series in one folder into another; see `Translate`."""
-        model = self._translator.model
-        stack = choose(
-            find_series(source), model.recipe.sources[0], allow_contrast=self._config.allow_contrast
+        done = self._translator.translate(
+            source,
+            output,
+            series_options=self._options,
+            allow_contrast=self._config.allow_contrast,
         )
-        done = self._translator.translate(Volume(read_pixels(stack), stack.grid.affine))
-        derivation = Derivation(
-            target=model.recipe.target,
-            content="image",
-            software=TOOL,
-            version=__version__,
-            model=model.card.name,
-            model_sha256=model.sha256,
-            settings="",
-            scale=target_sidecar(model, {})["scale"],
-            licence=model.card.licence,
-        )
-        output.mkdir()
-        write_series(done.volume.array, stack, derivation, self._options, output)
         return Translated(
-            model.card.name,
-            model.sha256,
+            self._translator.model.card.name,
+            self.model_sha256,
             done.report["device"]["ran"],
             tuple(done.report["warnings"]),
         )
