@@ -2,8 +2,9 @@
 
     python benchmarks/dicom_cost.py --series $HAGAN_TEST_DATA/dicom/sag_mprage
 
-Reading is all from the folder to voxels: finding the series, the geometry gate, the pixels.
-Writing adds a derived series on the same grid. Each is measured as often as --repeat says, and the
+Reading is all that `translate` does from the folder to voxels: finding and choosing the series, the
+geometry gate, the pixels, the hash of the files. Writing adds a derived series on the same grid,
+flushed to the disk and moved to its place. Each is measured as often as --repeat says, and the
 median is shown.
 """
 
@@ -15,24 +16,22 @@ from statistics import median
 from hagan_clinic.evaluation.fresh_process import MIB, run
 
 BARE = """
-import hagan_clinic.imageio.dicom.discovery, hagan_clinic.imageio.dicom.geometry
-import hagan_clinic.imageio.dicom.pixels, hagan_clinic.imageio.dicom.writer
+import hagan_clinic.imageio.dicom.scan, hagan_clinic.imageio.dicom.writer
 """
 
 READ = """
 import sys
-from hagan_clinic.imageio.dicom.discovery import find_series
-from hagan_clinic.imageio.dicom.geometry import stack
-from hagan_clinic.imageio.dicom.pixels import read_pixels
+from pathlib import Path
+from hagan_clinic.imageio.dicom.scan import read_series
 from hagan_clinic.imageio.dicom.writer import write_series
 
-slices = stack(find_series(sys.argv[1]).series[0])
-array = read_pixels(slices)
+scan = read_series(Path(sys.argv[1]), "t1")
+array = scan.volume.array
 """
 
 WRITE = """
 import tempfile
-from pathlib import Path
+from hagan_clinic.imageio.atomic import atomic_folder
 from hagan_clinic.imageio.dicom.derivation import Derivation
 from hagan_clinic.imageio.dicom.options import SeriesOptions
 
@@ -41,8 +40,8 @@ derivation = Derivation(
     model_sha256="0" * 64, settings="none", scale="0 to 1", licence="CC0-1.0",
 )
 array /= array.max()
-with tempfile.TemporaryDirectory() as folder:
-    write_series(array, slices, derivation, SeriesOptions(), Path(folder))
+with tempfile.TemporaryDirectory() as folder, atomic_folder(Path(folder, "out")) as out:
+    write_series(array, scan.stack, derivation, SeriesOptions(), out)
 """
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from click.testing import CliRunner
+from pydicom.fileset import FileSet
 
 from hagan_clinic.cli import main
 from hagan_clinic.imageio.dicom.discovery import find_series
@@ -180,6 +181,28 @@ def test_a_zip_holds_a_series_too(done, dicom, tmp_path):
     assert uids(tmp_path / "out") == uids(tmp_path / "alone")
 
 
+def test_a_dicomdir_leads_to_its_series(done, dicom, tmp_path):
+    for path in (dicom / "brainix").rglob("*"):
+        if path.is_file():
+            place = tmp_path / "cd" / "DICOM" / path.parent.name.upper()
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, place / f"IM{len(list(place.iterdir())):04}")
+    disc = FileSet()
+    for path in (tmp_path / "cd").rglob("IM*"):
+        disc.add(path)
+    disc.write(tmp_path / "disc")
+    done(tmp_path / "disc" / "DICOMDIR", "-o", tmp_path / "out")
+    done(dicom / SERIES["brainix"], "-o", tmp_path / "alone")
+    assert uids(tmp_path / "out") == uids(tmp_path / "alone")
+
+
+def test_a_file_called_dicom_is_told_what_it_lacks(run, tmp_path):
+    (tmp_path / "scan.dcm").write_text("not DICOM")
+    result = run(tmp_path / "scan.dcm", "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "is not DICOM" in result.stderr
+
+
 def test_one_enhanced_file_is_a_series(done, dicom, tmp_path):
     (path,) = [p for p in (dicom / SERIES["enhanced"]).rglob("*") if p.is_file()]
     done(path, "-o", tmp_path / "out")
@@ -192,6 +215,8 @@ def test_another_series_can_be_asked_for(run, done, dicom, tmp_path):
     done(study, "-o", tmp_path / "out", "--series", flair.uid)
     source = headers(tmp_path / "out")[0].ReferencedSeriesSequence[0]
     assert source.SeriesInstanceUID == flair.uid
+    result = run(study, study, "-o", tmp_path / "none", "--series", flair.uid)
+    assert result.exit_code == 2 and "--series goes with one input" in result.stderr
     result = run(study, "-o", tmp_path / "none", "--series", "1.2.3")
     assert (result.exit_code, (tmp_path / "none").exists()) == (3, False)
     assert "there is no series 1.2.3" in result.stderr
@@ -208,6 +233,13 @@ def test_a_file_converted_from_a_series_gives_a_series_like_it(run, done, dicom,
     made, direct = pixels(tmp_path / "out"), pixels(tmp_path / "direct")
     assert np.abs(made.astype(int) - direct).max() <= 1
     assert uids(tmp_path / "out") != uids(tmp_path / "direct")  # of another file
+    # A volume file beside the series stays on the scan's own grid.
+    like = [tmp_path / "t1.nii.gz", "--dicom-like", source, "--overwrite"]
+    done(*like, "-o", tmp_path / "out", "--uncertainty", tmp_path / "unsure.nii.gz")
+    scan, unsure = (nib.load(tmp_path / name) for name in ("t1.nii.gz", "unsure.nii.gz"))
+    np.testing.assert_array_equal(scan.affine, unsure.affine)
+    result = run(*like, "-o", tmp_path / "flair.nii.gz")
+    assert result.exit_code == 6 and "--dicom-like is for a DICOM series" in result.stderr
     result = run(
         tmp_path / "t1.nii.gz", "-o", tmp_path / "none", "--dicom-like", dicom / SERIES["mprage"]
     )
@@ -343,13 +375,41 @@ def test_a_folder_of_both_kinds_is_refused(run, series, tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), source / "x.nii.gz")
     result = run(source, "-o", tmp_path / "out")
     assert result.exit_code == 3
-    assert "holds DICOM files and volume files (x.nii.gz)" in result.stderr
+    assert "holds DICOM files and volume files" in result.stderr
 
 
-def test_several_inputs_may_not_be_series(run, series, tmp_path):
-    result = run(series(), series(), "-o", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "a DICOM series goes alone" in result.stderr
+def test_several_series_give_numbered_results_and_one_refusal_stops_no_other(
+    run, series, dicom, tmp_path
+):
+    sound, faulty = series(), series(_synthetic)
+    for folder in (sound, faulty):
+        folder.rename(tmp_path / f"patient_{folder.name}")
+    scans = [tmp_path / f"patient_{folder.name}" for folder in (faulty, sound)]
+    options = ["--preview", tmp_path / "seen", "--report", tmp_path / "seen", "--burn-in"]
+    result = run(*scans, dicom / SERIES["supine"], "-o", tmp_path / "out", *options)
+    assert result.exit_code == 3
+    assert "error: input 1: t1: the series cannot be used: is synthetic" in result.stderr
+    assert "1 of 3 failed; the exit code 3 is that of input 1" in result.stderr
+    assert "patient" not in result.output
+    made = [tmp_path / "out" / name for name in ("series002_flair", "series003_flair")]
+    assert sorted((tmp_path / "out").iterdir()) == made
+    assert [len(list(folder.iterdir())) for folder in made] == [22, 35]
+    assert headers(made[0])[0].BurnedInAnnotation == "YES"
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == [
+        *("series002_flair.png", "series002_flair_report.json"),
+        *("series003_flair.png", "series003_flair_report.json"),
+    ]
+
+
+def test_series_and_volume_files_can_be_translated_together(done, dicom, tmp_path):
+    done(dicom / SERIES["brainix"], "-o", tmp_path / "flair.nii.gz")
+    (tmp_path / "flair.json").unlink()
+    volume = nib.load(tmp_path / "flair.nii.gz")
+    nib.save(nib.Nifti1Image(volume.get_fdata(), volume.affine), tmp_path / "t1.nii.gz")
+    done(tmp_path / "t1.nii.gz", dicom / SERIES["brainix"], "-o", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("series002_flair", "t1_flair.json", "t1_flair.nii.gz"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["brainix", "enhanced", "supine"])

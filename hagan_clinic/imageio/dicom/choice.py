@@ -174,7 +174,8 @@ def _contrast(header: Dataset) -> str | None:
     advice = "expected a scan without contrast agent; --allow-contrast takes it"
     agent = agent_given(text(header, "ContrastBolusAgent"))
     if agent or items(header, "ContrastBolusAgentSequence"):
-        return f"is contrast-enhanced (ContrastBolusAgent {agent or 'given'!r}), {advice}"
+        # Not which: people write into it, and messages are for logs.
+        return f"is contrast-enhanced (it tells its ContrastBolusAgent), {advice}"
     for keyword in DESCRIPTIONS:
         if sign := contrast_sign(text(header, keyword)):
             return f"looks contrast-enhanced ({sign!r} in {keyword}), {advice}"

@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_read_is_named(make_draft, save, tmp_path, monke
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(InputError, match=r"two: cannot be read \(Permission denied\)"):
+    with pytest.raises(InputError, match=r"a folder in it cannot be read \(Permission denied\)"):
         find_series(tmp_path / "a")
 
 
