@@ -157,7 +157,7 @@ def test_scans_of_one_name_are_refused_before_any_work(run, scan, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("IM-0001-0001.dcm", DICOM, "IM-0001-0001.dcm"),
+        ("IM-0001-0001.dcm", DICOM, "file 1: has no transfer syntax"),
         ("readme.txt", b"hello", r"holds no volume file.*and no DICOM series"),
     ],
 )

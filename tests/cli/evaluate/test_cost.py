@@ -46,7 +46,7 @@ def test_the_conditional_model_is_measured_by_the_same_command(evaluate, csv_row
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--size", "30"), 3, r"30.*multiple"),
+        (("--size", "30"), 3, "30x30x30: expected at least 32"),
         (("--size", "1,2"), 2, "expected 1 or 3 numbers"),
         (("--slab-fraction", "9/8"), 2, "expected a fraction of the depth"),
         (("--set", "widht=3"), 3, "widht"),
