@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from importlib import import_module
 from typing import Any
 
 import click
 
 from hagan_clinic import __version__
-from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line, with_debug
+from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line
+from hagan_clinic.cli.lazy_group import LazyGroup
 
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
@@ -35,21 +35,8 @@ COMMANDS = {
 whose name has underscores for dashes."""
 
 
-class _Commands(click.Group):
-    """Commands by name, each imported when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
-        return with_debug(command)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+class _Commands(LazyGroup):
+    """The commands, every exception of which is told in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with told_in_one_line(ctx):
@@ -57,7 +44,11 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_Commands,
+    package=__name__,
+    described=COMMANDS,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:

@@ -92,7 +92,7 @@ def test_command_without_its_extra_says_what_to_install(monkeypatch, module, ext
     def missing(name, package=None):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
-    monkeypatch.setattr("hagan_clinic.cli.import_module", missing)
+    monkeypatch.setattr("hagan_clinic.cli.lazy_group.import_module", missing)
     result = CliRunner().invoke(main, ["train"])
     assert result.exit_code == 5
     assert f'pip install "hagan-clinic[{extra}]"' in result.stderr
@@ -103,7 +103,7 @@ def test_other_missing_modules_are_not_taken_for_the_extra(monkeypatch):
     def missing(name, package=None):
         raise ModuleNotFoundError("No module named 'numpi'", name="numpi")
 
-    monkeypatch.setattr("hagan_clinic.cli.import_module", missing)
+    monkeypatch.setattr("hagan_clinic.cli.lazy_group.import_module", missing)
     result = CliRunner().invoke(main, ["train"])
     assert result.exit_code == 1
     assert "numpi" in result.stderr
