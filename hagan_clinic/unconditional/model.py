@@ -27,6 +27,9 @@ from hagan_clinic.unconditional.prior import prior_discrepancy
 BETAS = (0.0, 0.999)
 """The paper's, for every Adam."""
 
+MUON_BETAS = (0.9, 0.99)
+"""Of the Adam that moves what Muon does not, first and last layers and norms."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -46,6 +49,8 @@ class Objective:
         weight_class: of the auxiliary class losses in G.
         augment: of what the judges see; None for nothing.
         generator_lr: of G, E^H and E^G.
+        muon: G, E^H and E^G are moved by Muon at a rate that warms up and decays, not by Adam at
+            a constant one.
         discriminator_lr: of D^H and D^L.
         seed: of the noise.
     """
@@ -59,6 +64,7 @@ class Objective:
     weight_class: float = 0.1
     augment: DiffAugment | None = None
     generator_lr: float = 1e-4
+    muon: bool = False
     discriminator_lr: float = 4e-4
     seed: int = 0
 
@@ -116,18 +122,25 @@ class HAGAN(nn.Module):
 
     def groups(self) -> dict[str, ParameterGroup]:
         """Parameters by the optimiser that moves them."""
-        rate = self.objective.generator_lr
-        parts: dict[str, tuple[nn.Module, float]] = {
-            "discriminator": (self._judges(), self.objective.discriminator_lr),
-            "generator": (self.autoencoder.generator, rate),
+        objective, parts = self.objective, self.autoencoder
+        moved: dict[str, nn.Module] = {"generator": parts.generator}
+        if objective.encoder:
+            moved |= {"slab_encoder": parts.encoder.slab, "latent_encoder": parts.encoder.latent}
+        muon = objective.muon
+        groups = {
+            "discriminator": ParameterGroup(
+                list(self._judges().parameters()), objective.discriminator_lr, betas=BETAS
+            )
         }
-        if self.objective.encoder:
-            parts["slab_encoder"] = (self.autoencoder.encoder.slab, rate)
-            parts["latent_encoder"] = (self.autoencoder.encoder.latent, rate)
-        return {
-            name: ParameterGroup(list(part.parameters()), lr, betas=BETAS)
-            for name, (part, lr) in parts.items()
-        }
+        for name, part in moved.items():
+            groups[name] = ParameterGroup(
+                list(part.parameters()),
+                objective.generator_lr,
+                betas=MUON_BETAS if muon else BETAS,
+                decays=muon,
+                muon=muon,
+            )
+        return groups
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
