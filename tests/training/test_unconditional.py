@@ -100,7 +100,7 @@ def test_the_ablations_train(settings, tmp_path):
         "low": {"low_res_branch": False},
         "r": {"deterministic_r": True},
         "loss": {"encoder_loss_to_generator": True, "gradient_checkpointing": True},
-        "prior": {"weight_prior": 10.0},
+        "prior": {"weight_prior": 10.0, "optimizer": "muon"},
         "bf16": {"precision": "bf16-mixed"},
     }.items():
         state = train(settings | changes | {"steps": 1}, tmp_path / name)
@@ -155,6 +155,7 @@ def test_class_labels_train_and_are_part_of_the_generator(settings, labelled, tm
         ({"encoder": False, "encoder_loss_to_generator": True}, "needs the encoder"),
         ({"encoder": False, "weight_prior": 1.0}, "weight_prior needs the encoder"),
         ({"weight_prior": 1.0, "batch_size": 1}, "--batch-size is 1: expected 2 or more"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd': expected one of adam, muon"),
         ({"weight_prior": -1.0}, "weight_prior is -1.0: expected 0 or more"),
     ],
 )

@@ -110,6 +110,13 @@ def test_the_paper_gives_adam_its_rates():
     assert [groups[name].lr for name in GROUPS] == [4e-4, 1e-4, 1e-4, 1e-4]
 
 
+def test_muon_moves_generator_and_encoder_at_a_rate_that_decays():
+    groups = small(muon=True, generator_lr=3e-3).groups()
+    for name, group in groups.items():
+        assert group.muon == group.decays == (name != "discriminator")
+    assert groups["generator"].lr == groups["latent_encoder"].lr == 3e-3
+
+
 def spy(part, monkeypatch):
     """What a judge is given and answers."""
     seen = []
