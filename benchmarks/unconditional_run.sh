@@ -7,7 +7,7 @@
 # A run that was stopped goes on where it was; what comes after the training is made anew.
 set -euo pipefail
 
-cohort="$1" out="$2" steps="${3:-2000}"
+cohort="$1" out="$2" steps="${3:-1600}"
 mask="$cohort/brain_mask.nii.gz"
 mkdir -p "$out"
 
