@@ -16,19 +16,20 @@ WIDTH = 512
 """Channels of D^H's widest layer in the paper."""
 
 
-def _convolution(
+def spectral_convolution(
     in_channels: int,
     out_channels: int,
     kernel: tuple[int, int, int] = (4, 4, 4),
     stride: tuple[int, int, int] = (2, 2, 2),
     padding: tuple[int, int, int] = (1, 1, 1),
 ) -> nn.Module:
+    """A convolution under spectral normalisation."""
     return spectral_norm(
         nn.Conv3d(in_channels, out_channels, kernel, stride=stride, padding=padding), eps=1e-4
     )
 
 
-def _pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
+def pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
     """Zero-pad at the far end so that no side is shorter than the next kernel."""
     sizes = zip(smallest, features.shape[2:], strict=True)
     missing = [max(0, least - size) for least, size in sizes]
@@ -37,7 +38,7 @@ def _pad_to(features: Tensor, smallest: tuple[int, int, int]) -> Tensor:
     return functional.pad(features, (0, missing[2], 0, missing[1], 0, missing[0]))
 
 
-def _smallest(layer: nn.Module) -> tuple[int, int, int]:
+def smallest_input(layer: nn.Module) -> tuple[int, int, int]:
     """The smallest input that a convolution takes."""
     assert isinstance(layer, nn.Conv3d) and not isinstance(layer.padding, str)
     d, h, w = (k - 2 * p for k, p in zip(layer.kernel_size, layer.padding, strict=True))
@@ -60,16 +61,16 @@ class SlabDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         widths = (channels, *(width // 32, width // 16, width // 8)[3 - levels :])
-        cubes = [_convolution(a, b) for a, b in pairwise(widths)]
+        cubes = [spectral_convolution(a, b) for a, b in pairwise(widths)]
         last = widths[-1]
         flat, halve = (2, 4, 4), (2, 2, 2)
         self.layers = nn.ModuleList(
             [
                 *cubes,
-                _convolution(last, width // 4, flat, halve, (0, 1, 1)),
-                _convolution(width // 4, width // 2, flat, halve, (0, 1, 1)),
-                _convolution(width // 2, width, (1, 4, 4), (1, 2, 2), (0, 1, 1)),
-                _convolution(width, width // 4, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
+                spectral_convolution(last, width // 4, flat, halve, (0, 1, 1)),
+                spectral_convolution(width // 4, width // 2, flat, halve, (0, 1, 1)),
+                spectral_convolution(width // 2, width, (1, 4, 4), (1, 2, 2), (0, 1, 1)),
+                spectral_convolution(width, width // 4, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
             ]
         )
         self.hidden = spectral_norm(nn.Linear(width // 4 + 1, width // 8), eps=1e-4)
@@ -86,7 +87,7 @@ class SlabDiscriminator(nn.Module):
         """The logits (B,) of being real, and those of the classes (B, classes)."""
         features = slab
         for layer in self.layers:
-            features = functional.leaky_relu(layer(_pad_to(features, _smallest(layer))), 0.2)
+            features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
         joined = torch.cat([pooled, position.to(pooled).unsqueeze(1)], dim=1)
         hidden = functional.leaky_relu(self.hidden(joined), 0.2)
@@ -112,8 +113,8 @@ class LowResolutionDiscriminator(nn.Module):
         super().__init__()
         all_widths = (width // 16, width // 8, width // 4, width // 2)
         widths = (channels, *all_widths[4 - levels :])
-        self.layers = nn.ModuleList([_convolution(a, b) for a, b in pairwise(widths)])
-        self.head = _convolution(widths[-1], 1 + classes, (4, 4, 4), (1, 1, 1), (0, 0, 0))
+        self.layers = nn.ModuleList([spectral_convolution(a, b) for a, b in pairwise(widths)])
+        self.head = spectral_convolution(widths[-1], 1 + classes, (4, 4, 4), (1, 1, 1), (0, 0, 0))
 
     def forward(self, image: Tensor) -> Tensor:
         """Judge a whole low-resolution volume."""
@@ -123,6 +124,6 @@ class LowResolutionDiscriminator(nn.Module):
         """The logits (B,) of being real, and those of the classes (B, classes)."""
         features = image
         for layer in self.layers:
-            features = functional.leaky_relu(layer(_pad_to(features, (2, 2, 2))), 0.2)
-        logits = self.head(_pad_to(features, (4, 4, 4))).mean(dim=(2, 3, 4))
+            features = functional.leaky_relu(layer(pad_to(features, (2, 2, 2))), 0.2)
+        logits = self.head(pad_to(features, (4, 4, 4))).mean(dim=(2, 3, 4))
         return logits[:, 0], logits[:, 1:]

@@ -1,6 +1,7 @@
 """What a model tells the training loop about its optimisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -28,3 +29,16 @@ class ParameterGroup:
     weight_decay: float = 0.0
     decays: bool = False
     muon: bool = False
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """No gradients for these modules' weights within the block; they still pass gradients on."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)

@@ -18,6 +18,7 @@ MIB = 2**20
 
 @click.command(short_help="Show a model's parts, layers, parameters and memory.")
 @click.option("--mode", type=click.Choice(["conditional", "unconditional"]), help="What to train.")
+@click.option("--model", help="hagan, or a baseline of the mode.")
 @click.option(
     "--size", callback=numbers(int, 1, 3), metavar="N|D,H,W", help="Voxels of the training box."
 )
@@ -49,6 +50,7 @@ def command(assignments: tuple[str, ...], as_json: bool, **options: Any) -> None
         return
     facts = {
         "mode": config.mode,
+        "model": config.model,
         "size": config.size,
         "slab": config.slab,
         "parameters": {"total": parameters} | {part.symbol: part.parameters for part in parts},

@@ -11,6 +11,10 @@ from hagan_clinic.cli.settings import assignment, numbers
 
 @click.command(short_help="Train a generator on a cohort.")
 @click.option("--mode", type=click.Choice(["conditional", "unconditional"]), help="What to train.")
+@click.option(
+    "--model",
+    help="hagan (default), or a baseline: slab-unet, cgan2d, cgan3d-patch, cgan3d-laf.",
+)
 @click.option("--data", help="Cohort: a folder (BraTS or BIDS layout) or a CSV file.")
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")
 @click.option("--target", help="Sequence to translate to.")
@@ -27,7 +31,10 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option("--label", help="Column of the CSV that holds a class label (unconditional).")
 @click.option("--classes", multiple=True, help="A value of that column; repeat for each class.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Run folder; default runs/MODE."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Run folder; default runs/MODE, of a baseline runs/MODEL.",
 )
 @click.option("--preset", help="Named starting point: default, cpu, gpu, tiny.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with a [train] table.")
@@ -108,7 +115,8 @@ def command(
     from hagan_clinic.training.checkpoint import LAST, existing
     from hagan_clinic.training.run import run_training
 
-    folder = output or Path("runs") / settings.mode
+    named = settings.mode if settings.model == "hagan" else settings.model
+    folder = output or Path("runs") / named
     try:
         run_training(settings, folder, init=init, cache=cache, say=click.echo)
     except KeyboardInterrupt:

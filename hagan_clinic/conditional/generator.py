@@ -21,6 +21,7 @@ from hagan_clinic.backbone.blocks import (
 )
 from hagan_clinic.backbone.generator import CONTEXT_CHANNELS, LowResolutionHead
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.backbone.translating import TranslatingNetwork
 
 SIDE_MULTIPLE = 16
 """Sides of the input are multiples of this: G^A halves the low-resolution volume twice."""
@@ -163,7 +164,7 @@ class HighResolutionHead(nn.Module):
         return torch.tanh(image), torch.exp(log_scale.clamp(-6.0, 2.0) - 1.5)
 
 
-class ConditionalGenerator(nn.Module):
+class ConditionalGenerator(TranslatingNetwork):
     """Source sequences to target sequence: whole volume, or slab by slab with equal result.
 
     Sources are in [-1, 1] with background at -1. Inside, they are shifted so that background

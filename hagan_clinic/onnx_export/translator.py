@@ -7,6 +7,7 @@ reads it).
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hagan_clinic.conditional import SIDE_MULTIPLE, ConditionalGenerator
+from hagan_clinic.backbone.translating import TranslatingNetwork
+from hagan_clinic.conditional import SIDE_MULTIPLE
 from hagan_clinic.errors import HaganClinicError, ModelError
 from hagan_clinic.imageio import read
 from hagan_clinic.onnx_export.description import read_card, training_facts
@@ -38,8 +40,9 @@ from hagan_clinic.runtime.model_file import (
     TARGET,
 )
 from hagan_clinic.training.cohort import find_cohort
-from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
+from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
+from hagan_clinic.training.modes import mode_of
 from hagan_clinic.training.run import FACTS, SPLIT, read_config, read_facts
 from hagan_clinic.training.split import read_split
 
@@ -47,7 +50,7 @@ TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""
 
 PROBED_SIDES = (64, 128)
-"""Sides of the cubes between which a run's memory is measured."""
+"""Sides, where they are free, of the volumes between which a run's memory is measured."""
 
 
 def export_run(
@@ -75,22 +78,24 @@ def export_run(
         OutputError: the file cannot be written.
     """
     config = read_config(run)
-    if not isinstance(config, ConditionalConfig):
+    if config.mode != "conditional":
         raise ModelError(
             f"{run} was trained with --mode {config.mode}: expected conditional, or a part of it "
             "with --part generator or --part encoder"
         )
-    described = ConditionalRun.of(config)
-    generator = ConditionalGenerator(described.generator)
+    described = mode_of(config)
+    generator = described.model().averaged
+    assert isinstance(generator, TranslatingNetwork)
     state = load_averaged(generator, run)
     generator.eval()
     factor = state["figures"].get("interval_factor")
     if factor is None:
         raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
     facts = read_facts(run)
-    recipe = dataclasses.replace(
-        described.recipe, interval_factor=float(factor), box=_training_box(run, facts)
-    )
+    box = _training_box(run, facts)
+    recipe = dataclasses.replace(described.recipe, interval_factor=float(factor), box=box)
+    if 2 not in generator.free_axes:
+        recipe = dataclasses.replace(recipe, halo=box[0])  # no slab does without the others
     training = training_facts(config, state, facts)
     content = _to_onnx(generator, recipe, half=half)
     described_as = f"{', '.join(recipe.sources)} to {recipe.target}"
@@ -100,12 +105,12 @@ def export_run(
         card=json.dumps(dataclasses.asdict(read_card(card, run, described_as))),
         training=json.dumps(training),
         runtime=json.dumps(
-            {"activation_bytes_per_voxel": _activation_bytes(content, len(recipe.sources))}
+            {"activation_bytes_per_voxel": _activation_bytes(content, generator, recipe)}
         ),
     )
 
-    inputs = {"random": _random_input(len(recipe.sources))}
-    if images := images or _calibration_images(run, config):
+    inputs = {"random": _random_input(generator, recipe)}
+    if images := images or _calibration_images(run, config, recipe):
         volumes = [read(path) for path in images]
         inputs["real"] = prepare(volumes, recipe).array[None]
     differences = {}
@@ -128,32 +133,44 @@ def _training_box(run: Path, facts: dict[str, Any]) -> tuple[int, ...]:
     return tuple(box)
 
 
-def _to_onnx(generator: ConditionalGenerator, recipe: Recipe, *, half: bool) -> bytes:
-    """The generator as a serialised ONNX model with dynamic D, H, W."""
+def _to_onnx(generator: TranslatingNetwork, recipe: Recipe, *, half: bool) -> bytes:
+    """The generator as a serialised ONNX model, of any size along its free axes."""
     traced = FloatEnds(generator) if half else generator
-    sides = [SIDE_MULTIPLE * n for n in TRACED_SIDES]
-    example = torch.zeros(1, len(recipe.sources), *sides)
-    units = [torch.export.Dim(name, min=1, max=4096) for name in ("d16", "h16", "w16")]
-    shapes = {axis: SIDE_MULTIPLE * unit for axis, unit in enumerate(units, start=2)}
-    names = [TARGET, SCALE, *([CONTEXT] if generator.config.low_res_branch else [])]
+    shape = _input_shape(generator, recipe, [SIDE_MULTIPLE * n for n in TRACED_SIDES])
+    example = torch.zeros(shape)
+    with torch.inference_mode():
+        count = len(generator(example))
+    units = {axis: torch.export.Dim(f"{'dhw'[axis - 2]}16", min=1, max=4096) for axis in (2, 3, 4)}
+    shapes = {axis: SIDE_MULTIPLE * units[axis] for axis in generator.free_axes}
+    names = [TARGET, SCALE, CONTEXT][:count]
     return traced_to_onnx(traced, example, SOURCE, names, (shapes,))
 
 
-def _random_input(channels: int) -> Array:
+def _input_shape(
+    generator: TranslatingNetwork, recipe: Recipe, sides: Sequence[int]
+) -> tuple[int, ...]:
+    """(1, C, D, H, W) of these sides along the free axes, and of the training box elsewhere."""
+    chosen = (
+        side if axis in generator.free_axes else fixed
+        for axis, side, fixed in zip((2, 3, 4), sides, recipe.box, strict=True)
+    )
+    return 1, len(recipe.sources), *chosen
+
+
+def _random_input(generator: TranslatingNetwork, recipe: Recipe) -> Array:
     """Noise of sides that differ from the traced ones."""
-    sides = (SIDE_MULTIPLE * 3, SIDE_MULTIPLE * 4, SIDE_MULTIPLE * 2)
-    values = np.random.default_rng(0).uniform(-1, 1, (1, channels, *sides))
-    return values.astype(np.float32)
+    shape = _input_shape(generator, recipe, [SIDE_MULTIPLE * n for n in (3, 4, 2)])
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
-def _calibration_images(run: Path, config: ConditionalConfig) -> tuple[Path, ...]:
+def _calibration_images(run: Path, config: TrainingConfig, recipe: Recipe) -> tuple[Path, ...]:
     """The source images of the run's first calibration patient; none if they have moved."""
     try:
-        cohort = find_cohort(config.data, config.source, config.target)
+        cohort = find_cohort(config.data, recipe.sources, recipe.target)
         patients = read_split(run / SPLIT, cohort).calibration
     except HaganClinicError:
         return ()
-    return tuple(patients[0].images[name] for name in config.source) if patients else ()
+    return tuple(patients[0].images[name] for name in recipe.sources) if patients else ()
 
 
 _PROBE = """
@@ -163,20 +180,25 @@ from hagan_clinic.runtime import memory, providers, session
 
 content = sys.stdin.buffer.read()
 network = session.Session(content, providers.choose_device("cpu"))
+print(memory.peak() or 0)
 channels, *sides = map(int, sys.argv[1:])
-for side in sides:
-    network.run({"source": np.zeros((1, channels, side, side, side), "f4")}, ["target", "scale"])
+for shape in zip(sides[::3], sides[1::3], sides[2::3]):
+    network.run({"source": np.zeros((1, channels, *shape), "f4")}, ["target", "scale"])
     print(memory.peak() or 0)
 """
 
 
-def _activation_bytes(content: bytes, channels: int) -> int:
+def _activation_bytes(content: bytes, generator: TranslatingNetwork, recipe: Recipe) -> int:
     """Bytes at peak a voxel of input, measured on the CPU in a fresh process.
 
-    The network's own share: what the process holds for a large cube above what it holds for a
-    small one, divided by the voxels between them.
+    The network's own share: what the process holds for a large volume above what it holds for a
+    small one, divided by the voxels between them. Where no size is free, it is what the process
+    holds above what it held before it ran.
     """
-    small, large = PROBED_SIDES
-    before, after = probed(_PROBE, content, channels, small, large)
-    measured = -(-(after - before) // (large**3 - small**3))
+    shapes = [_input_shape(generator, recipe, (side,) * 3) for side in PROBED_SIDES]
+    sizes = [0, *(math.prod(shape[2:]) for shape in shapes)]
+    sides = [side for shape in shapes for side in shape[2:]]
+    peaks = probed(_PROBE, content, len(recipe.sources), *sides)
+    first = 1 if generator.free_axes else 0
+    measured = -(-(peaks[-1] - peaks[first]) // (sizes[-1] - sizes[first]))
     return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell

@@ -55,6 +55,11 @@ class Network:
             fixed=_WEIGHT_COPIES * len(self._model.content),
         )
 
+    @property
+    def step(self) -> int:
+        """What starts of slabs are multiples of: a network without context sees its own grid."""
+        return STEP if self._model.has_context else self._model.recipe.multiple
+
     def run(
         self,
         source: Float32,

@@ -87,29 +87,34 @@ class MemoryModel:
 
 
 def plan_slabs(
-    shape: tuple[int, int, int], halo: int, memory: MemoryModel, budget: int
+    shape: tuple[int, int, int],
+    halo: int,
+    memory: MemoryModel,
+    budget: int,
+    step: int = STEP,
 ) -> SlabPlan:
     """The plan with the fewest slabs that fits, its slabs of even thickness.
 
     Args:
-        shape: (D, H, W) of the network's input; D is a multiple of `STEP`.
+        shape: (D, H, W) of the network's input; D is a multiple of the step.
         halo: Slices that make slabs exact, from the recipe.
         memory: What the network takes.
         budget: Bytes that may be taken.
+        step: What starts of slabs and windows are multiples of.
 
     Raises:
         DeviceError: Not even the thinnest slab fits.
     """
     depth, height, width = shape
-    if depth % STEP:
-        raise ValueError(f"depth {depth} is not a multiple of {STEP}")
-    halo = -(-halo // STEP) * STEP
-    blocks = depth // STEP
+    if depth % step:
+        raise ValueError(f"depth {depth} is not a multiple of {step}")
+    halo = -(-halo // step) * step
+    blocks = depth // step
     for count in range(1, blocks + 1):
-        plan = SlabPlan(depth, -(-blocks // count) * STEP, halo)
+        plan = SlabPlan(depth, -(-blocks // count) * step, halo)
         if memory.needed(plan, height * width) <= budget:
             return plan
-    thinnest = memory.needed(SlabPlan(depth, STEP, halo), height * width)
+    thinnest = memory.needed(SlabPlan(depth, step, halo), height * width)
     raise DeviceError(
         f"{told(max(budget, 0))} of memory are left for the network, and a volume of "
         f"{depth}x{height}x{width} in the thinnest slabs needs {told(thinnest)}: raise "

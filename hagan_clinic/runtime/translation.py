@@ -143,7 +143,7 @@ class Translator:
         needs = self._network.memory
         if self.device.name == "cpu":
             needs = replace(needs, after=beside.restoring)
-        plan = plan_slabs(shape, self.model.recipe.halo, needs, budget)
+        plan = plan_slabs(shape, self.model.recipe.halo, needs, budget, self._network.step)
         progress("translating", 0.15)
         with clock.stage("network"):
             target, scale = self._network.run(

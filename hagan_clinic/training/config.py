@@ -9,7 +9,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from hagan_clinic.errors import InputError
 
@@ -35,6 +35,7 @@ class TrainingConfig:
 
     Attributes:
         mode: what to train.
+        model: by which model: ``hagan``, or one of the baselines of the mode.
         data: cohort: a folder (BraTS or BIDS layout) or a CSV file.
         mask: one brain mask for all subjects, over those found beside them.
         split: CSV of subject and split; without it the cohort or the seed decides, by patient.
@@ -64,6 +65,7 @@ class TrainingConfig:
     """
 
     mode: str = "conditional"
+    model: str = "hagan"
     data: str = ""
     mask: str = ""
     split: str = ""
@@ -90,7 +92,11 @@ class TrainingConfig:
     checkpoint_every: int = 250
     augment: dict[str, Any] = field(default_factory=dict)
 
+    smaller: ClassVar[str] = "--slab"
+    """What else to lower where memory does not suffice for a step."""
+
     def __post_init__(self) -> None:
+        check_choice(self, "model", (type(self).model,))
         for name, choices in CHOICES.items():
             check_choice(self, name, choices)
         check_range(self, ("spacing", "generator_lr", "discriminator_lr", "slabs_per_volume"))
@@ -151,7 +157,8 @@ def typed(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     Raises:
         InputError: unknown name, or a value of another type.
     """
-    hints = typing.get_type_hints(kind)
+    every = typing.get_type_hints(kind)
+    hints = {field.name: every[field.name] for field in dataclasses.fields(kind)}
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:

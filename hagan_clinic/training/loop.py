@@ -7,6 +7,7 @@ so N processes of batch b take the step that one process of batch N x b would ta
 import math
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -72,8 +73,8 @@ def train(
         ModelError: training diverged, or a checkpoint is corrupt or of another architecture.
         OutputError: a checkpoint cannot be written.
     """
-    # Channels last is what convolutions run fastest on, on CPU and GPU alike.
-    module = variant.module.to(fabric.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's own stub lacks it
+    module = variant.module.to(fabric.device)
+    _to_channels_last(module)
     average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
     groups = variant.groups()
     optimizers = {name: _optimizer(group) for name, group in groups.items()}
@@ -122,6 +123,7 @@ def train(
     stop = _StopRequest()
     began, seconds_before = time.monotonic(), float(state["seconds"])
     sums: dict[str, Tensor] = {}
+    counts: Counter[str] = Counter()
     with stop, RunLog(folder, config.steps, start, active=fabric.is_global_zero) as log:
         # A part that ended between a checkpoint and its validation left this to be done.
         if validates(start) and state["validated"] < start:
@@ -142,19 +144,21 @@ def train(
             average.update_parameters(variant.averaged)
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=term.device)) + term.float()
+            counts.update(terms.keys())
 
             done = step + 1
             log.step(done)
             if done % LOG_EVERY == 0 or done == config.steps:
                 now = time.monotonic()
                 count = done - max(start, (done - 1) // LOG_EVERY * LOG_EVERY)
-                figures = {f"train/{name}": float(s) / count for name, s in sums.items()}
+                figures = {f"train/{name}": float(s) / counts[name] for name, s in sums.items()}
                 figures["speed/steps_per_s"] = count / (now - last_log)
                 figures["speed/share_waiting_for_data"] = waited / (now - last_log)
                 figures["speed/peak_memory_gib"] = peak_memory_gib(fabric.device)
                 log.figures(done, figures)
                 last_log, waited = now, 0.0
                 sums.clear()
+                counts.clear()
             paused = time.monotonic()
             stopped = stop.asked_anywhere(fabric)
             # Saved first: a validation that fails, or is killed, costs no step.
@@ -167,6 +171,14 @@ def train(
                 raise KeyboardInterrupt
             last_log += time.monotonic() - paused
     return read_state(folder / LAST)
+
+
+def _to_channels_last(module: nn.Module) -> None:
+    """What convolutions run fastest on, on CPU and GPU alike."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in module.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.to(memory_format=formats[parameter.dim()])
 
 
 def _optimizer(group: ParameterGroup) -> Optimizer:
@@ -237,7 +249,7 @@ def _stop_if_diverged(module: nn.Module, step: int) -> None:
 
 
 def _no_memory_for_a_step(config: TrainingConfig) -> str:
-    lower = "in a new folder give a lower --batch-size, then --slab"
+    lower = f"in a new folder give a lower --batch-size, then {config.smaller}"
     if getattr(config, "gradient_checkpointing", True) is False:
         lower = f"resume with --gradient-checkpointing, or {lower}"
     half = "resume with --precision bf16-mixed, or " if config.precision == "32-true" else ""

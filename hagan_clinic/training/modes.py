@@ -1,4 +1,4 @@
-"""What can be trained, by the name that ``--mode`` gives it."""
+"""What can be trained, by the names that ``--mode`` and ``--model`` give it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,9 @@ from torch import nn
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.baselines.cgan2d import SliceRun
+from hagan_clinic.training.baselines.cgan3d import FusionRun, PatchRun
+from hagan_clinic.training.baselines.slab_unet import SlabUNetRun
 from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import (
     TrainingConfig,
@@ -65,17 +68,41 @@ class Mode(Protocol):
         """Judge the averaged part on the calibration patients, of these classes if any."""
 
 
-MODES: dict[str, type[ConditionalRun] | type[UnconditionalRun]] = {
-    "conditional": ConditionalRun,
-    "unconditional": UnconditionalRun,
+class Kind(Protocol):
+    """A model of a mode: its settings, and itself ``of`` a configuration."""
+
+    @property
+    def settings(self) -> type[TrainingConfig]:
+        """What it can be told."""
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings that ``--preset`` stands for."""
+
+    @property
+    def recipes(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings that ``--recipe`` stands for."""
+
+    def of(self, config: Any) -> Mode:
+        """The mode that its configuration describes."""
+
+
+MODELS: dict[str, dict[str, Kind]] = {
+    "conditional": {
+        "hagan": ConditionalRun,
+        "slab-unet": SlabUNetRun,
+        "cgan2d": SliceRun,
+        "cgan3d-patch": PatchRun,
+        "cgan3d-laf": FusionRun,
+    },
+    "unconditional": {"hagan": UnconditionalRun},
 }
-"""Every mode of ``TrainingConfig.mode``: its ``settings``, ``presets``, ``recipes`` (settings
-that ``--recipe`` stands for), and itself ``of`` a configuration."""
+"""Every model of ``TrainingConfig.model``, by the mode that it is of."""
 
 
 def mode_of(config: TrainingConfig) -> Mode:
     """The mode that a configuration names, as it describes it."""
-    return MODES[config.mode].of(config)  # type: ignore[arg-type]  # its own settings
+    return MODELS[config.mode][config.model].of(config)
 
 
 def gather_settings(
@@ -84,18 +111,18 @@ def gather_settings(
     """Defaults, preset, recipe, then each file, then what was given: the later one counts.
 
     Raises:
-        InputError: unknown mode, preset or setting, a value of another type, or an unreadable file.
+        InputError: unknown mode, model, preset or setting, a value of another type, or a file that
+            cannot be read.
     """
     tables = [(read_settings(path), str(path)) for path in files]
     tables.append((dict(given), "command line"))
-    named = [table["mode"] for table, _ in tables if "mode" in table]
-    mode = named[-1] if named else TrainingConfig.mode
-    if mode not in MODES:
-        raise InputError(f"mode is {mode!r}: expected one of {', '.join(MODES)}")
-    kind = MODES[mode]
+    named: dict[str, Any] = {"mode": TrainingConfig.mode, "model": TrainingConfig.model}
+    for table, _ in tables:
+        named |= {name: table[name] for name in named if name in table}
+    kind = _kind(named, "")
     if preset is not None and preset not in kind.presets:
         raise InputError(f"--preset {preset}: expected one of {', '.join(kind.presets)}")
-    settings: dict[str, Any] = {"mode": mode} | dict(kind.presets[preset or "default"])
+    settings: dict[str, Any] = named | dict(kind.presets[preset or "default"])
     recipes = [table["recipe"] for table, _ in tables if "recipe" in table]
     settings |= kind.recipes.get(recipes[-1], {}) if recipes else {}
     for table, where in tables:
@@ -109,7 +136,19 @@ def config_from_dict(values: dict[str, Any], where: str) -> TrainingConfig:
     Raises:
         InputError: unknown mode or name, or a value of another type.
     """
-    mode = values.get("mode")
-    if mode not in MODES:
-        raise InputError(f"{where}: mode is {mode!r}, expected one of {', '.join(MODES)}")
-    return MODES[mode].settings.from_dict(values, where)
+    # A run from before there was a choice of models has none in its configuration.
+    named = {"mode": values.get("mode"), "model": values.get("model", TrainingConfig.model)}
+    return _kind(named, f"{where}: ").settings.from_dict(values, where)
+
+
+def _kind(named: Mapping[str, Any], where: str) -> Kind:
+    """The model of a mode that these two names stand for."""
+    mode, model = named["mode"], named["model"]
+    if mode not in MODELS:
+        raise InputError(f"{where}mode is {mode!r}: expected one of {', '.join(MODELS)}")
+    if model not in MODELS[mode]:
+        expected = ", ".join(MODELS[mode])
+        raise InputError(
+            f"{where}model is {model!r}: expected one of {expected} with --mode {mode}"
+        )
+    return MODELS[mode][model]

@@ -105,6 +105,45 @@ class SlabSampler(tio.data.sampler.PatchSampler):
         return LOW_RES_FACTOR * int(rng.integers(steps + 1))
 
 
+class CubeSampler(tio.data.sampler.PatchSampler):
+    """Cubes of a volume, whose place is uniform in it and drawn from (seed, n, i).
+
+    Args:
+        shape: (D, H, W) of the volumes.
+        side: Of the cubes; they end where a volume is shorter.
+        seed: Of the run.
+        whole: Give the whole volume too.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], side: int, seed: int, *, whole: bool = False
+    ) -> None:
+        depth, height, width = (min(side, length) for length in shape)
+        super().__init__((depth, height, width))
+        self.shape = shape
+        self.side = side
+        self.seed = seed
+        self.whole = whole
+
+    def _generate_patches(
+        self, subject: tio.Subject, num_patches: int | None = None
+    ) -> Generator[tio.Subject]:
+        numbers = count() if num_patches is None else range(num_patches)
+        return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
+
+    def sample(self, subject: tio.Subject, number: int) -> Batch:
+        """Cube ``number`` of a subject of the stream, and the whole volume."""
+        rng = np.random.default_rng((self.seed, int(subject.number), number, 1))
+        starts = [int(rng.integers(max(length - self.side, 0) + 1)) for length in self.shape]
+        d, h, w = (slice(first, first + self.side) for first in starts)
+        sample: Batch = {"volume": torch.tensor(int(subject.number))}
+        for name, image in subject.get_images_dict(intensity_only=False).items():
+            sample[f"{name}_patch"] = image.data[:, d, h, w].clone()
+            if self.whole:
+                sample[f"{name}_whole"] = image.data
+        return sample
+
+
 class LaneOrder(Sampler[int]):
     """The numbers of the volumes that a process loads, fill by fill and lane by lane, for ever."""
 
@@ -130,7 +169,7 @@ class LaneQueue(tio.Queue):
     def __init__(
         self,
         stream: VolumeStream,
-        sampler: SlabSampler,
+        sampler: SlabSampler | CubeSampler,
         order: LaneOrder,
         slabs_per_volume: int,
         workers: int,
@@ -175,6 +214,7 @@ def slab_loader(
     world_size: int = 1,
     in_turn: bool = False,
     whole: bool = False,
+    cube: int = 0,
     labels: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Batches for ever, from batch number ``start_index`` on.
@@ -196,6 +236,7 @@ def slab_loader(
         world_size: Number of processes.
         in_turn: Take the disjoint slabs in turn instead of drawing where they start.
         whole: Give the whole volume with every slab.
+        cube: Give cubes of this side instead of slabs; 0 gives slabs.
         labels: The class of every subject, if they have one.
 
     Returns:
@@ -206,7 +247,8 @@ def slab_loader(
         ``index`` (the sample's number in the global stream), ``volume`` (the number of the
         augmented volume it is from). Without a target in the recipe the two target entries are
         absent. With ``whole`` there is ``source_whole`` (B, C, D, H, W), and for subjects with a
-        class ``label`` (B,).
+        class ``label`` (B,). With ``cube`` there are ``index``, ``volume``, and of source, target
+        and brain ``source_patch`` and so on, with ``whole`` also ``source_whole`` and so on.
 
     Raises:
         InputError: No subjects, unequal shapes, or sizes that do not fit them.
@@ -215,13 +257,18 @@ def slab_loader(
     _check_sizes(shape[0], thickness, halo, batch_size, slabs_per_volume, workers)
     lanes = batch_size * world_size
     volumes = max(1, -(-queue_length // (lanes * slabs_per_volume)))
+    sampler = (
+        CubeSampler(shape, cube, seed, whole=whole)
+        if cube
+        else SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole)
+    )
     first_fill, behind = divmod(start_index, volumes * slabs_per_volume)
     order = LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill)
     # Each loader draws a seed for its workers as it starts; training's own stream is left alone.
     with torch.random.fork_rng(devices=[]):
         queue = LaneQueue(
             VolumeStream(subjects, augment or AugmentConfig.none(), seed, labels),
-            SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole),
+            sampler,
             order,
             slabs_per_volume,
             workers,

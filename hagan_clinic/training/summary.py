@@ -12,13 +12,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.baselines.paired import PairedGAN
 from hagan_clinic.conditional import ConditionalHAGAN
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import mode_of
 from hagan_clinic.unconditional import HAGAN
+
+BASELINES = (PairedGAN,)
+TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+NORMS = {
+    "PositionNorm": "position norm",
+    "RegionNorm": "region norm",
+    "BatchNorm3d": "batch norm",
+    "InstanceNorm2d": "instance norm",
+    "InstanceNorm3d": "instance norm",
+}
+"""Layers in words."""
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -59,16 +73,6 @@ class PartSummary:
     activation_bytes: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """How a part is run: the shapes of what it is given for one sample, and what it does."""
-
-    symbol: str
-    module: nn.Module
-    given: tuple[tuple[int, ...], ...]
-    run: Callable[..., Any]
-
-
 def summarise(config: TrainingConfig) -> list[PartSummary]:
     """Every part that a configuration trains, in the order of the paper's figure.
 
@@ -87,24 +91,27 @@ def summarise(config: TrainingConfig) -> list[PartSummary]:
         model = mode.model()
         if isinstance(model, HAGAN):
             parts = list(_unconditional(model))
-        else:
-            assert isinstance(model, ConditionalHAGAN)
+        elif isinstance(model, ConditionalHAGAN):
             assert isinstance(config, ConditionalConfig)
             parts = list(_conditional(model, config, config.size))
+        else:
+            assert isinstance(model, BASELINES)
+            parts = model.parts(config.size)
         layers = [_layers(part) for part in parts]
         kept: list[dict[str, int]] = [{} for _ in parts]
         for name, precision in PRECISIONS.items():
             model.to(precision)
             for part, of_part in zip(parts, kept, strict=True):
-                # What two samples keep beyond one is a sample's own; the rest are weights.
-                of_part[name] = _kept(part, 2, precision) - _kept(part, 1, precision)
+                # What three samples keep beyond two is a sample's own; the rest are weights. Of one
+                # alone a batch norm has no statistics.
+                of_part[name] = _kept(part, 3, precision) - _kept(part, 2, precision)
     return [
         PartSummary(part.symbol, its_layers, _parameters(part.module), its_bytes)
         for part, its_layers, its_bytes in zip(parts, layers, kept, strict=True)
     ]
 
 
-def _unconditional(model: HAGAN) -> Iterator[_Part]:
+def _unconditional(model: HAGAN) -> Iterator[Part]:
     config, objective = model.config, model.objective
     generator, encoder = model.autoencoder.generator, model.autoencoder.encoder
     d, h, w = config.size
@@ -116,21 +123,21 @@ def _unconditional(model: HAGAN) -> Iterator[_Part]:
         return generator.slabs(features, starts, config.slab)
 
     joined = (config.latent + config.classes,)
-    yield _Part("G^A", generator.trunk, (joined,), generator.context)
+    yield Part("G^A", generator.trunk, (joined,), generator.context)
     if objective.low_res_branch:
-        yield _Part("G^L", generator.low, (context,), generator.low)
-    yield _Part("G^H", generator.high, (context,), slabs)
-    yield _Part("D^H", model.slab_judge, (slab, ()), model.slab_judge.judge)
+        yield Part("G^L", generator.low, (context,), generator.low)
+    yield Part("G^H", generator.high, (context,), slabs)
+    yield Part("D^H", model.slab_judge, (slab, ()), model.slab_judge.judge)
     if model.low_judge is not None:
-        yield _Part("D^L", model.low_judge, ((1, *low),), model.low_judge.judge)
+        yield Part("D^L", model.low_judge, ((1, *low),), model.low_judge.judge)
     if objective.encoder:
-        yield _Part("E^H", encoder.slab, (slab,), encoder.slabs)
-        yield _Part("E^G", encoder.latent, (context,), encoder.latent)
+        yield Part("E^H", encoder.slab, (slab,), encoder.slabs)
+        yield Part("E^G", encoder.latent, (context,), encoder.latent)
 
 
 def _conditional(
     model: ConditionalHAGAN, config: ConditionalConfig, size: tuple[int, int, int]
-) -> Iterator[_Part]:
+) -> Iterator[Part]:
     generator = model.generator
     channels = generator.config.source_channels
     d, h, w = size
@@ -144,10 +151,10 @@ def _conditional(
     given = [(channels, window, h, w), half, quarter]
     if generator.config.low_res_branch:
         context = (generator.config.trunk_widths[0], *low)
-        yield _Part("G^A", generator.trunk, ((channels, *low),), generator.trunk)
-        yield _Part("G^L", generator.low, (context,), generator.low)
+        yield Part("G^A", generator.trunk, ((channels, *low),), generator.trunk)
+        yield Part("G^L", generator.low, (context,), generator.low)
         given.append((context[0], *quarter[1:]))
-    yield _Part("E^H", generator.encoder, (given[0],), generator.encoder)
+    yield Part("E^H", generator.encoder, (given[0],), generator.encoder)
 
     def high(
         source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None = None
@@ -155,18 +162,18 @@ def _conditional(
         result: tuple[Tensor, Tensor] = generator.high(source, half, quarter, context)
         return result
 
-    yield _Part("G^H", generator.high, tuple(given), high)
+    yield Part("G^H", generator.high, tuple(given), high)
     pair = channels + 1
-    yield _Part("D^H", model.slab_judge, ((pair, slab, h, w), ()), model.slab_judge)
+    yield Part("D^H", model.slab_judge, ((pair, slab, h, w), ()), model.slab_judge)
     if model.low_judge is not None:
-        yield _Part("D^L", model.low_judge, ((pair, *low),), model.low_judge)
+        yield Part("D^L", model.low_judge, ((pair, *low),), model.low_judge)
 
 
-def _inputs(part: _Part, samples: int, precision: torch.dtype) -> list[Tensor]:
+def _inputs(part: Part, samples: int, precision: torch.dtype) -> list[Tensor]:
     return [torch.empty(samples, *shape, dtype=precision) for shape in part.given]
 
 
-def _kept(part: _Part, samples: int, precision: torch.dtype) -> int:
+def _kept(part: Part, samples: int, precision: torch.dtype) -> int:
     """Bytes that a part's graph holds on to, without its input."""
     inputs = _inputs(part, samples, precision)
     held: dict[int, int] = {}
@@ -184,7 +191,7 @@ def _kept(part: _Part, samples: int, precision: torch.dtype) -> int:
     return sum(held.values())
 
 
-def _layers(part: _Part) -> tuple[LayerSummary, ...]:
+def _layers(part: Part) -> tuple[LayerSummary, ...]:
     """The part's layers in the order in which they run."""
     found: list[LayerSummary] = []
     hooks = []
@@ -200,7 +207,7 @@ def _layers(part: _Part) -> tuple[LayerSummary, ...]:
         if _is_layer(layer) and "parametrizations" not in name:
             hooks.append(layer.register_forward_hook(told(name)))
     with torch.no_grad():
-        part.run(*_inputs(part, 1, torch.float32))
+        part.run(*_inputs(part, 2, torch.float32))
     for hook in hooks:
         hook.remove()
     return tuple(found)
@@ -215,17 +222,18 @@ def _is_layer(module: nn.Module) -> bool:
 def _kind(layer: nn.Module) -> str:
     """A layer in words, with what the field writes beside it."""
     spectral = ", spectral norm" if is_parametrized(layer) else ""
-    if isinstance(layer, nn.Conv3d):
+    if isinstance(layer, CONVOLUTIONS):
         kernel, stride = (
             "x".join(map(str, sides if len(set(sides)) > 1 else sides[:1]))
             for sides in (layer.kernel_size, layer.stride)
         )
-        return f"conv {kernel} /{stride}, {layer.in_channels} to {layer.out_channels}{spectral}"
+        step = f"x{stride}" if isinstance(layer, TRANSPOSED) else f"/{stride}"
+        return f"conv {kernel} {step}, {layer.in_channels} to {layer.out_channels}{spectral}"
     if isinstance(layer, nn.Linear):
         return f"linear {layer.in_features} to {layer.out_features}{spectral}"
     if isinstance(layer, nn.GroupNorm):
         return f"group norm, {layer.num_groups} groups"
-    return {"PositionNorm": "position norm", "RegionNorm": "region norm"}[type(layer).__name__]
+    return NORMS[type(layer).__name__]
 
 
 def _parameters(module: nn.Module) -> int:

@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from hagan_clinic.backbone.noise import noise
+from hagan_clinic.backbone.synthesising import AutoencodingNetwork
 from hagan_clinic.evaluation.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
 from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.runtime.exploration.pictures import middle_planes
 from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.variant import Validation
-from hagan_clinic.unconditional import Autoencoder
-from hagan_clinic.unconditional.model import noise
 
 SAMPLES = 16
 """Synthetic volumes that are drawn, always from the same z."""
@@ -26,7 +26,7 @@ Volume = NDArray[np.float32]
 
 
 def validate_synthesis(
-    autoencoder: Autoencoder,
+    autoencoder: AutoencodingNetwork,
     subjects: Sequence[PreparedSubject],
     device: torch.device,
     *,
@@ -59,6 +59,7 @@ def validate_synthesis(
         real.append(from_unit(volume[0]))
         if not encoder:
             continue
+        assert autoencoder.encoder is not None
         latent = autoencoder.encoder.encode(torch.from_numpy(volume)[None].to(device))
         label = None if labels is None else _one_hot(autoencoder, labels[number], device)
         back = _volume(autoencoder, latent, label)
@@ -87,14 +88,16 @@ def validate_synthesis(
     return Validation(-figures["mmd"], figures, _montage(shown))
 
 
-def _volume(autoencoder: Autoencoder, latent: torch.Tensor, label: torch.Tensor | None) -> Volume:
+def _volume(
+    autoencoder: AutoencodingNetwork, latent: torch.Tensor, label: torch.Tensor | None
+) -> Volume:
     """One synthetic volume (D, H, W) in [0, 1]."""
     joined = latent if label is None else torch.cat([latent, label], dim=1)
-    image, _ = autoencoder.generator(joined)
+    image = autoencoder.generator(joined)[0]
     return from_unit(image[0, 0].float().cpu().numpy())
 
 
-def _one_hot(autoencoder: Autoencoder, label: int, device: torch.device) -> torch.Tensor:
+def _one_hot(autoencoder: AutoencodingNetwork, label: int, device: torch.device) -> torch.Tensor:
     """A class as (1, classes)."""
     number = torch.tensor([label], device=device)
     return functional.one_hot(number, autoencoder.config.classes).float()

@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from hagan_clinic.backbone.blocks import normalisation
+from hagan_clinic.backbone.synthesising import EncodingNetwork
 from hagan_clinic.unconditional.generator import HAGANConfig
 
 
@@ -62,7 +63,7 @@ class LatentEncoder(nn.Module):
         return latent.flatten(1)
 
 
-class VolumeEncoder(nn.Module):
+class VolumeEncoder(EncodingNetwork):
     """E: X^H (B, 1, D, H, W) -> z, by E^H on the D / d disjoint slabs and E^G on all of them.
 
     Args:

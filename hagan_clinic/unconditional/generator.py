@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from hagan_clinic.backbone.blocks import normalisation
 from hagan_clinic.backbone.generator import LowResolutionHead
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
+from hagan_clinic.backbone.synthesising import GeneratingNetwork
 from hagan_clinic.errors import InputError
 
 LARGEST_UPSAMPLES = 4
@@ -165,7 +166,7 @@ class HighResolutionHead(nn.Module):
         return torch.tanh(self.last(full))
 
 
-class UnconditionalGenerator(nn.Module):
+class UnconditionalGenerator(GeneratingNetwork):
     """G: z -> A, then A -> X^L and A_r -> X_r^H, or the whole X^H.
 
     Args:
@@ -175,7 +176,7 @@ class UnconditionalGenerator(nn.Module):
 
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
-        self.config = config
+        self.config: HAGANConfig = config
         self.checkpointing = checkpointing
         self.trunk = NoiseTrunk(config)
         self.low = LowResolutionHead(config.context_channels, "group")

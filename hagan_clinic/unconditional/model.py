@@ -7,8 +7,7 @@ up, the last two times lambda. As in the authors' code each of G, D, E^H and E^G
 turn by its own part of the sum.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +17,10 @@ from torch.nn import functional
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
 from hagan_clinic.backbone.losses import judged_fake, judged_real
-from hagan_clinic.backbone.optimisation import ParameterGroup, Update
+from hagan_clinic.backbone.noise import noise
+from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.backbone.synthesising import AutoencodingNetwork
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
 from hagan_clinic.unconditional.prior import prior_discrepancy
@@ -69,8 +70,12 @@ class Objective:
     seed: int = 0
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(AutoencodingNetwork):
     """G and E: all that is left after training."""
+
+    config: HAGANConfig
+    generator: UnconditionalGenerator
+    encoder: VolumeEncoder
 
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
@@ -285,28 +290,3 @@ class HAGAN(nn.Module):
     def _judges(self) -> nn.Module:
         parts = [self.slab_judge, *([] if self.low_judge is None else [self.low_judge])]
         return nn.ModuleList(parts)
-
-
-def noise(seed: int, numbers: Tensor, draw: int, latent: int) -> Tensor:
-    """Noise z (B, latent) on the CPU, each row a function of (seed, sample number, draw) alone.
-
-    So a run that is cut in two, or spread over processes, draws what one run draws.
-    """
-    rows = []
-    for number in numbers.tolist():
-        source = torch.Generator().manual_seed(((seed * 2_147_483_629 + number) * 2 + draw) % 2**63)
-        rows.append(torch.randn(latent, generator=source))
-    return torch.stack(rows)
-
-
-@contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
-    """No gradients for these modules' weights within the block; they still pass gradients on."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

@@ -5,15 +5,14 @@ import torch
 from numpy.typing import NDArray
 
 from hagan_clinic.backbone.memory import told_of_memory
+from hagan_clinic.backbone.synthesising import EncodingNetwork, GeneratingNetwork
 from hagan_clinic.errors import ModelError
-from hagan_clinic.unconditional.encoder import VolumeEncoder
-from hagan_clinic.unconditional.generator import UnconditionalGenerator
 
 Float32 = NDArray[np.float32]
 
 
 class TorchGenerator:
-    """G: with norm ``position`` G^H makes one slab after the other, else the whole volume.
+    """G: where there is a halo G^H makes one slab after the other, else the whole volume.
 
     Args:
         generator: trained.
@@ -23,7 +22,7 @@ class TorchGenerator:
         DeviceError: memory did not suffice for its weights.
     """
 
-    def __init__(self, generator: UnconditionalGenerator, device: torch.device) -> None:
+    def __init__(self, generator: GeneratingNetwork, device: torch.device) -> None:
         with told_of_memory(_no_memory(device)):
             self._generator = generator.to(device).eval()
         self._device = device
@@ -58,7 +57,7 @@ class TorchEncoder:
         DeviceError: memory did not suffice for its weights.
     """
 
-    def __init__(self, encoder: VolumeEncoder, device: torch.device) -> None:
+    def __init__(self, encoder: EncodingNetwork, device: torch.device) -> None:
         with told_of_memory(_no_memory(device)):
             self._encoder = encoder.to(device).eval()
         self._device = device

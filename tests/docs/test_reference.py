@@ -13,7 +13,7 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import MODES
+from hagan_clinic.training.modes import MODELS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 COMMANDS = main.list_commands(click.Context(main))
@@ -86,11 +86,18 @@ def defaults(settings):
     }
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_settings_of_a_mode_have_the_defaults_that_are_stated(mode):
+KINDS = {
+    f"--mode {mode}" if model == "hagan" else f"--model {model}": kind
+    for mode, models in MODELS.items()
+    for model, kind in models.items()
+}
+
+
+@pytest.mark.parametrize("title", KINDS)
+def test_the_settings_of_a_model_have_the_defaults_that_are_stated(title):
     shared = {field.name for field in dataclasses.fields(TrainingConfig)}
-    expected = defaults(MODES[mode].settings())
-    assert stated(f"--mode {mode}") == {
+    expected = defaults(KINDS[title].settings())
+    assert stated(title) == {
         name: default
         for name, default in expected.items()
         if name not in shared or default != defaults(TrainingConfig())[name]
@@ -109,11 +116,11 @@ def test_the_augmentation_has_the_defaults_that_are_stated():
     assert stated("Augmentation") == defaults(AugmentConfig())
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_presets_are_those_that_are_stated(mode):
-    block = section("training-settings.md", f"Presets of --mode {mode}")
+@pytest.mark.parametrize("title", KINDS)
+def test_the_presets_are_those_that_are_stated(title):
+    block = section("training-settings.md", f"Presets of {title}")
     stated = tomllib.loads(block.split("```toml\n")[1].split("```")[0])
-    assert stated == json.loads(json.dumps(dict(MODES[mode].presets)))
+    assert stated == json.loads(json.dumps(dict(KINDS[title].presets)))
 
 
 def test_the_model_file_page_names_every_field_of_the_recipe():

@@ -68,3 +68,12 @@ def test_error_states_what_the_thinnest_slab_needs_and_that_much_suffices():
     assert error.value.exit_code == 5
     needed = memory.needed(SlabPlan(160, 4, 8), 200 * 200)
     assert plan_slabs((160, 200, 200), 8, memory, needed).thickness == 4
+
+
+def test_slabs_and_windows_start_at_multiples_of_the_step():
+    thin = SlabPlan(96, 16, 32)
+    plan = plan_slabs((96, 10, 10), 24, MEMORY, MEMORY.needed(thin, 100), step=16)
+    assert plan == thin
+    assert all(bound % 16 == 0 for slab in plan for bound in (slab.start, slab.first))
+    with pytest.raises(ValueError, match="not a multiple of 16"):
+        plan_slabs((88, 10, 10), 24, MEMORY, 10**9, step=16)

@@ -4,7 +4,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.config import CHOICES, read_settings, typed
-from hagan_clinic.training.modes import MODES, gather_settings
+from hagan_clinic.training.modes import MODELS, gather_settings
 
 
 def test_each_place_counts_over_the_one_before(tmp_path):
@@ -70,7 +70,7 @@ def test_whole_numbers_do_for_a_range():
 
 
 def test_every_mode_that_can_be_asked_for_can_be_trained():
-    assert tuple(MODES) == CHOICES["mode"]
+    assert tuple(MODELS) == CHOICES["mode"]
 
 
 @pytest.mark.parametrize(

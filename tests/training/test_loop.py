@@ -305,6 +305,22 @@ def test_divergence_is_named_and_never_saved(tiny_settings, tmp_path, monkeypatc
     assert read_state(tmp_path / "run" / "last")["step"] == 2
 
 
+def test_a_logged_loss_is_the_mean_over_the_steps_that_have_it(
+    tiny_settings, tmp_path, monkeypatch
+):
+    whole = ConditionalHAGAN.training_step
+
+    def rarely(self, batch, step, update):
+        whole(self, batch, step, update)
+        rare = {"low": torch.tensor(8.0)} if step == 3 else {}
+        return {"high": torch.tensor(float(step)), **rare}
+
+    monkeypatch.setattr(ConditionalHAGAN, "training_step", rarely)
+    run_training(ConditionalConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+    assert logged(tmp_path / "run", "train/high") == [(4, 1.5)]
+    assert logged(tmp_path / "run", "train/low") == [(4, 8.0)]
+
+
 def test_a_run_that_failed_before_its_first_checkpoint_takes_other_settings(
     tiny_settings, tmp_path, monkeypatch
 ):

@@ -107,6 +107,38 @@ def test_queue_mixes_the_volumes_of_a_lane(subjects):
     assert order != sorted(order)
 
 
+def cubes(subjects, number, **changes):
+    return batches(subjects, number, cube=12, augment=AugmentConfig.none(), **changes)
+
+
+def test_cubes_are_parts_of_their_volume_anywhere_in_it(subjects):
+    places = set()
+    for batch in cubes(subjects, 12, whole=True):
+        assert batch["source_patch"].shape == (2, 1, 12, 12, 12)
+        for part, whole in zip(batch["source_patch"], batch["source_whole"], strict=True):
+            # The voxels of a volume are random, so a cube of it is found by any of its rows.
+            rows = whole.unfold(3, 12, 1)
+            (start,) = (rows == part[0, 0, 0]).all(-1).nonzero()[:, 1:].tolist()
+            d, h, w = (slice(first, first + 12) for first in start)
+            assert torch.equal(part, whole[:, d, h, w])
+            places.add(tuple(start))
+        assert {"target_patch", "brain_patch", "target_whole", "brain_whole"} <= batch.keys()
+    depths, heights, _ = zip(*places, strict=True)
+    assert max(depths) > 24 and min(depths) < 12 and len(set(heights)) == 5
+
+
+def test_a_stream_of_cubes_goes_on_too(subjects):
+    whole = cubes(subjects, 6)
+    for batch, other in zip(whole[3:], cubes(subjects, 3, start_index=3), strict=True):
+        assert_same(batch, other)
+    assert "source_whole" not in whole[0]
+
+
+def test_cubes_end_where_a_volume_does(subjects):
+    (batch,) = batches(subjects, 1, cube=32)
+    assert batch["source_patch"].shape == (2, 1, 32, 16, 16)
+
+
 def test_every_subject_comes_once_an_epoch(subjects):
     stream = VolumeStream(subjects, AugmentConfig.none(), seed=0)
     heads = [subject.load()[0] for subject in subjects]

@@ -3,9 +3,10 @@ import torch
 from torch.nn import functional
 
 from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.backbone.noise import noise
+from hagan_clinic.backbone.optimisation import frozen
 from hagan_clinic.backbone.slab import take_slabs
 from hagan_clinic.unconditional import HAGAN, HAGANConfig, Objective
-from hagan_clinic.unconditional.model import frozen, noise
 
 SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "judge_width": 64}
 GROUPS = ["discriminator", "generator", "slab_encoder", "latent_encoder"]

@@ -1,0 +1,93 @@
+"""``cgan2d``: pix2pix on axial slices (Isola et al., CVPR 2017).
+
+Every slice is translated for itself, so neighbouring slices need not agree.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional
+
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.backbone.translating import TranslatingNetwork
+from hagan_clinic.baselines.paired import PairedGAN, PairedObjective, Pieces, same_everywhere
+from hagan_clinic.baselines.unet import PatchGAN, UNet
+
+BACKGROUND = -1.0
+
+
+class SliceTranslator(TranslatingNetwork):
+    """A U-Net on each axial slice.
+
+    In-plane sides are brought to multiples of 2 ** levels with background, and back.
+
+    Args:
+        channels: source sequences.
+        levels: of the U-Net.
+        width: of its first layer.
+        dropout: in training.
+    """
+
+    free_axes = (2,)
+
+    def __init__(self, channels: int, *, levels: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.multiple = 2**levels
+        self.unet = UNet(2, channels, levels=levels, width=width, dropout=dropout)
+
+    def slices(self, source: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 1, H, W) in [-1, 1]."""
+        height, width = source.shape[2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        made: Tensor = self.unet(functional.pad(source, padding, value=BACKGROUND))
+        return made[:, :, :height, :width]
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Target and the scale of its error, (B, 1, D, H, W) each."""
+        made = self.slices(as_slices(source))
+        target = made.unflatten(0, (source.shape[0], -1)).movedim(1, 2)
+        return target, same_everywhere(target)
+
+
+def as_slices(volumes: Tensor) -> Tensor:
+    """(B, C, D, H, W) -> (B * D, C, H, W)."""
+    return volumes.movedim(2, 1).flatten(0, 1)
+
+
+class SliceGAN(PairedGAN):
+    """The U-Net and a PatchGAN on slices, for training.
+
+    Args:
+        channels: source sequences.
+        objective: losses and rates.
+        levels: of the U-Net.
+        width: of the first layers of U-Net and PatchGAN.
+        dropout: of the U-Net, in training.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        objective: PairedObjective,
+        *,
+        levels: int,
+        width: int,
+        dropout: float,
+    ) -> None:
+        translator = SliceTranslator(channels, levels=levels, width=width, dropout=dropout)
+        super().__init__(translator, PatchGAN(2, channels + 1, width=width), objective)
+        self.channels = channels
+
+    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
+        """The slices of the slab."""
+        assert isinstance(self.translator, SliceTranslator)
+        source = as_slices(batch["source_window"])
+        return Pieces(source, as_slices(batch["target_slab"]), self.translator.slices(source))
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """U-Net and judge on a slice."""
+        assert isinstance(self.translator, SliceTranslator)
+        return [
+            Part("G", self.translator.unet, ((self.channels, *size[1:]),), self.translator.slices),
+            Part("D", self.judge, ((self.channels + 1, *size[1:]),), self.judge),
+        ]

@@ -1,0 +1,96 @@
+"""``cgan3d-patch``: a 3D conditional GAN on patches (Yu et al., ISBI 2018, without its fusion).
+
+pix2pix with three axes: U-Net and PatchGAN on cubes of the volume, least-squares adversarial
+losses, L1 with weight 300. A volume is translated in patches that overlap by half or more, and
+where they do, their mean is taken.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.backbone.translating import TranslatingNetwork
+from hagan_clinic.baselines.paired import PairedGAN, PairedObjective, Pieces, same_everywhere
+from hagan_clinic.baselines.patches import PatchGrid, pad_volume, place
+from hagan_clinic.baselines.unet import PatchGAN, UNet
+
+CELL = 16
+"""Starts of patches are multiples of it where it divides the patch."""
+
+
+class PatchTranslator(TranslatingNetwork):
+    """A U-Net on overlapping patches of a volume.
+
+    Its instance norm sees a patch whole, so a slab of the volume is not enough: an exported file
+    takes the training box and nothing else.
+
+    Args:
+        channels: source sequences.
+        patch: side of the patches, a multiple of 2 ** levels.
+        levels: of the U-Net.
+        width: of its first layer.
+    """
+
+    free_axes = ()
+
+    def __init__(self, channels: int, *, patch: int, levels: int, width: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.unet = UNet(3, channels, levels=levels, width=width, dropout=0.0)
+
+    def grid(self, source: Tensor) -> PatchGrid:
+        """The patches of a volume (B, C, D, H, W)."""
+        d, h, w = source.shape[2:]
+        return PatchGrid((d, h, w), self.patch, CELL if self.patch % CELL == 0 else 1)
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Target and the scale of its error, (B, 1, D, H, W) each."""
+        grid = self.grid(source)
+        total, covered = torch.zeros(()), torch.zeros(())
+        for start, patch in zip(grid.starts, grid.cut(grid.pad(source)), strict=True):
+            made = self.unet(patch)
+            total = place(made, start, grid.padded) + total.to(made)
+            covered = place(torch.ones_like(made), start, grid.padded) + covered.to(made)
+        target = grid.crop(total / covered)
+        return target, same_everywhere(target)
+
+
+class PatchPairGAN(PairedGAN):
+    """The U-Net and a PatchGAN on patches, for training.
+
+    Args:
+        translator: with the U-Net.
+        channels: source sequences.
+        width: of the PatchGAN's first layer.
+        objective: losses and rates.
+    """
+
+    def __init__(
+        self,
+        translator: PatchTranslator,
+        channels: int,
+        objective: PairedObjective,
+        *,
+        width: int,
+    ) -> None:
+        super().__init__(translator, PatchGAN(3, channels + 1, width=width), objective)
+        self.channels = channels
+
+    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
+        """The batch's patches, which ``training.queue`` draws."""
+        assert isinstance(self.translator, PatchTranslator)
+        side = self.translator.patch
+        source = pad_volume(batch["source_patch"], side)
+        return Pieces(source, pad_volume(batch["target_patch"], side), self.translator.unet(source))
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """U-Net and judge on a patch."""
+        assert isinstance(self.translator, PatchTranslator)
+        sides = (self.translator.patch,) * 3
+        unet = self.translator.unet
+        return [
+            Part("G", unet, ((self.channels, *sides),), unet),
+            Part("D", self.judge, ((self.channels + 1, *sides),), self.judge),
+        ]

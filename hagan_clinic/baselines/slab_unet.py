@@ -1,0 +1,157 @@
+"""``slab-unet``: the slab U-Net of HA-GAN's authors for BRATS, before their hierarchy.
+
+From the early code beside Sun et al. 2022: a U-Net translates a slab of T1 to FLAIR, a judge with
+spectral normalisation sees the pair and where it lies. There is no low-resolution branch and no
+encoder pair, so nothing tells the slab of the rest of the head but its position, and that to the
+judge alone.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+from hagan_clinic.backbone.discriminator import pad_to, smallest_input, spectral_convolution
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
+from hagan_clinic.backbone.translating import TranslatingNetwork
+from hagan_clinic.baselines.paired import PairedGAN, PairedObjective, Pieces, same_everywhere
+
+STRIDE = 8
+"""Three halvings: sides, and where windows start, are multiples of it."""
+
+HALO = 24
+"""Slices on each side of a slab that its output depends on (23), in multiples of the stride."""
+
+JUDGE_WIDTH = 512
+
+
+class SlabUNet(TranslatingNetwork):
+    """Down 1 -> 64 -> 128 -> 256, kernel 4; 256 -> 256; up by nearest neighbour, with two skips.
+
+    Batch norm is of the batch in training and of its running mean afterwards: then it is the same
+    in every position, so slabs with their halo are what the whole volume is.
+
+    Args:
+        channels: source sequences.
+        width: channels of the first layer.
+    """
+
+    def __init__(self, channels: int = 1, width: int = 64) -> None:
+        super().__init__()
+        self.down1 = _normed(nn.Conv3d(channels, width, 4, 2, 1))
+        self.down2 = _normed(nn.Conv3d(width, 2 * width, 4, 2, 1))
+        self.down3 = _normed(nn.Conv3d(2 * width, 4 * width, 4, 2, 1))
+        self.bottom = _normed(nn.Conv3d(4 * width, 4 * width, 3, padding=1))
+        self.up3 = _normed(nn.Conv3d(4 * width, 2 * width, 3, padding=1))
+        self.up2 = _normed(nn.Conv3d(4 * width, width, 3, padding=1))
+        self.up1 = nn.Conv3d(2 * width, 1, 3, padding=1)
+
+    def translate(self, source: Tensor) -> Tensor:
+        """(B, C, d, H, W) -> (B, 1, d, H, W) in [-1, 1]."""
+        half = self.down1(source)
+        quarter = self.down2(half)
+        features = self.up3(_doubled(self.bottom(self.down3(quarter))))
+        features = self.up2(_doubled(torch.cat([features, quarter], dim=1)))
+        return torch.tanh(self.up1(_doubled(torch.cat([features, half], dim=1))))
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Target and the scale of its error."""
+        target = self.translate(source)
+        return target, same_everywhere(target)
+
+
+def _normed(layer: nn.Conv3d) -> nn.Sequential:
+    return nn.Sequential(layer, nn.BatchNorm3d(layer.out_channels), nn.ReLU())
+
+
+def _doubled(features: Tensor) -> Tensor:
+    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+
+
+class SlabPairJudge(nn.Module):
+    """Slabs (B, channels, d, H, W) and position (B,) -> logits (B,).
+
+    The authors' layers for slabs of 32 x 240 x 240; whatever positions remain before the head are
+    averaged, so that any size works.
+    """
+
+    def __init__(self, channels: int, width: int = JUDGE_WIDTH) -> None:
+        super().__init__()
+        widths = (channels, width // 32, width // 16, width // 8)
+        beside, no_padding = (0, 1, 1), (0, 0, 0)
+        self.layers = nn.ModuleList(
+            [
+                *(spectral_convolution(a, b) for a, b in pairwise(widths)),
+                spectral_convolution(width // 8, width // 4, (4, 4, 4), (1, 2, 2), beside),
+                spectral_convolution(width // 4, width // 2, (1, 3, 3), (1, 2, 2), beside),
+                spectral_convolution(width // 2, width, (1, 4, 4), (1, 2, 2), beside),
+                spectral_convolution(width, width // 4, (1, 4, 4), (1, 1, 1), no_padding),
+            ]
+        )
+        self.hidden = spectral_norm(nn.Linear(width // 4 + 1, width // 8), eps=1e-4)
+        self.head = spectral_norm(nn.Linear(width // 8, 1), eps=1e-4)
+
+    def forward(self, pair: Tensor, position: Tensor) -> Tensor:
+        """Judge pairs of slabs whose relative position r / (D - d) is in [0, 1]."""
+        features = pair
+        for layer in self.layers:
+            features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
+        pooled = features.mean(dim=(2, 3, 4))
+        joined = torch.cat([pooled, position.to(pooled)[:, None]], dim=1)
+        logits: Tensor = self.head(functional.leaky_relu(self.hidden(joined), 0.2))
+        return logits[:, 0]
+
+
+class SlabUNetGAN(PairedGAN):
+    """The U-Net and its judge, for training.
+
+    Args:
+        channels: source sequences.
+        width: of the U-Net.
+        judge_width: of the judge's widest layer.
+        objective: losses and rates.
+        slab: slices of a slab.
+        halo: real slices on each side of it that the U-Net sees.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        objective: PairedObjective,
+        *,
+        width: int,
+        judge_width: int,
+        slab: int,
+        halo: int,
+    ) -> None:
+        super().__init__(
+            SlabUNet(channels, width), SlabPairJudge(channels + 1, judge_width), objective
+        )
+        self.channels = channels
+        self.slab, self.halo = slab, halo
+
+    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
+        """The slab, translated within its halo."""
+        window, target = batch["source_window"], batch["target_slab"]
+        thickness = target.shape[2]
+        depth = batch["source_low"].shape[2] * LOW_RES_FACTOR
+        offsets = batch["slab_start"] - batch["window_start"]
+        assert isinstance(self.translator, SlabUNet)
+        made = take_slabs(self.translator.translate(window), offsets, thickness)
+        position = batch["slab_start"] / max(depth - thickness, 1)
+        return Pieces(take_slabs(window, offsets, thickness), target, made, (position,))
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """U-Net and judge on a slab."""
+        depth, height, width = size
+        slab = min(self.slab, depth)
+        window = (self.channels, min(slab + 2 * self.halo, depth), height, width)
+        pair = (self.channels + 1, slab, height, width)
+        return [
+            Part("G", self.translator, (window,), self.translator),
+            Part("D", self.judge, (pair, ()), self.judge),
+        ]

@@ -1,0 +1,1 @@
+"""What ``--model`` trains besides HA-GAN: settings, recipe and model of each baseline."""
