@@ -17,7 +17,7 @@ from hagan_clinic.runtime.synthesis import (
 if TYPE_CHECKING:
     import torch
 
-    from hagan_clinic.unconditional import Autoencoder
+    from hagan_clinic.backbone.synthesising import AutoencodingNetwork
 
 
 def load_generator(
@@ -55,6 +55,7 @@ def load_encoder(path: Path, device: str = "auto") -> Encoder:
         facts, autoencoder, place = _load_run(path, device, encoder=True)
         from hagan_clinic.unconditional.trained import TorchEncoder
 
+        assert autoencoder.encoder is not None
         return Encoder(facts, TorchEncoder(autoencoder.encoder, place))
     return onnx_encoder(path, device)
 
@@ -73,7 +74,7 @@ def check_class(generator: Generator, label: str | None) -> None:
 
 def _load_run(
     run: Path, device: str, *, encoder: bool = False
-) -> tuple[Facts, Autoencoder, torch.device]:
+) -> tuple[Facts, AutoencodingNetwork, torch.device]:
     from hagan_clinic.training.trained import load_autoencoder
 
     place = torch_device(device)

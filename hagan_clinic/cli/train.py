@@ -13,7 +13,8 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option("--mode", type=click.Choice(["conditional", "unconditional"]), help="What to train.")
 @click.option(
     "--model",
-    help="hagan (default), or a baseline: slab-unet, cgan2d, cgan3d-patch, cgan3d-laf.",
+    help="hagan (default), or a baseline: slab-unet, cgan2d, cgan3d-patch, cgan3d-laf; "
+    "unconditional: wgan-gp, vae-gan, alpha-gan, progressive-gan.",
 )
 @click.option("--data", help="Cohort: a folder (BraTS or BIDS layout) or a CSV file.")
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")

@@ -6,6 +6,7 @@ the files, to run G^H and E^H on one slab at a time (``runtime.synthesis_network
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hagan_clinic.backbone.synthesising import AutoencodingNetwork, SynthesisSizes
 from hagan_clinic.errors import HaganClinicError, InputError
 from hagan_clinic.onnx_export.description import read_card, training_facts
 from hagan_clinic.onnx_export.onnx_file import (
@@ -40,7 +42,7 @@ from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.run import SPLIT, read_facts
 from hagan_clinic.training.split import read_split
 from hagan_clinic.training.trained import TrainedAutoencoder, load_autoencoder
-from hagan_clinic.unconditional import HAGANConfig, VolumeEncoder
+from hagan_clinic.unconditional import Autoencoder, VolumeEncoder
 from hagan_clinic.unconditional.trained import TorchEncoder
 
 PARTS = (GENERATOR, ENCODER)
@@ -75,16 +77,21 @@ def export_part(
         OutputError: the file cannot be written.
     """
     trained = load_autoencoder(run, encoder=part == ENCODER)
-    config, recipe = trained.config.sizes(), trained.facts.recipe
+    autoencoder, recipe = trained.autoencoder, trained.facts.recipe
+    config = autoencoder.config
+    in_slabs = isinstance(autoencoder, Autoencoder)
     network: nn.Module
     if part == GENERATOR:
-        network = trained.autoencoder.generator
-        name, outputs = LATENT, [IMAGE, CONTEXT]
+        network = autoencoder.generator
+        name, outputs = LATENT, [IMAGE, *([CONTEXT] if in_slabs else [])]
         inputs = {"random": _random((2, config.latent + config.classes))[:1]}
         described_as = f"{recipe.sources[0]} from noise"
     else:
-        network = _SlabsToLatent(trained.autoencoder.encoder)
-        name, outputs = SLABS, [LATENT, FEATURES]
+        assert autoencoder.encoder is not None
+        network = autoencoder.encoder
+        if isinstance(network, VolumeEncoder):
+            network = _SlabsToLatent(network)
+        name, outputs = SLABS, [LATENT, *([FEATURES] if in_slabs else [])]
         inputs = {"random": np.tanh(_random(_slabs_shape(config)))}
         if (real := _real_volume(run, trained, images)) is not None:
             inputs["real"] = real.reshape(_slabs_shape(config))
@@ -103,7 +110,7 @@ def export_part(
         "training": json.dumps(training_facts(trained.config, trained.state, facts)),
     }
     if part == GENERATOR:
-        measured = _activation_bytes(content, config)
+        measured = _activation_bytes(content, autoencoder)
         entries["runtime"] = json.dumps({"activation_bytes_per_voxel": measured})
     content = with_metadata(content, **entries)
     differences = {}
@@ -128,7 +135,7 @@ class _SlabsToLatent(nn.Module):
         return latent, features
 
 
-def _slabs_shape(config: HAGANConfig) -> tuple[int, ...]:
+def _slabs_shape(config: SynthesisSizes) -> tuple[int, ...]:
     depth, height, width = config.size
     return depth // config.slab, 1, config.slab, height, width
 
@@ -143,6 +150,7 @@ def _real_volume(run: Path, trained: TrainedAutoencoder, images: Sequence[Path])
     None if the cohort has moved.
     """
     config = trained.config
+    assert trained.autoencoder.encoder is not None
     encoder = Encoder(trained.facts, TorchEncoder(trained.autoencoder.encoder, torch.device("cpu")))
     if len(images) > 1:
         raise InputError(f"given {len(images)} images, and the encoder reads one: give one --check")
@@ -175,11 +183,30 @@ for depth in depths:
 """
 
 
-def _activation_bytes(content: bytes, config: HAGANConfig) -> int:
-    """Bytes at peak a voxel of a slab of G^H, measured on the CPU in a fresh process."""
+_WHOLE_PROBE = """
+import sys
+import numpy as np
+from hagan_clinic.runtime import memory, providers, session
+
+network = session.Session(sys.stdin.buffer.read(), providers.choose_device("cpu"))
+print(memory.peak() or 0)
+network.run({"latent": np.zeros((1, int(sys.argv[1])), "f4")}, ["image"])
+print(memory.peak() or 0)
+"""
+
+
+def _activation_bytes(content: bytes, autoencoder: AutoencodingNetwork) -> int:
+    """Bytes at peak a voxel of a slab of G^H, measured on the CPU in a fresh process.
+
+    Of a generator without slabs, a voxel of the volume: what is held above what the weights take.
+    """
+    config = autoencoder.config
+    if not isinstance(autoencoder, Autoencoder):
+        before, after = probed(_WHOLE_PROBE, content, config.latent)
+        return -(-(after - before) // math.prod(config.size)) or DEFAULT_ACTIVATION_BYTES
     depth, height, width = (side // 4 for side in config.size)
     small = max(depth // 4, 1)
-    arguments = (config.context_channels, height, width, small, depth)
+    arguments = (autoencoder.config.context_channels, height, width, small, depth)
     before, after = probed(_PROBE, content, *arguments)
     measured = -(-(after - before) // ((depth - small) * 4 * height * 4 * width * 4))
     return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell

@@ -283,8 +283,8 @@ class _Interface:
 
 _INTERFACES = {
     TRANSLATOR: _Interface({SOURCE: 5}, {TARGET: 5, SCALE: 5}, {CONTEXT: 5}),
-    GENERATOR: _Interface({LATENT: 2}, {IMAGE: 5, CONTEXT: 5}),
-    ENCODER: _Interface({SLABS: 5}, {LATENT: 2, FEATURES: 5}),
+    GENERATOR: _Interface({LATENT: 2}, {IMAGE: 5}, {CONTEXT: 5}),
+    ENCODER: _Interface({SLABS: 5}, {LATENT: 2}, {FEATURES: 5}),
 }
 
 _TOLD = {

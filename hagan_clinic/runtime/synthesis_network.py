@@ -37,6 +37,8 @@ _KEPT_BYTES = 4 + 16
 class OnnxGenerator:
     """G in ONNX Runtime: whole where memory allows, else G^H slab by slab with its halo.
 
+    A file without `context` makes the volume whole.
+
     Args:
         model: A verified file of the kind `generator`.
         device: From `choose_device`.
@@ -72,6 +74,10 @@ class OnnxGenerator:
             ModelError: The network failed, or gave values that are not finite.
         """
         plan = plan or self._plan()
+        if not self._model.has_context:
+            (whole,) = self._whole().run({LATENT: latent}, [IMAGE])
+            volume: Float32 = whole[0, 0]
+            return volume
         trunk, head = self._sessions()
         (context,) = trunk.run({LATENT: latent}, [CONTEXT])
         image = np.empty(self._model.recipe.box, np.float32)
@@ -90,20 +96,26 @@ class OnnxGenerator:
             fixed=_WEIGHT_COPIES * len(self._model.content),
         )
         if halo == 0:
-            # Its norm looks at all of space: slabs would differ.
+            # A layer looks at all of space: slabs would differ.
             whole = SlabPlan(d, d, halo)
             needed = needs.needed(whole, h * w)
             if self._limit is not None and needed > self._limit:
+                cause = "this model's norm (group)" if self._model.has_context else "this model"
                 raise DeviceError(
                     f"--max-memory gives the network {memory.told(self._limit)}, and a volume of "
-                    f"{d}x{h}x{w} needs {memory.told(needed)}: this model's norm (group) makes it "
-                    "whole, in no slabs; raise --max-memory, or leave it out"
+                    f"{d}x{h}x{w} needs {memory.told(needed)}: {cause} makes it whole, in no "
+                    "slabs; raise --max-memory, or leave it out"
                 )
             return whole
         on_cpu = self._device.name == "cpu"
         free = memory.available() if on_cpu else gpu_memory() or memory.available()
         budget = self._limit or int(_SHARE_OF_AVAILABLE * free)
         return plan_slabs((d, h, w), halo, needs, budget)
+
+    def _whole(self) -> Session:
+        if self._trunk is None:
+            self._trunk = Session(self._model.content, self._device, self._threads)
+        return self._trunk
 
     def _sessions(self) -> tuple[Session, Session]:
         if self._trunk is None or self._head is None:
@@ -116,6 +128,8 @@ class OnnxGenerator:
 class OnnxEncoder:
     """E in ONNX Runtime: E^H on one slab at a time, then E^G on what they gave.
 
+    A file without `features` takes the volume whole.
+
     Args:
         model: A verified file of the kind `encoder`.
         device: From `choose_device`.
@@ -123,6 +137,10 @@ class OnnxEncoder:
     """
 
     def __init__(self, model: ModelFile, device: Device, *, threads: int | None = None) -> None:
+        self._whole: Session | None = None
+        if FEATURES not in model.shapes:
+            self._whole = Session(model.content, device, threads)
+            return
         slabs, latent = cut_encoder(model.proto())
         self._slab = Session(slabs, device, threads)
         self._latent = Session(latent, device, threads)
@@ -131,6 +149,10 @@ class OnnxEncoder:
 
     def latent(self, volume: Float32) -> Float32:
         """The z (latent,) of a volume (D, H, W) in [-1, 1]."""
+        if self._whole is not None:
+            (rows,) = self._whole.run({SLABS: volume[None, None]}, [LATENT])
+            latent: Float32 = rows[0]
+            return latent
         features = np.empty(self._features, np.float32)
         for number, row in enumerate(features):
             start = number * self._thickness

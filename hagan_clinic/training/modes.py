@@ -13,6 +13,12 @@ from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.baselines.cgan2d import SliceRun
 from hagan_clinic.training.baselines.cgan3d import FusionRun, PatchRun
 from hagan_clinic.training.baselines.slab_unet import SlabUNetRun
+from hagan_clinic.training.baselines.volumes import (
+    AlphaRun,
+    ProgressiveRun,
+    VariationalRun,
+    WassersteinRun,
+)
 from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import (
     TrainingConfig,
@@ -95,7 +101,13 @@ MODELS: dict[str, dict[str, Kind]] = {
         "cgan3d-patch": PatchRun,
         "cgan3d-laf": FusionRun,
     },
-    "unconditional": {"hagan": UnconditionalRun},
+    "unconditional": {
+        "hagan": UnconditionalRun,
+        "wgan-gp": WassersteinRun,
+        "vae-gan": VariationalRun,
+        "alpha-gan": AlphaRun,
+        "progressive-gan": ProgressiveRun,
+    },
 }
 """Every model of ``TrainingConfig.model``, by the mode that it is of."""
 

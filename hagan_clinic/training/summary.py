@@ -14,7 +14,11 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.baselines.alpha_gan import AlphaGAN
 from hagan_clinic.baselines.paired import PairedGAN
+from hagan_clinic.baselines.progressive_gan import ProgressiveGAN
+from hagan_clinic.baselines.vae_gan import VAEGAN
+from hagan_clinic.baselines.wgan_gp import WassersteinGAN
 from hagan_clinic.conditional import ConditionalHAGAN
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.conditional import ConditionalConfig
@@ -22,12 +26,13 @@ from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import mode_of
 from hagan_clinic.unconditional import HAGAN
 
-BASELINES = (PairedGAN,)
+BASELINES = (PairedGAN, WassersteinGAN, VAEGAN, AlphaGAN, ProgressiveGAN)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 NORMS = {
     "PositionNorm": "position norm",
     "RegionNorm": "region norm",
+    "BatchNorm1d": "batch norm",
     "BatchNorm3d": "batch norm",
     "InstanceNorm2d": "instance norm",
     "InstanceNorm3d": "instance norm",

@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hagan_clinic.backbone.synthesising import AutoencodingNetwork
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.baselines.volumes import VolumeConfig
 from hagan_clinic.training.config import typed
 from hagan_clinic.training.initial import identity, load_averaged
+from hagan_clinic.training.modes import mode_of
 from hagan_clinic.training.run import read_config, read_facts
-from hagan_clinic.training.unconditional import UnconditionalConfig, UnconditionalRun
-from hagan_clinic.unconditional import Autoencoder
+from hagan_clinic.training.unconditional import UnconditionalConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +27,8 @@ class TrainedAutoencoder:
         state: Of the checkpoint.
     """
 
-    config: UnconditionalConfig
-    autoencoder: Autoencoder
+    config: UnconditionalConfig | VolumeConfig
+    autoencoder: AutoencodingNetwork
     facts: Facts
     state: dict[str, Any]
 
@@ -42,15 +44,21 @@ def load_autoencoder(run: Path, *, encoder: bool = False) -> TrainedAutoencoder:
         ModelError: The run cannot be read, is conditional, or lacks the encoder that is wanted.
     """
     config = read_config(run)
-    if not isinstance(config, UnconditionalConfig):
+    if not isinstance(config, UnconditionalConfig | VolumeConfig):
         raise ModelError(f"{run} was trained with --mode {config.mode}: expected unconditional")
+    if encoder and isinstance(config, VolumeConfig) and not config.encoder:
+        raise ModelError(
+            f"{run} was trained with --model {config.model}, which has no encoder: expected a run "
+            "of hagan, vae-gan or alpha-gan"
+        )
     if encoder and not config.encoder:
         raise ModelError(
             f"{run} was trained with --no-encoder: expected a run with an encoder; train one "
             "without this option"
         )
-    described = UnconditionalRun.of(config)
-    autoencoder = Autoencoder(config.sizes())
+    described = mode_of(config)
+    autoencoder = described.model().averaged
+    assert isinstance(autoencoder, AutoencodingNetwork)
     state = load_averaged(autoencoder, run)
     augment = replace(described.augment, **typed(AugmentConfig, config.augment, "augment"))
     facts = Facts(

@@ -177,7 +177,7 @@ def test_a_model_is_summarised(model):
     ("changes", "message"),
     [
         ({"model": "pix2pix"}, "model is 'pix2pix': expected one of hagan, slab-unet, cgan2d"),
-        ({"model": "cgan2d", "mode": "unconditional"}, "expected one of hagan with --mode uncon"),
+        ({"model": "cgan2d", "mode": "unconditional"}, "expected one of hagan, wgan-gp, vae-gan"),
         ({"model": "cgan2d", "half_width": 8}, "unknown setting 'half_width'"),
         ({"model": "cgan2d", "low_res_branch": False}, "--no-low-res-branch: --model cgan2d has"),
         ({"model": "cgan2d", "dropout": 1.5}, "dropout is 1.5: expected 0 to 1"),

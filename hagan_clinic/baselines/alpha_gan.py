@@ -1,0 +1,174 @@
+"""``alpha-gan``: the 3D alpha-WGAN of Kwon et al., MICCAI 2019.
+
+An encoder and a generator, and two critics under gradient penalty: one of volumes, to whom
+samples and reconstructions are both fake, and one of codes, which tells encoded z from N(0, I).
+Encoder and generator are moved together by ten times the L1 error of the reconstruction and by
+the critics. Layers as in the comparison of Sun et al. 2022; neither critic has a batch norm, as
+the penalty is on the slope of every sample by itself.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hagan_clinic.backbone.noise import noise
+from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.baselines.vae_gan import VolumeJudge, judge_widths
+from hagan_clinic.baselines.volumes import (
+    VolumeAutoencoder,
+    VolumeEncoder,
+    VolumeGenerator,
+    VolumeSizes,
+    gradient_penalty,
+    halvings,
+)
+from hagan_clinic.baselines.wgan_gp import NoiseLayers
+
+BETAS = (0.9, 0.999)
+WEIGHT_PENALTY = 10.0
+
+
+class CodeCritic(nn.Module):
+    """z (B, latent) -> a number each: 4096, 4096 and 1 units."""
+
+    def __init__(self, config: VolumeSizes) -> None:
+        super().__init__()
+        units = 64 * config.width
+        self.layers = nn.Sequential(
+            *(nn.Linear(config.latent, units), nn.LeakyReLU(0.2)),
+            *(nn.Linear(units, units), nn.LeakyReLU(0.2)),
+            nn.Linear(units, 1),
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """The critic's numbers, (B,)."""
+        numbers: Tensor = self.layers(latent)
+        return numbers[:, 0]
+
+
+class CodeLayers(nn.Module):
+    """Volumes -> z: halvings to 4 voxels a side, then a kernel over them all."""
+
+    def __init__(self, config: VolumeSizes) -> None:
+        super().__init__()
+        widths = judge_widths(config)
+        self.layers = nn.Sequential(
+            *halvings(widths, norm=True), nn.Conv3d(widths[-1], config.latent, 4)
+        )
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """(B, 1, side, side, side) -> (B, latent)."""
+        latent: Tensor = self.layers(volume)
+        return latent.flatten(1)
+
+
+class AlphaGAN(nn.Module):
+    """Encoder, generator and the two critics, for training.
+
+    Args:
+        config: sizes.
+        generator_lr: of the Adam of encoder and generator.
+        discriminator_lr: of those of the critics.
+        weight_reconstruction: of the L1 error.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        config: VolumeSizes,
+        *,
+        generator_lr: float,
+        discriminator_lr: float,
+        weight_reconstruction: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.generator_lr, self.discriminator_lr = generator_lr, discriminator_lr
+        self.weight_reconstruction = weight_reconstruction
+        self.seed = seed
+        self.autoencoder = VolumeAutoencoder(
+            config,
+            VolumeGenerator(config, NoiseLayers(config)),
+            VolumeEncoder(config, CodeLayers(config)),
+        )
+        self.critic = VolumeJudge(config, norm=False)
+        self.code_critic = CodeCritic(config)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The generator's layers."""
+        return self.autoencoder.generator.layers
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder's layers."""
+        assert self.autoencoder.encoder is not None
+        return self.autoencoder.encoder.layers
+
+    @property
+    def module(self) -> nn.Module:
+        """All that trains."""
+        return self
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Generator and encoder."""
+        return self.autoencoder
+
+    def groups(self) -> dict[str, ParameterGroup]:
+        """Parameters by the optimiser that moves them."""
+        parts: dict[str, tuple[nn.Module, float]] = {
+            "generator": (self.autoencoder, self.generator_lr),
+            "discriminator": (self.critic, self.discriminator_lr),
+            "code_discriminator": (self.code_critic, self.discriminator_lr),
+        }
+        return {
+            name: ParameterGroup(list(part.parameters()), rate, BETAS)
+            for name, (part, rate) in parts.items()
+        }
+
+    def training_step(
+        self, batch: Mapping[str, Tensor], step: int, update: Update
+    ) -> dict[str, Tensor]:
+        """Move encoder and generator, then the critic of volumes, then that of codes."""
+        real = self.config.reduced(batch["source_whole"])
+        drawn = noise(self.seed, batch["index"], 0, self.config.latent).to(real.device)
+        terms: dict[str, Tensor] = {}
+        with frozen(self.critic, self.code_critic):
+            latent = self.encoder(real)
+            back, sampled = self.decoder(latent), self.decoder(drawn)
+            terms["reconstruction"] = functional.l1_loss(back, real)
+            terms["generator"] = -(self.critic(back).mean() + self.critic(sampled).mean())
+            terms["code"] = -self.code_critic(latent).mean()
+            update(
+                "generator",
+                self.weight_reconstruction * terms["reconstruction"]
+                + terms["generator"]
+                + terms["code"],
+            )
+        latent, back, sampled = latent.detach(), back.detach(), sampled.detach()
+        terms["discriminator"] = torch.stack(
+            [self._critic_loss(self.critic, real, fake) for fake in (back, sampled)]
+        ).sum()
+        update("discriminator", terms["discriminator"])
+        terms["code_discriminator"] = self._critic_loss(self.code_critic, drawn, latent)
+        update("code_discriminator", terms["code_discriminator"])
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        distance: Tensor = critic(real).mean() - critic(fake).mean()
+        return WEIGHT_PENALTY * gradient_penalty(critic, real, fake) - distance
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """Generator, encoder and critics."""
+        sides, code = (1, *(self.config.side,) * 3), (self.config.latent,)
+        return [
+            Part("G", self.decoder, (code,), self.decoder),
+            Part("E", self.encoder, (sides,), self.encoder),
+            Part("D", self.critic, (sides,), self.critic),
+            Part("code D", self.code_critic, (code,), self.code_critic),
+        ]

@@ -1,0 +1,228 @@
+"""``vae-gan``: a variational autoencoder with a learnt judge (Larsen et al., ICML 2016), in 3D.
+
+Layers as in the comparison of Sun et al. 2022. The encoder gives a normal distribution of z for
+a volume; the generator makes volumes from it and from N(0, I); the judge tells both from real
+ones. The encoder is moved by the likelihood of the voxels (normal, of unit variance on [-1, 1])
+and the divergence of its distribution from N(0, I); the generator by ``weight_reconstruction``
+times the mean squared error and by the judge; Larsen et al. compare features of the judge instead
+of voxels.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.noise import noise
+from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.baselines.volumes import (
+    VolumeAutoencoder,
+    VolumeEncoder,
+    VolumeGenerator,
+    VolumeSizes,
+    doubling,
+    halvings,
+)
+
+BETAS = (0.9, 0.999)
+BASE = 2
+"""Voxels a side that the generator starts from and the encoder ends at."""
+
+LARGEST_LOG_VARIANCE = 10.0
+"""Beyond it a variance is taken for this one, so that its exponential stays finite."""
+
+
+class DecoderLayers(nn.Module):
+    """z -> 512 channels of 2 cubed, then doublings to 512, 512, 256, 128, 64 and 1.
+
+    Smaller volumes leave out the narrow layers before the last.
+    """
+
+    def __init__(self, config: VolumeSizes) -> None:
+        super().__init__()
+        width = config.width
+        wide = [8 * width, 8 * width, 8 * width, 4 * width, 2 * width, width]
+        widths = [*wide[: config.doublings + 1], 1]
+        self.shape = (widths[0], BASE, BASE, BASE)
+        self.project = nn.Linear(config.latent, widths[0] * BASE**3)
+        self.first = nn.Sequential(nn.BatchNorm3d(widths[0]), nn.ReLU())
+        self.rest = nn.Sequential(
+            *(
+                layer
+                for before, after in pairwise(widths)
+                for layer in doubling(before, after, bias=True)
+            )
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(B, latent) -> (B, 1, side, side, side) in [-1, 1]."""
+        made: Tensor = self.rest(self.first(self.project(latent).unflatten(1, self.shape)))
+        return made
+
+
+class EncoderLayers(nn.Module):
+    """Halvings to 32, 64, 128, 256, 512 and 512 channels of 2 cubed, then two heads."""
+
+    def __init__(self, config: VolumeSizes) -> None:
+        super().__init__()
+        widths = judge_widths(config)
+        self.shared = nn.Sequential(*halvings([*widths, widths[-1]], norm=True), nn.Flatten())
+        features = widths[-1] * BASE**3
+        self.mean, self.log_variance = (_head(features, config.latent) for _ in range(2))
+
+    def distribution(self, volume: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of z, (B, latent) each."""
+        features = self.shared(volume)
+        return self.mean(features), self.log_variance(features).clamp(max=LARGEST_LOG_VARIANCE)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """The mean, which is the z of a volume after training."""
+        mean: Tensor = self.mean(self.shared(volume))
+        return mean
+
+
+def _head(features: int, latent: int) -> nn.Sequential:
+    hidden = features // 2
+    return nn.Sequential(
+        nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, latent)
+    )
+
+
+def judge_widths(config: VolumeSizes) -> list[int]:
+    """32, 64, 128, 256, 512 channels, as many as lead down to 4 voxels a side."""
+    return [config.width // 2 << number for number in range(config.doublings)]
+
+
+class VolumeJudge(nn.Module):
+    """Volumes -> logits (B,): halvings to 4 voxels a side, then a kernel over them all."""
+
+    def __init__(self, config: VolumeSizes, *, norm: bool) -> None:
+        super().__init__()
+        widths = judge_widths(config)
+        self.layers = nn.Sequential(*halvings(widths, norm=norm), nn.Conv3d(widths[-1], 1, 4))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """The judge's logits."""
+        logits: Tensor = self.layers(volume)
+        return logits.flatten()
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from N(0, I), of a sample: summed over z, averaged over B."""
+    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    return terms.sum(1).mean() / 2
+
+
+class VAEGAN(nn.Module):
+    """Encoder, generator and judge, for training.
+
+    Args:
+        config: sizes.
+        generator_lr: of the Adams of encoder and generator.
+        discriminator_lr: of the judge's.
+        weight_reconstruction: of the squared error in the generator's loss.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        config: VolumeSizes,
+        *,
+        generator_lr: float,
+        discriminator_lr: float,
+        weight_reconstruction: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.generator_lr, self.discriminator_lr = generator_lr, discriminator_lr
+        self.weight_reconstruction = weight_reconstruction
+        self.seed = seed
+        self.autoencoder = VolumeAutoencoder(
+            config,
+            VolumeGenerator(config, DecoderLayers(config)),
+            VolumeEncoder(config, EncoderLayers(config)),
+        )
+        self.judge = VolumeJudge(config, norm=True)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The generator's layers."""
+        return self.autoencoder.generator.layers
+
+    @property
+    def encoder(self) -> EncoderLayers:
+        """The encoder's layers."""
+        assert self.autoencoder.encoder is not None
+        layers = self.autoencoder.encoder.layers
+        assert isinstance(layers, EncoderLayers)
+        return layers
+
+    @property
+    def module(self) -> nn.Module:
+        """All that trains."""
+        return self
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Generator and encoder."""
+        return self.autoencoder
+
+    def groups(self) -> dict[str, ParameterGroup]:
+        """Parameters by the optimiser that moves them."""
+        parts: dict[str, tuple[nn.Module, float]] = {
+            "encoder": (self.encoder, self.generator_lr),
+            "generator": (self.decoder, self.generator_lr),
+            "discriminator": (self.judge, self.discriminator_lr),
+        }
+        return {
+            name: ParameterGroup(list(part.parameters()), rate, BETAS)
+            for name, (part, rate) in parts.items()
+        }
+
+    def training_step(
+        self, batch: Mapping[str, Tensor], step: int, update: Update
+    ) -> dict[str, Tensor]:
+        """Move the encoder, then the generator, then the judge."""
+        real = self.config.reduced(batch["source_whole"])
+        drawn, other = (
+            noise(self.seed, batch["index"], draw, self.config.latent).to(real.device)
+            for draw in (0, 1)
+        )
+        terms: dict[str, Tensor] = {}
+        with frozen(self.decoder):
+            mean, log_variance = self.encoder.distribution(real)
+            latent = mean + (log_variance / 2).exp() * drawn
+            error = functional.mse_loss(self.decoder(latent), real)
+            terms["divergence"] = divergence(mean, log_variance)
+            # The negative log-likelihood and the divergence of a sample, over its voxels.
+            update("encoder", error / 2 + terms["divergence"] / real[0].numel())
+        latent = latent.detach()
+        with frozen(self.judge):
+            back, sampled = self.decoder(latent), self.decoder(other)
+            terms["reconstruction"] = functional.mse_loss(back, real)
+            terms["generator"] = judged_real(self.judge(back)) + judged_real(self.judge(sampled))
+            update(
+                "generator",
+                self.weight_reconstruction * terms["reconstruction"] + terms["generator"],
+            )
+        back, sampled = back.detach(), sampled.detach()
+        terms["discriminator"] = (
+            judged_real(self.judge(real))
+            + judged_fake(self.judge(back))
+            + judged_fake(self.judge(sampled))
+        )
+        update("discriminator", terms["discriminator"])
+        return {name: term.detach() for name, term in terms.items()}
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """Generator, encoder and judge."""
+        sides = (1, *(self.config.side,) * 3)
+        return [
+            Part("G", self.decoder, ((self.config.latent,),), self.decoder),
+            Part("E", self.encoder, (sides,), self.encoder.distribution),
+            Part("D", self.judge, (sides,), self.judge),
+        ]

@@ -1,0 +1,279 @@
+"""What ``--mode unconditional --model wgan-gp`` and its like train."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+
+from hagan_clinic.backbone.synthesising import AutoencodingNetwork
+from hagan_clinic.baselines.alpha_gan import AlphaGAN
+from hagan_clinic.baselines.progressive_gan import ProgressiveGAN
+from hagan_clinic.baselines.vae_gan import VAEGAN
+from hagan_clinic.baselines.volumes import SIDES, VolumeSizes
+from hagan_clinic.baselines.wgan_gp import WassersteinGAN
+from hagan_clinic.errors import InputError
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.config import TrainingConfig, check_range
+from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.subject import Subject
+from hagan_clinic.training.synthesis import validate_synthesis
+from hagan_clinic.training.unconditional import UnconditionalRun
+from hagan_clinic.training.variant import Validation, Variant
+
+
+@dataclass(frozen=True)
+class VolumeConfig(TrainingConfig):
+    """Settings of every unconditional baseline.
+
+    Attributes:
+        image: the sequence that is learnt.
+        window: as of HA-GAN.
+        size: (D, H, W), a cube of 32, 64, 128 or 256 voxels a side.
+        slab: without a meaning.
+        latent: length of z.
+        width: what every number of channels follows from, a multiple of 4.
+    """
+
+    mode: str = "unconditional"
+    image: str = "t1"
+    window: tuple[float, ...] = ()
+    size: tuple[int, int, int] | None = (128, 128, 128)
+    slab: int = 4
+    steps: int = 80000
+    batch_size: int = 4
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 1e-4
+    clip: float = 0.0
+    ema: float = 0.0
+    validate_every: int = 1000
+    latent: int = 1000
+    width: int = 64
+
+    smaller: ClassVar[str] = "--size"
+    encoder: ClassVar[bool] = False
+    classes: ClassVar[tuple[str, ...]] = ()
+    label: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        finite = all(math.isfinite(end) for end in self.window)
+        if self.window and not (
+            len(self.window) == 2 and finite and self.window[0] < self.window[1]
+        ):
+            raise InputError(f"window is {self.window}: expected a lower and a higher value")
+        if self.size is None:
+            raise InputError("size is missing: a latent space needs one, e.g. --size 128")
+        if self.slab != VolumeConfig.slab:
+            raise InputError(
+                f"--slab is {self.slab}: --model {self.model} learns from whole volumes; leave the "
+                "option out"
+            )
+        if not self.low_res_branch:
+            raise InputError(
+                f"--no-low-res-branch: --model {self.model} has none; leave the option out"
+            )
+        # Batch norm, and the spread of a batch, are of several volumes.
+        if self.batch_size < 2:
+            raise InputError(
+                f"--batch-size is {self.batch_size}: --model {self.model} compares the volumes of "
+                "a batch, expected 2 or more"
+            )
+        self.sizes()
+
+    def sizes(self) -> VolumeSizes:
+        """The model's sizes.
+
+        Raises:
+            InputError: they do not fit.
+        """
+        assert self.size is not None
+        return VolumeSizes(self.size, self.latent, self.width)
+
+
+@dataclass(frozen=True)
+class WassersteinConfig(VolumeConfig):
+    """Settings of ``--model wgan-gp``; a step is one of the critic."""
+
+    model: str = "wgan-gp"
+
+
+@dataclass(frozen=True)
+class VariationalConfig(VolumeConfig):
+    """Settings of ``--model vae-gan``.
+
+    Attributes:
+        weight_reconstruction: of the squared error in the generator's loss.
+    """
+
+    model: str = "vae-gan"
+    weight_reconstruction: float = 10.0
+    encoder: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("weight_reconstruction",), zero=True)
+
+
+@dataclass(frozen=True)
+class AlphaConfig(VolumeConfig):
+    """Settings of ``--model alpha-gan``.
+
+    Attributes:
+        weight_reconstruction: of the L1 error.
+    """
+
+    model: str = "alpha-gan"
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    weight_reconstruction: float = 10.0
+    encoder: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("weight_reconstruction",), zero=True)
+
+
+@dataclass(frozen=True)
+class ProgressiveConfig(VolumeConfig):
+    """Settings of ``--model progressive-gan``; it grows over ``steps``."""
+
+    model: str = "progressive-gan"
+
+
+@dataclass(frozen=True)
+class VolumeRun(ABC):
+    """The model and the recipe that the configuration of an unconditional baseline describes."""
+
+    config: VolumeConfig
+    recipe: Recipe
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {},
+        "cpu": {
+            "size": (64, 64, 64),
+            "spacing": 3.0,
+            "steps": 1600,
+            "latent": 32,
+            "width": 16,
+            "validate_every": 200,
+            "checkpoint_every": 100,
+            "augment": {"scale": 0.02, "degrees": 2.0, "shift_mm": 1.5},
+        },
+        "gpu": {"precision": "bf16-mixed", "workers": 8},
+        "tiny": {
+            "size": (32, 32, 32),
+            "spacing": 6.0,
+            "steps": 8,
+            "batch_size": 2,
+            "latent": 8,
+            "width": 4,
+            "validate_every": 4,
+            "checkpoint_every": 4,
+            "workers": 0,
+        },
+    }
+    augment: ClassVar[AugmentConfig] = UnconditionalRun.augment
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    fewest_calibration: ClassVar[int] = UnconditionalRun.fewest_calibration
+    init_from_files: ClassVar[bool] = False
+    next_command: ClassVar[str] = UnconditionalRun.next_command
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """Read the run's recipe off its configuration."""
+        recipe = Recipe(
+            sources=(config.image,),
+            target="",
+            spacing=(config.spacing,) * 3,
+            multiple=SIDES[0],
+            halo=0,
+            interval_factor=0.0,
+            window=config.window,
+        )
+        return cls(config, recipe)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How ``training.queue.slab_loader`` cuts slabs: thin ones beside the whole volume."""
+        return {"halo": 0, "whole": True}
+
+    def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
+        """These models know no classes."""
+        return None
+
+    def model(self) -> Variant:
+        """A model with weights from the seed."""
+        config = self.config
+        torch.manual_seed(config.seed)
+        rates = {"generator_lr": config.generator_lr, "discriminator_lr": config.discriminator_lr}
+        return self.built(config.sizes(), {**rates, "seed": config.seed})
+
+    @abstractmethod
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+        """The model of these sizes; ``settings`` are rates and the seed."""
+
+    def validate(
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
+    ) -> Validation:
+        """Figures of the generator, and of the encoder if there is one."""
+        assert isinstance(averaged, AutoencodingNetwork)
+        return validate_synthesis(
+            averaged, subjects, device, seed=self.config.seed, encoder=self.config.encoder
+        )
+
+
+@dataclass(frozen=True)
+class WassersteinRun(VolumeRun):
+    """The 3D WGAN-GP that a configuration describes."""
+
+    config: WassersteinConfig
+    settings: ClassVar[type[WassersteinConfig]] = WassersteinConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+        """The model of these sizes."""
+        return WassersteinGAN(sizes, **settings)
+
+
+@dataclass(frozen=True)
+class VariationalRun(VolumeRun):
+    """The 3D VAE-GAN that a configuration describes."""
+
+    config: VariationalConfig
+    settings: ClassVar[type[VariationalConfig]] = VariationalConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+        """The model of these sizes."""
+        return VAEGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)
+
+
+@dataclass(frozen=True)
+class AlphaRun(VolumeRun):
+    """The 3D alpha-WGAN that a configuration describes."""
+
+    config: AlphaConfig
+    settings: ClassVar[type[AlphaConfig]] = AlphaConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+        """The model of these sizes."""
+        return AlphaGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)
+
+
+@dataclass(frozen=True)
+class ProgressiveRun(VolumeRun):
+    """The growing 3D GAN that a configuration describes."""
+
+    config: ProgressiveConfig
+    settings: ClassVar[type[ProgressiveConfig]] = ProgressiveConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+        """The model of these sizes."""
+        return ProgressiveGAN(sizes, steps=self.config.steps, **settings)
