@@ -1,5 +1,6 @@
 """What an unconditional model is used through after training: its generator and its encoder."""
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -29,26 +30,26 @@ class SynthesisSizes(Protocol):
         """Class labels that z is joined with."""
 
 
-class GeneratingNetwork(nn.Module):
+class GeneratingNetwork(nn.Module, ABC):
     """z to a volume: ``forward`` gives X^H (B, 1, D, H, W), and A after it where there is one."""
 
     config: SynthesisSizes
 
+    @abstractmethod
     def context(self, latent: Tensor) -> Tensor:
         """The features A that slabs are made from, of z (B, latent + classes)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def slabs(self, context: Tensor, starts: Tensor, thickness: int) -> Tensor:
         """Each sample's slab: A and r (B,) -> X_r^H (B, 1, thickness, H, W)."""
-        raise NotImplementedError
 
 
-class EncodingNetwork(nn.Module):
+class EncodingNetwork(nn.Module, ABC):
     """A volume to z."""
 
+    @abstractmethod
     def encode(self, volume: Tensor) -> Tensor:
         """The z (B, latent) of whole volumes (B, 1, D, H, W)."""
-        raise NotImplementedError
 
 
 class AutoencodingNetwork(nn.Module):

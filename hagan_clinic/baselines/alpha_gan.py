@@ -8,23 +8,17 @@ the penalty is on the slope of every sample by itself.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hagan_clinic.backbone.noise import noise
-from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.baselines.vae_gan import VolumeJudge, judge_widths
-from hagan_clinic.baselines.volumes import (
-    VolumeAutoencoder,
-    VolumeEncoder,
-    VolumeGenerator,
-    VolumeSizes,
-    gradient_penalty,
-    halvings,
-)
+from hagan_clinic.baselines.volume_gan import VolumeGAN
+from hagan_clinic.baselines.volumes import VolumeSizes, gradient_penalty, halvings
 from hagan_clinic.baselines.wgan_gp import NoiseLayers
 
 BETAS = (0.9, 0.999)
@@ -65,43 +59,24 @@ class CodeLayers(nn.Module):
         return latent.flatten(1)
 
 
-class AlphaGAN(nn.Module):
-    """Encoder, generator and the two critics, for training.
+class AlphaGAN(VolumeGAN):
+    """Encoder, generator and the two critics.
 
     Args:
         config: sizes.
-        generator_lr: of the Adam of encoder and generator.
-        discriminator_lr: of those of the critics.
         weight_reconstruction: of the L1 error.
-        seed: of the noise.
+        **settings: as of `VolumeGAN`.
     """
 
+    betas = BETAS
+
     def __init__(
-        self,
-        config: VolumeSizes,
-        *,
-        generator_lr: float,
-        discriminator_lr: float,
-        weight_reconstruction: float,
-        seed: int,
+        self, config: VolumeSizes, *, weight_reconstruction: float, **settings: Any
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.generator_lr, self.discriminator_lr = generator_lr, discriminator_lr
+        super().__init__(config, NoiseLayers(config), CodeLayers(config), **settings)
         self.weight_reconstruction = weight_reconstruction
-        self.seed = seed
-        self.autoencoder = VolumeAutoencoder(
-            config,
-            VolumeGenerator(config, NoiseLayers(config)),
-            VolumeEncoder(config, CodeLayers(config)),
-        )
         self.critic = VolumeJudge(config, norm=False)
         self.code_critic = CodeCritic(config)
-
-    @property
-    def decoder(self) -> nn.Module:
-        """The generator's layers."""
-        return self.autoencoder.generator.layers
 
     @property
     def encoder(self) -> nn.Module:
@@ -110,33 +85,16 @@ class AlphaGAN(nn.Module):
         return self.autoencoder.encoder.layers
 
     @property
-    def module(self) -> nn.Module:
-        """All that trains."""
-        return self
-
-    @property
-    def averaged(self) -> nn.Module:
-        """Generator and encoder."""
-        return self.autoencoder
-
-    def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
-        parts: dict[str, tuple[nn.Module, float]] = {
-            "generator": (self.autoencoder, self.generator_lr),
-            "discriminator": (self.critic, self.discriminator_lr),
-            "code_discriminator": (self.code_critic, self.discriminator_lr),
-        }
-        return {
-            name: ParameterGroup(list(part.parameters()), rate, BETAS)
-            for name, (part, rate) in parts.items()
-        }
+    def judges(self) -> dict[str, nn.Module]:
+        """The critics of volumes and of codes."""
+        return {"discriminator": self.critic, "code_discriminator": self.code_critic}
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """Move encoder and generator, then the critic of volumes, then that of codes."""
         real = self.config.reduced(batch["source_whole"])
-        drawn = noise(self.seed, batch["index"], 0, self.config.latent).to(real.device)
+        drawn = self.drawn(batch, 0)
         terms: dict[str, Tensor] = {}
         with frozen(self.critic, self.code_critic):
             latent = self.encoder(real)

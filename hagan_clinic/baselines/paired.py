@@ -4,7 +4,7 @@ The judge learns to tell (source, target) from (source, translation); the genera
 deceive it and, with ``weight_l1`` times the weight, to be near the target.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ class Pieces:
     place: tuple[Tensor, ...] = ()
 
 
-class PairedGAN(nn.Module):
+class PairedGAN(nn.Module, ABC):
     """A translating network and its judge.
 
     Args:

@@ -10,20 +10,16 @@ told how much the volumes of a batch differ. WGAN-GP with a drift term.
 import math
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hagan_clinic.backbone.noise import noise
-from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.volumes import (
-    VolumeAutoencoder,
-    VolumeGenerator,
-    VolumeSizes,
-    gradient_penalty,
-)
+from hagan_clinic.baselines.volume_gan import VolumeGAN
+from hagan_clinic.baselines.volumes import VolumeSizes, gradient_penalty
 
 BETAS = (0.0, 0.99)
 WEIGHT_PENALTY = 10.0
@@ -182,58 +178,32 @@ def schedule(step: int, steps: int, doublings: int) -> tuple[int, float]:
     return (phase + 1) // 2, along - phase if fading else 1.0
 
 
-class ProgressiveGAN(nn.Module):
-    """Growing generator and critic, for training.
+class ProgressiveGAN(VolumeGAN):
+    """Growing generator and critic.
 
     Args:
         config: sizes.
-        generator_lr: of the generator's Adam.
-        discriminator_lr: of the critic's.
         steps: of the whole training, over which it grows.
-        seed: of the noise.
+        **settings: as of `VolumeGAN`.
     """
 
-    def __init__(
-        self,
-        config: VolumeSizes,
-        *,
-        generator_lr: float,
-        discriminator_lr: float,
-        steps: int,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.rates = {"discriminator": discriminator_lr, "generator": generator_lr}
-        self.steps, self.seed = steps, seed
-        generator = VolumeGenerator(config, GrowingLayers(config))
-        self.autoencoder = VolumeAutoencoder(config, generator)
+    betas = BETAS
+
+    def __init__(self, config: VolumeSizes, *, steps: int, **settings: Any) -> None:
+        super().__init__(config, GrowingLayers(config), **settings)
+        self.steps = steps
         self.critic = ShrinkingCritic(config)
 
     @property
     def layers(self) -> GrowingLayers:
         """The generator's layers."""
-        layers = self.autoencoder.generator.layers
-        assert isinstance(layers, GrowingLayers)
-        return layers
+        assert isinstance(self.decoder, GrowingLayers)
+        return self.decoder
 
     @property
-    def module(self) -> nn.Module:
-        """All that trains."""
-        return self
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The generator."""
-        return self.autoencoder
-
-    def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
-        parts = {"discriminator": self.critic, "generator": self.autoencoder}
-        return {
-            name: ParameterGroup(list(part.parameters()), self.rates[name], BETAS)
-            for name, part in parts.items()
-        }
+    def judges(self) -> dict[str, nn.Module]:
+        """The critic."""
+        return {"discriminator": self.critic}
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
@@ -249,8 +219,7 @@ class ProgressiveGAN(nn.Module):
             return numbers
 
         def made(draw: int) -> Tensor:
-            latent = noise(self.seed, batch["index"], draw, self.config.latent)
-            return self.layers.at(latent.to(real.device), stage, share)
+            return self.layers.at(self.drawn(batch, draw), stage, share)
 
         with torch.no_grad():
             fake = made(0)

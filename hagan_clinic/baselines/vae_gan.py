@@ -10,22 +10,16 @@ of voxels.
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hagan_clinic.backbone.losses import judged_fake, judged_real
-from hagan_clinic.backbone.noise import noise
-from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.volumes import (
-    VolumeAutoencoder,
-    VolumeEncoder,
-    VolumeGenerator,
-    VolumeSizes,
-    doubling,
-    halvings,
-)
+from hagan_clinic.baselines.volume_gan import VolumeGAN
+from hagan_clinic.baselines.volumes import VolumeSizes, doubling, halvings
 
 BETAS = (0.9, 0.999)
 BASE = 2
@@ -116,42 +110,23 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return terms.sum(1).mean() / 2
 
 
-class VAEGAN(nn.Module):
-    """Encoder, generator and judge, for training.
+class VAEGAN(VolumeGAN):
+    """Encoder, generator and judge.
 
     Args:
         config: sizes.
-        generator_lr: of the Adams of encoder and generator.
-        discriminator_lr: of the judge's.
         weight_reconstruction: of the squared error in the generator's loss.
-        seed: of the noise.
+        **settings: as of `VolumeGAN`.
     """
 
-    def __init__(
-        self,
-        config: VolumeSizes,
-        *,
-        generator_lr: float,
-        discriminator_lr: float,
-        weight_reconstruction: float,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.generator_lr, self.discriminator_lr = generator_lr, discriminator_lr
-        self.weight_reconstruction = weight_reconstruction
-        self.seed = seed
-        self.autoencoder = VolumeAutoencoder(
-            config,
-            VolumeGenerator(config, DecoderLayers(config)),
-            VolumeEncoder(config, EncoderLayers(config)),
-        )
-        self.judge = VolumeJudge(config, norm=True)
+    betas = BETAS
 
-    @property
-    def decoder(self) -> nn.Module:
-        """The generator's layers."""
-        return self.autoencoder.generator.layers
+    def __init__(
+        self, config: VolumeSizes, *, weight_reconstruction: float, **settings: Any
+    ) -> None:
+        super().__init__(config, DecoderLayers(config), EncoderLayers(config), **settings)
+        self.weight_reconstruction = weight_reconstruction
+        self.judge = VolumeJudge(config, norm=True)
 
     @property
     def encoder(self) -> EncoderLayers:
@@ -162,36 +137,21 @@ class VAEGAN(nn.Module):
         return layers
 
     @property
-    def module(self) -> nn.Module:
-        """All that trains."""
-        return self
+    def judges(self) -> dict[str, nn.Module]:
+        """The one judge."""
+        return {"discriminator": self.judge}
 
     @property
-    def averaged(self) -> nn.Module:
-        """Generator and encoder."""
-        return self.autoencoder
-
-    def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
-        parts: dict[str, tuple[nn.Module, float]] = {
-            "encoder": (self.encoder, self.generator_lr),
-            "generator": (self.decoder, self.generator_lr),
-            "discriminator": (self.judge, self.discriminator_lr),
-        }
-        return {
-            name: ParameterGroup(list(part.parameters()), rate, BETAS)
-            for name, (part, rate) in parts.items()
-        }
+    def makers(self) -> dict[str, nn.Module]:
+        """Encoder and generator, each moved by its own loss."""
+        return {"encoder": self.encoder, "generator": self.decoder}
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """Move the encoder, then the generator, then the judge."""
         real = self.config.reduced(batch["source_whole"])
-        drawn, other = (
-            noise(self.seed, batch["index"], draw, self.config.latent).to(real.device)
-            for draw in (0, 1)
-        )
+        drawn, other = self.drawn(batch, 0), self.drawn(batch, 1)
         terms: dict[str, Tensor] = {}
         with frozen(self.decoder):
             mean, log_variance = self.encoder.distribution(real)

@@ -7,21 +7,15 @@ norm over the batch would mix.
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hagan_clinic.backbone.noise import noise
-from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.volumes import (
-    VolumeAutoencoder,
-    VolumeGenerator,
-    VolumeSizes,
-    doubling,
-    gradient_penalty,
-    halvings,
-)
+from hagan_clinic.baselines.volume_gan import VolumeGAN
+from hagan_clinic.baselines.volumes import VolumeSizes, doubling, gradient_penalty, halvings
 
 CRITIC_STEPS = 5
 WEIGHT_PENALTY = 10.0
@@ -81,58 +75,27 @@ class Critic(nn.Module):
         return numbers.flatten(1).mean(1)
 
 
-class WassersteinGAN(nn.Module):
-    """Generator and critic, for training.
+class WassersteinGAN(VolumeGAN):
+    """Generator and critic; arguments as of `VolumeGAN`."""
 
-    Args:
-        config: sizes.
-        generator_lr: of the generator's Adam.
-        discriminator_lr: of the critic's.
-        seed: of the noise.
-    """
+    betas = BETAS
 
-    def __init__(
-        self, config: VolumeSizes, *, generator_lr: float, discriminator_lr: float, seed: int
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.rates = {"discriminator": discriminator_lr, "generator": generator_lr}
-        self.seed = seed
-        self.autoencoder = VolumeAutoencoder(config, VolumeGenerator(config, NoiseLayers(config)))
+    def __init__(self, config: VolumeSizes, **settings: Any) -> None:
+        super().__init__(config, NoiseLayers(config), **settings)
         self.critic = Critic(config)
 
     @property
-    def module(self) -> nn.Module:
-        """All that trains."""
-        return self
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The generator."""
-        return self.autoencoder
-
-    def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
-        parts = {"discriminator": self.critic, "generator": self.autoencoder}
-        return {
-            name: ParameterGroup(list(part.parameters()), self.rates[name], BETAS)
-            for name, part in parts.items()
-        }
+    def judges(self) -> dict[str, nn.Module]:
+        """The critic."""
+        return {"discriminator": self.critic}
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """A step of the critic, and after every fifth one of the generator, on fresh noise."""
-        layers = self.autoencoder.generator.layers
         real = self.config.reduced(batch["source_whole"])
-
-        def made(draw: int) -> Tensor:
-            latent = noise(self.seed, batch["index"], draw, self.config.latent)
-            volumes: Tensor = layers(latent.to(real.device))
-            return volumes
-
         with torch.no_grad():
-            fake = made(0)
+            fake = self.decoder(self.drawn(batch, 0))
         terms = {
             "wasserstein": self.critic(real).mean() - self.critic(fake).mean(),
             "penalty": gradient_penalty(self.critic, real, fake),
@@ -140,15 +103,14 @@ class WassersteinGAN(nn.Module):
         update("discriminator", WEIGHT_PENALTY * terms["penalty"] - terms["wasserstein"])
         if (step + 1) % CRITIC_STEPS == 0:
             with frozen(self.critic):
-                terms["generator"] = -self.critic(made(1)).mean()
+                terms["generator"] = -self.critic(self.decoder(self.drawn(batch, 1))).mean()
                 update("generator", terms["generator"])
         return {name: term.detach() for name, term in terms.items()}
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """Generator and critic."""
         sides = (1, *(self.config.side,) * 3)
-        layers = self.autoencoder.generator.layers
         return [
-            Part("G", layers, ((self.config.latent,),), layers),
+            Part("G", self.decoder, ((self.config.latent,),), self.decoder),
             Part("D", self.critic, (sides,), self.critic),
         ]

@@ -1,5 +1,6 @@
 """Sets of volumes that are made or read as they are asked for, so that thousands fit in memory."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +46,9 @@ class VolumeSet(Sequence[Float32]):
             raise IndexError(number)
         return self.volume(number)
 
+    @abstractmethod
     def volume(self, number: int) -> Float32:
         """One volume."""
-        raise NotImplementedError
 
 
 class Samples(VolumeSet):

@@ -151,6 +151,13 @@ def check_range(
             raise InputError(f"{name} is {value}: expected {expected}")
 
 
+def check_window(window: Sequence[float]) -> None:
+    """Refuse a window of scanner values that is not a lower and a higher one; empty is none."""
+    finite = all(math.isfinite(end) for end in window)
+    if window and not (len(window) == 2 and finite and window[0] < window[1]):
+        raise InputError(f"window is {window}: expected a lower and a higher value")
+
+
 def typed(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     """Values for the fields of a dataclass, checked by name and type; ``where`` is for errors.
 

@@ -17,6 +17,7 @@ batch b see, sample for sample, what one process with batch 2b sees.
 """
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from itertools import count, islice
 from typing import cast
@@ -36,7 +37,22 @@ from hagan_clinic.training.stream import VolumeStream
 Batch = dict[str, Tensor]
 
 
-class SlabSampler(tio.data.sampler.PatchSampler):
+class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
+    """Samples of a volume, each a function of the volume's number and its own."""
+
+    def _generate_patches(
+        self, subject: tio.Subject, num_patches: int | None = None
+    ) -> Generator[tio.Subject]:
+        numbers = count() if num_patches is None else range(num_patches)
+        # To the queue a patch is whatever the loader can stack: here tensors without geometry.
+        return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
+
+    @abstractmethod
+    def sample(self, subject: tio.Subject, number: int) -> Batch:
+        """Sample ``number`` of a subject of the stream."""
+
+
+class SlabSampler(NumberedSampler):
     """Slabs of a volume with their halo, and the low-resolution whole.
 
     The start r of slab i of volume n is uniform over the multiples of 4, drawn from (seed, n, i).
@@ -69,13 +85,6 @@ class SlabSampler(tio.data.sampler.PatchSampler):
         self.in_turn = in_turn
         self.whole = whole
 
-    def _generate_patches(
-        self, subject: tio.Subject, num_patches: int | None = None
-    ) -> Generator[tio.Subject]:
-        numbers = count() if num_patches is None else range(num_patches)
-        # To the queue a patch is whatever the loader can stack: here tensors without geometry.
-        return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
-
     def sample(self, subject: tio.Subject, number: int) -> Batch:
         """Slab ``number`` of a subject of the stream, with its window and the whole volume."""
         slab = Slab(self._start(int(subject.number), number), self.thickness)
@@ -105,7 +114,7 @@ class SlabSampler(tio.data.sampler.PatchSampler):
         return LOW_RES_FACTOR * int(rng.integers(steps + 1))
 
 
-class CubeSampler(tio.data.sampler.PatchSampler):
+class CubeSampler(NumberedSampler):
     """Cubes of a volume, whose place is uniform in it and drawn from (seed, n, i).
 
     Args:
@@ -124,12 +133,6 @@ class CubeSampler(tio.data.sampler.PatchSampler):
         self.side = side
         self.seed = seed
         self.whole = whole
-
-    def _generate_patches(
-        self, subject: tio.Subject, num_patches: int | None = None
-    ) -> Generator[tio.Subject]:
-        numbers = count() if num_patches is None else range(num_patches)
-        return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
 
     def sample(self, subject: tio.Subject, number: int) -> Batch:
         """Cube ``number`` of a subject of the stream, and the whole volume."""

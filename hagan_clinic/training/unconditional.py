@@ -1,6 +1,5 @@
 """What ``--mode unconditional`` trains: recipe, model and validation of a synthesis."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.config import TrainingConfig, check_choice, check_range
+from hagan_clinic.training.config import TrainingConfig, check_choice, check_range, check_window
 from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.synthesis import validate_synthesis
@@ -98,11 +97,7 @@ class UnconditionalConfig(TrainingConfig):
         check_choice(self, "norm", ("position", "group"))
         check_choice(self, "optimizer", ("adam", "muon"))
         check_range(self, ("weight_reconstruction", "weight_prior", "weight_class"), zero=True)
-        finite = all(math.isfinite(end) for end in self.window)
-        if self.window and not (
-            len(self.window) == 2 and finite and self.window[0] < self.window[1]
-        ):
-            raise InputError(f"window is {self.window}: expected a lower and a higher value")
+        check_window(self.window)
         if self.size is None:
             raise InputError("size is missing: a latent space needs one, e.g. --size 128")
         if bool(self.label) != bool(self.classes):

@@ -1,6 +1,5 @@
 """What ``--mode unconditional --model wgan-gp`` and its like train."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from hagan_clinic.baselines.wgan_gp import WassersteinGAN
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.config import TrainingConfig, check_range
+from hagan_clinic.training.config import TrainingConfig, check_range, check_window
 from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.synthesis import validate_synthesis
@@ -61,11 +60,7 @@ class VolumeConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite = all(math.isfinite(end) for end in self.window)
-        if self.window and not (
-            len(self.window) == 2 and finite and self.window[0] < self.window[1]
-        ):
-            raise InputError(f"window is {self.window}: expected a lower and a higher value")
+        check_window(self.window)
         if self.size is None:
             raise InputError("size is missing: a latent space needs one, e.g. --size 128")
         if self.slab != VolumeConfig.slab:
