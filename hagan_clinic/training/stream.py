@@ -42,8 +42,10 @@ class VolumeStream(Dataset[tio.Subject]):
 
     def __getitem__(self, number: int) -> tio.Subject:
         if get_worker_info() is not None:
-            # A terminal's Ctrl-C reaches the workers too; the training saves and ends them.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # A terminal's Ctrl-C, or a scheduler's end of a job, reaches the workers too; the
+            # training saves and ends them.
+            for asked in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(asked, signal.SIG_IGN)
         epoch, position = divmod(number, len(self.subjects))
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.subjects))
         prepared = self.subjects[int(order[position])]

@@ -146,11 +146,12 @@ def test_bad_settings_exit_in_one_line(tmp_path, monkeypatch, arguments, code, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_saves_and_the_same_command_resumes(cohort, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_saves_and_the_same_command_resumes(cohort, tmp_path, number):
     folder = tmp_path / "run"
     command = [sys.executable, "-c", "from hagan_clinic.cli import main; main()"]
     command += ["train", "--data", str(cohort), "-o", str(folder), *TINY]
-    command += ["--cache", str(tmp_path / "cache"), "--steps", "60", "--checkpoint-every", "60"]
+    command += ["--cache", str(tmp_path / "cache"), "--steps", "24", "--checkpoint-every", "24"]
     command += ["--workers", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -159,12 +160,12 @@ def test_ctrl_c_saves_and_the_same_command_resumes(cohort, tmp_path):
     deadline = time.monotonic() + 240
     while not (folder / "best").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+    os.killpg(process.pid, number)  # as a terminal or a scheduler does: to the workers as well
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"interrupted; the same command resumes from its last checkpoint" in errors
     step = read_state(folder / "last")["step"]
-    assert 4 <= step < 60
+    assert 4 <= step < 24
     result = CliRunner().invoke(main, command[3:])
     assert result.exit_code == 0, result.output
     assert f"resuming at step {step}" in result.output
