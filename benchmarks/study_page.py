@@ -1,0 +1,153 @@
+"""The page of a study: training, tables and pictures, as they were measured.
+
+What stands under the heading `## Reading` of a page that exists is kept: figures are this file's,
+words about them are not.
+"""
+
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hagan_clinic import __version__
+from hagan_clinic.evaluation.tables import Table, document
+from hagan_clinic.imageio import read
+from hagan_clinic.runtime.exploration import pictures
+from hagan_clinic.volume import to_canonical
+
+READING = "## Reading\n"
+SAMPLE = Path("examples/open_ms_patient07/open_ms_patient07_t1.nii.gz")
+"""Drawn on the page: patients of a cohort are not."""
+
+
+def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path]]) -> None:
+    """Write the page and its pictures, which go into `images` beside it.
+
+    Args:
+        page: The Markdown file.
+        work: Folder of the study, with the evaluations.
+        minutes: That every model was to train.
+        runs: Run folders of each study.
+    """
+    images = page.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    draw_translations(runs["translation"], work / "made", images / "results_translation.png")
+    draw_samples(runs["synthesis"], work / "made", images / "results_samples.png")
+    kept = page.read_text("utf-8").partition(READING)[2] if page.exists() else "\n"
+    opening = OPENING.format(
+        minutes=f"{minutes:g}", machine=machine(), version=__version__, commit=commit()
+    )
+    parts = [
+        document("Results", opening, [training_table(name, paths) for name, paths in runs.items()]),
+        "## Translation, on the test patients\n",
+        "![The shipped sample, translated by every model](images/results_translation.png)\n",
+        tables(work / "evaluation" / "translation" / "translation.md"),
+        "## Synthesis\n",
+        "![Samples of every model](images/results_samples.png)\n",
+        tables(work / "evaluation" / "synthesis" / "synthesis.md"),
+        "## Encoding, on the test patients\n",
+        tables(work / "evaluation" / "encoding" / "encoding.md"),
+    ]
+    page.write_text("\n".join(parts) + READING + kept, "utf-8")
+
+
+OPENING = """HA-GAN and its baselines, each trained for {minutes} minutes on one machine, judged on
+patients that none of them saw. Everything down to *Reading* is written by the command, whatever
+comes out:
+
+```bash
+python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --minutes {minutes} -o docs/results.md
+```
+
+Measured on {machine}, hagan-clinic {version} at commit {commit}. The settings are in
+`benchmarks/study.py`. Every model was timed first, then trained for the steps that fit into the
+time at that speed; *seconds* is what they took in the end, beside other work on the machine. The
+weights are for research, and so is every picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
+
+
+def training_table(study: str, runs: Sequence[Path]) -> Table:
+    """What was trained."""
+    rows = []
+    for run in runs:
+        plan = json.loads(run.with_suffix(".json").read_text("utf-8"))
+        config = json.loads((run / "config.json").read_text("utf-8"))
+        weights = parameters(config)
+        rows.append([run.name, f"{weights:,}", str(plan["steps"]), f"{plan['seconds']:.0f}"])
+    box = " × ".join(map(str, config["size"]))
+    return Table(
+        f"Training for {study}: {box} voxels of {config['spacing']:g} mm",
+        ["model", "parameters, judges too", "steps", "seconds"],
+        rows,
+    )
+
+
+def parameters(config: dict) -> int:
+    """Of everything that trains."""
+    from hagan_clinic.training.modes import config_from_dict
+    from hagan_clinic.training.summary import summarise
+
+    return sum(part.parameters for part in summarise(config_from_dict(config, "config")))
+
+
+def tables(path: Path) -> str:
+    """The tables of an evaluation, one level of headings down, and the protocol before them."""
+    _, _, text = path.read_text("utf-8").partition("\n")
+    return re.sub("^## ", "### ", text.strip() + "\n", flags=re.MULTILINE)
+
+
+def draw_translations(runs: Sequence[Path], made: Path, path: Path) -> None:
+    """The shipped T1, what each model made of it, and the real FLAIR."""
+    steps = [pictured(SAMPLE, "T1", real=True)]
+    steps += [pictured(made / f"{run.name}.nii.gz", run.name) for run in runs]
+    steps.append(
+        pictured(SAMPLE.with_name(SAMPLE.name.replace("_t1", "_flair")), "FLAIR", real=True)
+    )
+    title = "The shipped T1, the FLAIR that each model makes of it, and the real one"
+    footer = "open_ms_data, patient 07 (Lesjak et al. 2018), CC BY 4.0; weights CC BY-NC-SA 4.0"
+    pictures.save_montage(pictures.draw_montage(steps, title, footer), path, title)
+
+
+def draw_samples(runs: Sequence[Path], made: Path, path: Path) -> None:
+    """The first samples of each model."""
+    steps = [
+        pictured(sample, f"{run.name} {number}")
+        for run in runs
+        for number, sample in enumerate(sorted((made / run.name).glob("*.nii.gz")), 1)
+    ]
+    title = "Samples of every model from the same z"
+    picture = pictures.draw_montage(steps, title, "weights CC BY-NC-SA 4.0")
+    pictures.save_montage(picture, path, title)
+
+
+def pictured(path: Path, caption: str, *, real: bool = False) -> pictures.Step:
+    """The middle planes of a volume; a real one by its own 0.5 and 99.5 percentiles."""
+    array = to_canonical(read(path)).array
+    if real:
+        low, high = np.percentile(array[array > 0], (0.5, 99.5))
+        array = (array - low) / (high - low)
+    return pictures.Step(pictures.middle_planes(array), ("real" if real else "synthetic", caption))
+
+
+def machine() -> str:
+    """What it ran on, and with what."""
+    names = re.findall(r"^model name\s*: (.*)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    processor = names[0] if names else platform.processor() or platform.machine()
+    place = f"{len(names) or '?'} cores of {processor}"
+    if torch.cuda.is_available():
+        place = torch.cuda.get_device_name()
+    return f"{place}, PyTorch {torch.__version__}"
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def commit() -> str:
+    """Of this checkout; marked where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
