@@ -122,7 +122,7 @@ def main(cohort: Path, work: Path, minutes: float, device: str, page: Path | Non
         plan = runs[study][entry.name].with_suffix(".json")
         if not plan.exists():
             rate = steps_per_second(command, entry.growing, work / "timing")
-            write_json(plan, {"steps": max(50, round(60 * minutes * rate))})
+            write_json(plan, {"steps": max(50, round(60 * minutes * rate)), "commit": commit()})
     for (study, entry), command in commands.items():
         train(command, runs[study][entry.name])
 
@@ -206,6 +206,12 @@ def train(command: list[str], run: Path) -> None:
     subprocess.run([*command, "--steps", str(steps), *every, "-o", str(run)], check=True)
     seconds = sum(seconds_of_steps(run / "metrics.csv").values())
     write_json(run.with_suffix(".json"), {**plan, "seconds": seconds})
+
+
+def commit() -> str:
+    """Of this checkout; marked where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def make(command: str, arguments: list[str], out: Path) -> None:

@@ -7,7 +7,6 @@ words about them are not.
 import json
 import platform
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,8 +38,10 @@ def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path
     draw_translations(runs["translation"], work / "made", images / "results_translation.png")
     draw_samples(runs["synthesis"], work / "made", images / "results_samples.png")
     kept = page.read_text("utf-8").partition(READING)[2] if page.exists() else "\n"
+    plans = [plan_of(run) for paths in runs.values() for run in paths]
+    commits = ", ".join(sorted({plan["commit"] for plan in plans}))
     opening = OPENING.format(
-        minutes=f"{minutes:g}", machine=machine(), version=__version__, commit=commit()
+        minutes=f"{minutes:g}", machine=machine(), version=__version__, commit=commits
     )
     parts = [
         document("Results", opening, [training_table(name, paths) for name, paths in runs.items()]),
@@ -74,7 +75,7 @@ def training_table(study: str, runs: Sequence[Path]) -> Table:
     """What was trained."""
     rows = []
     for run in runs:
-        plan = json.loads(run.with_suffix(".json").read_text("utf-8"))
+        plan = plan_of(run)
         config = json.loads((run / "config.json").read_text("utf-8"))
         weights = parameters(config)
         rows.append([run.name, f"{weights:,}", str(plan["steps"]), f"{plan['seconds']:.0f}"])
@@ -84,6 +85,11 @@ def training_table(study: str, runs: Sequence[Path]) -> Table:
         ["model", "parameters, judges too", "steps", "seconds"],
         rows,
     )
+
+
+def plan_of(run: Path) -> dict:
+    """What a run was to do, and how long it took."""
+    return json.loads(run.with_suffix(".json").read_text("utf-8"))
 
 
 def parameters(config: dict) -> int:
@@ -145,9 +151,3 @@ def machine() -> str:
 
 def _text(path: Path) -> str:
     return path.read_text("utf-8") if path.exists() else ""
-
-
-def commit() -> str:
-    """Of this checkout; marked where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
