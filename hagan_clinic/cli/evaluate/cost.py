@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hagan_clinic.cli.evaluate.options import file_options, output_option
 from hagan_clinic.cli.evaluate.reporting import Files, show
 from hagan_clinic.cli.settings import assignment, numbers
 
@@ -22,7 +23,7 @@ Examples:
 
 
 @click.command(short_help="Measure parameters, memory and speed of training.", epilog=_EXAMPLE)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder.")
+@output_option
 @click.option(
     "--mode",
     type=click.Choice(["conditional", "unconditional"]),
@@ -50,8 +51,7 @@ Examples:
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@file_options
 def command(
     output: Path,
     mode: str,

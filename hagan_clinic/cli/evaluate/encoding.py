@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hagan_clinic.cli.evaluate.options import file_options, judging_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
-from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -30,16 +30,7 @@ _PATH = click.Path(path_type=Path)
     short_help="Judge encoders: reconstruction, structures, measurements.", epilog=_EXAMPLE
 )
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
-@click.option("-o", "--output", required=True, type=_PATH, help="Folder.")
-@click.option("--split", "split_file", type=_PATH, help="CSV of subject and split.")
-@click.option(
-    "--side",
-    type=click.Choice(["test", "calibration", "train", "all"]),
-    default="test",
-    show_default=True,
-    help="Subjects to judge on, where a split is known; else all.",
-)
-@click.option("--mask", type=_PATH, help="One brain mask for all subjects.")
+@judging_options("test", "calibration", "train", "all")
 @click.option(
     "--segmenter",
     metavar="CMD",
@@ -55,9 +46,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--panel", type=click.IntRange(min=0), default=4, show_default=True, help="Subjects to show."
 )
-@device_option
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+@file_options
 def command(
     inputs: tuple[Path, ...],
     output: Path,

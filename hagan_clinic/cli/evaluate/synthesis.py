@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hagan_clinic.cli.evaluate.options import file_options, judging_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
-from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(short_help="Judge samples: FID, MMD, diversity, maps, panels.", epilog=_EXAMPLE)
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
-@click.option("-o", "--output", required=True, type=_PATH, help="Folder.")
+@judging_options("test", "calibration", "train", "all")
 @click.option(
     "--feature-weights", type=_PATH, help="MedicalNet's resnet_50.pth.  [default: random weights]"
 )
@@ -37,16 +37,7 @@ _PATH = click.Path(path_type=Path)
     "-n", "--count", type=click.IntRange(min=2),
     help="Samples of each model.  [default: as many as real volumes, at most 1024]",
 )  # fmt: skip
-@click.option("--split", "split_file", type=_PATH, help="CSV of subject and split.")
-@click.option(
-    "--side",
-    type=click.Choice(["test", "calibration", "train", "all"]),
-    default="test",
-    show_default=True,
-    help="Real volumes to compare with, where a split is known; else all.",
-)
 @click.option("--image", default="t1", show_default=True, help="Sequence, for folders alone.")
-@click.option("--mask", type=_PATH, help="One brain mask for all subjects.")
 @click.option(
     "--size", "sides", type=click.IntRange(min=16), multiple=True, metavar="N",
     help="Depth to compare at, the other sides in proportion; repeat.  [default: the models']",
@@ -60,9 +51,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--cache", type=_PATH, help="Folder of features.  [default: OUTPUT/features]")
-@device_option
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+@file_options
 def command(
     inputs: tuple[Path, ...],
     output: Path,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hagan_clinic.cli.evaluate.options import file_options, judging_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
-from hagan_clinic.cli.options import device_option
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,15 +28,7 @@ _PATH = click.Path(path_type=Path)
     short_help="Judge models that translate, on patients they never saw.", epilog=_EXAMPLE
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="[MODEL]... COHORT")
-@click.option("-o", "--output", required=True, type=_PATH, help="Folder.")
-@click.option("--split", "split_file", type=_PATH, help="CSV of subject and split.")
-@click.option(
-    "--side",
-    type=click.Choice(["test", "calibration", "train"]),
-    default="test",
-    show_default=True,
-    help="Side of the split to judge on.",
-)
+@judging_options("test", "calibration", "train")
 @click.option(
     "--form",
     "form",
@@ -45,7 +37,6 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Translate the whole head, the brain alone, or both.",
 )
-@click.option("--mask", type=_PATH, help="One brain mask for all subjects.")
 @click.option("--source", default="t1", show_default=True, help="For the floors, without MODEL.")
 @click.option("--target", default="flair", show_default=True, help="The same.")
 @click.option(
@@ -58,9 +49,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--worst", type=click.IntRange(min=0), default=3, show_default=True, help="Subjects to draw."
 )
-@device_option
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+@file_options
 def command(
     inputs: tuple[str, ...],
     output: Path,
