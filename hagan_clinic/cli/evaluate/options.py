@@ -1,0 +1,48 @@
+"""Options that the commands of `hagan-clinic evaluate` share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hagan_clinic.cli.options import device_option
+
+Command = Callable[..., Any]
+
+output_option = click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder."
+)
+
+
+def judging_options(*sides: str) -> Callable[[Command], Command]:
+    """Of a command that judges on one of these sides of a cohort's split."""
+    path = click.Path(path_type=Path)
+    without = "; all where there is none." if "all" in sides else "."
+    options = [
+        output_option,
+        click.option("--split", "split_file", type=path, help="CSV of subject and split."),
+        click.option(
+            "--side",
+            type=click.Choice(sides),
+            default="test",
+            show_default=True,
+            help=f"Side of the split to judge on{without}",
+        ),
+        click.option("--mask", type=path, help="One brain mask for all subjects."),
+        device_option,
+    ]
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def file_options(command: Command) -> Command:
+    """Of a command that writes several files and prints tables."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only.")
+    overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+    return overwrite(quiet(command))
