@@ -26,6 +26,21 @@ def test_data():
     return Path(folder)
 
 
+T1_SERIES = [
+    "brainix/t1",
+    "sag_mprage",
+    "xa30_enhanced/5_anat-T1w_acq-tfl",
+    "decubitus/HFS/3_t1_fl2d_sag",
+    "decubitus/HFP/2_t1_fl2d_sag",
+]
+
+
+@pytest.fixture(scope="session", params=T1_SERIES)
+def t1_series(request, test_data):
+    """The folder of each T1 series of real patients: Philips and Siemens, one of them enhanced."""
+    return test_data / "dicom" / request.param
+
+
 @pytest.fixture(scope="session")
 def toy_generator(tmp_path_factory):
     """A one-channel generator with a low-resolution branch, at 2 mm."""

@@ -18,13 +18,6 @@ from hagan_clinic.imageio.dicom.geometry import stack as build_stack
 from hagan_clinic.imageio.dicom.series import Stack
 from hagan_clinic.volume import Volume, to_axes_of
 
-SERIES = {
-    "brainix": "brainix/t1",
-    "mprage": "sag_mprage",
-    "enhanced": "xa30_enhanced/5_anat-T1w_acq-tfl",
-    "supine": "decubitus/HFS/3_t1_fl2d_sag",
-    "prone": "decubitus/HFP/2_t1_fl2d_sag",
-}
 LPS_TO_RAS = np.diag([-1, -1, 1, 1])
 
 
@@ -43,13 +36,12 @@ class Made:
         np.testing.assert_array_equal(there.array, self.stored)
 
 
-@pytest.fixture(scope="module", params=list(SERIES))
-def made(request, test_data, toy_generator, tmp_path_factory):
-    source = test_data / "dicom" / SERIES[request.param]
-    folder = tmp_path_factory.mktemp(request.param) / "out"
-    translation = hagan_clinic.translate(source, folder, model=toy_generator, device="cpu")
+@pytest.fixture(scope="module")
+def made(t1_series, toy_generator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "out"
+    translation = hagan_clinic.translate(t1_series, folder, model=toy_generator, device="cpu")
     assert translation.volume.array.std() > 0.02
-    (series,) = find_series(source).series
+    (series,) = find_series(t1_series).series
     return Made(build_stack(series), folder, np.rint(translation.volume.array * 4095))
 
 

@@ -16,14 +16,6 @@ from hagan_clinic.cli import main
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.geometry import stack as build_stack
 
-SERIES = {
-    "brainix": "brainix/t1",
-    "mprage": "sag_mprage",
-    "enhanced": "xa30_enhanced/5_anat-T1w_acq-tfl",
-    "supine": "decubitus/HFS/3_t1_fl2d_sag",
-    "prone": "decubitus/HFP/2_t1_fl2d_sag",
-}
-
 
 @pytest.fixture
 def dicom(test_data):
@@ -71,7 +63,7 @@ def series(dicom, tmp_path):
 
     def copied(change=None):
         folder = tmp_path / f"series{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(dicom / SERIES["brainix"], folder)
+        shutil.copytree(dicom / "brainix/t1", folder)
         for number, path in enumerate(sorted(folder.iterdir()), start=1):
             if change is not None:
                 header = pydicom.dcmread(path)
@@ -82,11 +74,9 @@ def series(dicom, tmp_path):
     return copied
 
 
-@pytest.mark.parametrize("name", list(SERIES))
-def test_a_series_gives_a_series_on_its_own_planes(name, done, dicom, tmp_path):
-    source = dicom / SERIES[name]
-    done(source, "-o", tmp_path / "out")
-    (found,) = find_series(source).series
+def test_a_series_gives_a_series_on_its_own_planes(t1_series, done, tmp_path):
+    done(t1_series, "-o", tmp_path / "out")
+    (found,) = find_series(t1_series).series
     (derived,) = find_series(tmp_path / "out").series
     before, after = build_stack(found), build_stack(derived)
     assert len(list((tmp_path / "out").iterdir())) == len(before.slices) == len(after.slices)
@@ -103,7 +93,7 @@ def test_a_series_gives_a_series_on_its_own_planes(name, done, dicom, tmp_path):
 
 def test_a_series_and_a_volume_file_hold_the_same_values(done, dicom, tmp_path):
     for output in ("out", "flair.nii.gz"):
-        done(dicom / SERIES["brainix"], "-o", tmp_path / output)
+        done(dicom / "brainix/t1", "-o", tmp_path / output)
     volume = nib.load(tmp_path / "flair.nii.gz")
     stored = pixels(tmp_path / "out").T
     assert stored.std() > 100
@@ -120,7 +110,7 @@ def test_a_series_and_a_volume_file_hold_the_same_values(done, dicom, tmp_path):
 
 
 def test_the_same_translation_is_the_same_series(done, dicom, tmp_path):
-    source = dicom / SERIES["brainix"]
+    source = dicom / "brainix/t1"
     for folder in ("one", "two"):
         done(source, "-o", tmp_path / folder)
     assert uids(tmp_path / "one") == uids(tmp_path / "two")
@@ -150,7 +140,7 @@ def test_what_changes_the_result_changes_the_uids(done, series, toy_generator, t
 
 
 def test_a_converted_mask_with_other_axes_is_the_same_mask(done, dicom, tmp_path):
-    source = dicom / SERIES["brainix"]
+    source = dicom / "brainix/t1"
     (found,) = find_series(source).series
     grid = build_stack(found).grid
     mask = np.zeros(grid.shape, np.uint8)
@@ -168,16 +158,16 @@ def test_the_t1_is_found_among_other_series_and_files(done, dicom, tmp_path):
     shutil.copytree(dicom / "brainix", study)
     (study / "readme").write_text("exported")
     done(study, "-o", tmp_path / "out")
-    done(dicom / SERIES["brainix"], "-o", tmp_path / "alone")
+    done(dicom / "brainix/t1", "-o", tmp_path / "alone")
     assert uids(tmp_path / "out") == uids(tmp_path / "alone")
 
 
 def test_a_zip_holds_a_series_too(done, dicom, tmp_path):
     with zipfile.ZipFile(tmp_path / "t1.zip", "w") as archive:
-        for path in (dicom / SERIES["brainix"]).iterdir():
+        for path in (dicom / "brainix/t1").iterdir():
             archive.write(path, f"study/{path.name}")
     done(tmp_path / "t1.zip", "-o", tmp_path / "out")
-    done(dicom / SERIES["brainix"], "-o", tmp_path / "alone")
+    done(dicom / "brainix/t1", "-o", tmp_path / "alone")
     assert uids(tmp_path / "out") == uids(tmp_path / "alone")
 
 
@@ -192,7 +182,7 @@ def test_a_dicomdir_leads_to_its_series(done, dicom, tmp_path):
         disc.add(path)
     disc.write(tmp_path / "disc")
     done(tmp_path / "disc" / "DICOMDIR", "-o", tmp_path / "out")
-    done(dicom / SERIES["brainix"], "-o", tmp_path / "alone")
+    done(dicom / "brainix/t1", "-o", tmp_path / "alone")
     assert uids(tmp_path / "out") == uids(tmp_path / "alone")
 
 
@@ -204,7 +194,7 @@ def test_a_file_called_dicom_is_told_what_it_lacks(run, tmp_path):
 
 
 def test_one_enhanced_file_is_a_series(done, dicom, tmp_path):
-    (path,) = [p for p in (dicom / SERIES["enhanced"]).rglob("*") if p.is_file()]
+    (path,) = [p for p in (dicom / "xa30_enhanced/5_anat-T1w_acq-tfl").rglob("*") if p.is_file()]
     done(path, "-o", tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == 96
 
@@ -223,7 +213,7 @@ def test_another_series_can_be_asked_for(run, done, dicom, tmp_path):
 
 
 def test_a_file_converted_from_a_series_gives_a_series_like_it(run, done, dicom, tmp_path):
-    source = dicom / SERIES["brainix"]
+    source = dicom / "brainix/t1"
     subprocess.run(
         ["dcm2niix", "-z", "y", "-f", "t1", "-o", tmp_path, source],
         check=True, capture_output=True,
@@ -241,14 +231,14 @@ def test_a_file_converted_from_a_series_gives_a_series_like_it(run, done, dicom,
     result = run(*like, "-o", tmp_path / "flair.nii.gz")
     assert result.exit_code == 6 and "--dicom-like is for a DICOM series" in result.stderr
     result = run(
-        tmp_path / "t1.nii.gz", "-o", tmp_path / "none", "--dicom-like", dicom / SERIES["mprage"]
+        tmp_path / "t1.nii.gz", "-o", tmp_path / "none", "--dicom-like", dicom / "sag_mprage"
     )
     assert (result.exit_code, (tmp_path / "none").exists()) == (3, False)
     assert "does not lie on the grid of the series" in result.stderr
 
 
 def test_the_uncertainty_map_is_a_series_of_its_own(done, dicom, tmp_path):
-    done(dicom / SERIES["brainix"], "-o", tmp_path / "out", "--uncertainty", tmp_path / "unsure")
+    done(dicom / "brainix/t1", "-o", tmp_path / "out", "--uncertainty", tmp_path / "unsure")
     image, unsure = headers(tmp_path / "out")[0], headers(tmp_path / "unsure")[0]
     assert unsure.SeriesDescription.startswith("SYNTHETIC UNCERTAINTY")
     assert unsure.SeriesInstanceUID != image.SeriesInstanceUID
@@ -259,7 +249,7 @@ def test_the_uncertainty_map_is_a_series_of_its_own(done, dicom, tmp_path):
 
 def test_options_and_their_file_show_in_the_headers(run, done, dicom, tmp_path):
     (tmp_path / "site.toml").write_text('department = "Radiology"\nseries-number = 7\n')
-    source = dicom / SERIES["brainix"]
+    source = dicom / "brainix/t1"
     result = run(source, "-o", tmp_path / "out", "--dicom-config", tmp_path / "site.toml")
     assert result.exit_code == 3 and "series_number" in result.stderr
     (tmp_path / "site.toml").write_text('department = "Radiology"\nnumber = 7\n')
@@ -272,13 +262,13 @@ def test_options_and_their_file_show_in_the_headers(run, done, dicom, tmp_path):
 
 
 def test_options_of_a_series_need_one_to_be_written(run, dicom, tmp_path):
-    result = run(dicom / SERIES["brainix"], "-o", tmp_path / "flair.nii.gz", "--burn-in")
+    result = run(dicom / "brainix/t1", "-o", tmp_path / "flair.nii.gz", "--burn-in")
     assert result.exit_code == 2
     assert "--burn-in go with a DICOM series as the output" in result.stderr
 
 
 def test_a_series_that_exists_is_replaced_whole_or_not_at_all(run, done, dicom, tmp_path):
-    source, out = dicom / SERIES["brainix"], tmp_path / "out"
+    source, out = dicom / "brainix/t1", tmp_path / "out"
     out.mkdir()
     done(source, "-o", out)  # an empty folder is fine
     for stale in range(23, 30):
@@ -304,7 +294,7 @@ def test_an_output_in_the_source_or_around_it_is_refused(run, series, place):
 
 
 def test_a_full_disk_leaves_nothing(run, dicom, small_disk):
-    result = run(dicom / SERIES["brainix"], "-o", small_disk / "out")
+    result = run(dicom / "brainix/t1", "-o", small_disk / "out")
     assert result.exit_code == 6
     assert "the disk is full" in result.stderr or "No space left" in result.stderr
     assert list(small_disk.iterdir()) == []
@@ -364,7 +354,7 @@ def test_a_missing_slice_is_refused_and_contrast_allowed_if_told(run, done, seri
 
 
 def test_what_it_wrote_is_never_translated_again(run, done, dicom, tmp_path):
-    done(dicom / SERIES["brainix"], "-o", tmp_path / "out")
+    done(dicom / "brainix/t1", "-o", tmp_path / "out")
     result = run(tmp_path / "out", "-o", tmp_path / "again")
     assert (result.exit_code, (tmp_path / "again").exists()) == (3, False)
     assert "is synthetic" in result.stderr
@@ -386,7 +376,7 @@ def test_several_series_give_numbered_results_and_one_refusal_stops_no_other(
         folder.rename(tmp_path / f"patient_{folder.name}")
     scans = [tmp_path / f"patient_{folder.name}" for folder in (faulty, sound)]
     options = ["--preview", tmp_path / "seen", "--report", tmp_path / "seen", "--burn-in"]
-    result = run(*scans, dicom / SERIES["supine"], "-o", tmp_path / "out", *options)
+    result = run(*scans, dicom / "decubitus/HFS/3_t1_fl2d_sag", "-o", tmp_path / "out", *options)
     assert result.exit_code == 3
     assert "error: input 1: t1: the series cannot be used: is synthetic" in result.stderr
     assert "1 of 3 failed; the exit code 3 is that of input 1" in result.stderr
@@ -402,21 +392,24 @@ def test_several_series_give_numbered_results_and_one_refusal_stops_no_other(
 
 
 def test_series_and_volume_files_can_be_translated_together(done, dicom, tmp_path):
-    done(dicom / SERIES["brainix"], "-o", tmp_path / "flair.nii.gz")
+    done(dicom / "brainix/t1", "-o", tmp_path / "flair.nii.gz")
     (tmp_path / "flair.json").unlink()
     volume = nib.load(tmp_path / "flair.nii.gz")
     nib.save(nib.Nifti1Image(volume.get_fdata(), volume.affine), tmp_path / "t1.nii.gz")
-    done(tmp_path / "t1.nii.gz", dicom / SERIES["brainix"], "-o", tmp_path / "out")
+    done(tmp_path / "t1.nii.gz", dicom / "brainix/t1", "-o", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("series002_flair", "t1_flair.json", "t1_flair.nii.gz"),
     ]
 
 
-@pytest.mark.parametrize("name", ["brainix", "enhanced", "supine"])
+@pytest.mark.parametrize(
+    "name",
+    ["brainix/t1", "xa30_enhanced/5_anat-T1w_acq-tfl", "decubitus/HFS/3_t1_fl2d_sag"],
+)
 def test_validators_find_no_error(name, done, dicom, tmp_path):
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy is not installed")
-    done(dicom / SERIES[name], "-o", tmp_path / "out", "--uncertainty", tmp_path / "unsure")
+    done(dicom / name, "-o", tmp_path / "out", "--uncertainty", tmp_path / "unsure")
     for folder in (tmp_path / "out", tmp_path / "unsure"):
         for path in sorted(folder.iterdir())[::10]:
             told = subprocess.run(["dciodvfy", "-new", path], capture_output=True)
@@ -430,7 +423,7 @@ def test_validators_find_no_error(name, done, dicom, tmp_path):
 def test_python_does_the_same(toy_generator, dicom, tmp_path, done):
     import hagan_clinic
 
-    source = dicom / SERIES["brainix"]
+    source = dicom / "brainix/t1"
     result = hagan_clinic.translate(source, tmp_path / "out", model=toy_generator, device="cpu")
     done(source, "-o", tmp_path / "command")
     assert uids(tmp_path / "out") == uids(tmp_path / "command")
