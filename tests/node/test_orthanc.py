@@ -1,4 +1,4 @@
-"""A real Orthanc that routes T1 series to the node and gets the synthetic ones back."""
+"""A real Orthanc that routes series to the node and gets the synthetic ones back."""
 
 import json
 import shutil
@@ -11,8 +11,9 @@ httpx = pytest.importorskip("httpx")
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
-# Routes everything of MR, what the node made too: no circle may come of it.
-ROUTE = """
+KIT = Path(__file__).parents[2] / "export" / "orthanc"
+
+ROUTE_EVERYTHING = """
 function OnStoredInstance(instanceId, tags, metadata)
   if tags["Modality"] == "MR" then
     SendToModality(instanceId, "hagan")
@@ -21,9 +22,25 @@ end
 """
 
 
+def kits_routing(port):
+    """The configuration of export/, with the node's port and the script where they are here."""
+    settings = json.loads((KIT / "hagan-clinic.json").read_text())
+    assert settings["DicomModalities"]["hagan"]["AET"] == "HAGAN"
+    settings["DicomModalities"]["hagan"]["Port"] = port
+    (script,) = settings["LuaScripts"]
+    settings["LuaScripts"] = [str(KIT / Path(script).name)]
+    return settings
+
+
+def routing_everything(folder, port):
+    """Routes all of MR, what the node made too: no circle may come of it."""
+    (folder / "route.lua").write_text(ROUTE_EVERYTHING)
+    modalities = {"hagan": ["HAGAN", "127.0.0.1", port]}
+    return {"DicomModalities": modalities, "LuaScripts": [str(folder / "route.lua")]}
+
+
 class Orthanc:
-    def __init__(self, folder, http_port, dicom_port, node_port):
-        (folder / "route.lua").write_text(ROUTE)
+    def __init__(self, folder, http_port, dicom_port, routing):
         settings = {
             "Name": "test",
             "StorageDirectory": str(folder / "storage"),
@@ -36,8 +53,8 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "Plugins": [str(PLUGIN)] if PLUGIN.exists() else [],
-            "DicomModalities": {"hagan": ["HAGAN", "127.0.0.1", node_port]},
-            "LuaScripts": [str(folder / "route.lua")],
+            "StableAge": 3,
+            **routing,
         }
         path = folder / "orthanc.json"
         path.write_text(json.dumps(settings))
@@ -83,9 +100,9 @@ def start_orthanc(tmp_path, waiting, free_ports):
         pytest.skip("Orthanc is not installed")
     started = []
 
-    def start(node_port):
+    def start(routing):
         http_port, dicom_port = free_ports(2)
-        one = Orthanc(tmp_path, http_port, dicom_port, node_port)
+        one = Orthanc(tmp_path, http_port, dicom_port, routing)
         started.append(one)
         waiting(one.is_up)
         return one, http_port, dicom_port
@@ -97,12 +114,12 @@ def start_orthanc(tmp_path, waiting, free_ports):
 
 @pytest.mark.parametrize("by", ["C-STORE", "STOW-RS"])
 def test_a_routed_t1_comes_back_as_a_synthetic_flair_in_the_same_study(
-    start_orthanc, make_listener, make_series, encoded, waiting, by
+    start_orthanc, make_listener, make_series, encoded, waiting, tmp_path, by
 ):
     if by == "STOW-RS" and not PLUGIN.exists():
         pytest.skip("Orthanc's DICOMweb plugin is not installed")
     listener = make_listener(start=False)
-    orthanc, http_port, dicom_port = start_orthanc(listener.port)
+    orthanc, http_port, dicom_port = start_orthanc(routing_everything(tmp_path, listener.port))
     listener.settings["forward"] = (
         f"ORTHANC@127.0.0.1:{dicom_port}"
         if by == "C-STORE"
@@ -128,3 +145,27 @@ def test_a_routed_t1_comes_back_as_a_synthetic_flair_in_the_same_study(
     waiting(lambda: ignored() >= len(series))
     assert len(orthanc.series()) == 2
     assert len(listener.states()["done"]) == 1
+
+
+def test_the_kits_configuration_routes_the_t1_of_a_study_and_nothing_else(
+    start_orthanc, make_listener, test_data, waiting
+):
+    listener = make_listener(start=False)
+    orthanc, _, dicom_port = start_orthanc(kits_routing(listener.port))
+    listener.settings["forward"] = f"ORTHANC@127.0.0.1:{dicom_port}"
+    listener.start()
+    study = test_data / "dicom" / "brainix"
+    slices = len(list((study / "t1").iterdir()))
+    for path in [*(study / "t1").iterdir(), *(study / "flair").iterdir()]:
+        httpx.post(f"{orthanc.url}/instances", content=path.read_bytes()).raise_for_status()
+
+    waiting(lambda: listener.states()["done"] or listener.states()["failed"])
+    listener.wait_for_rest(done=1)
+    (synthetic,) = orthanc.synthetic()
+    assert len(synthetic["Instances"]) == slices
+    assert len(orthanc.get(f"/studies/{synthetic['ParentStudy']}")["Series"]) == 3
+    # Until Orthanc calls the new series stable, and would have routed it.
+    waiting(lambda: orthanc.get(f"/series/{synthetic['ID']}")["IsStable"])
+    (complete,) = listener.events("complete")
+    assert complete["instances"] == slices
+    assert not listener.events("ignored")

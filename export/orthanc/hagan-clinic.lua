@@ -1,0 +1,28 @@
+-- Sends every T1 series that has come whole to the node, which puts a synthetic FLAIR into its study.
+--
+-- Site by site the words differ by which a T1 is known: change them here. The node looks again, at every header,
+-- and refuses what is no volume or looks contrast-enhanced; it ignores what it has made itself.
+
+local WORDS = { "T1", "MPRAGE", "MP2RAGE", "BRAVO", "TFE" }
+
+local function isT1(tags)
+  if tags["Modality"] ~= "MR" or tags["ContrastBolusAgent"] then
+    return false
+  end
+  local told = string.upper((tags["SeriesDescription"] or "") .. " " .. (tags["ProtocolName"] or ""))
+  if string.find(told, "SYNTHETIC", 1, true) then
+    return false
+  end
+  for _, word in ipairs(WORDS) do
+    if string.find(told, word, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+function OnStableSeries(seriesId, tags, metadata)
+  if isT1(tags) then
+    SendToModality(seriesId, "hagan")
+  end
+end
