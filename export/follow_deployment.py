@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 EXPORT = Path(__file__).resolve().parent
-SUITE = "bookworm"
+SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 PACKAGES = "python3-venv,iproute2,curl,ca-certificates"
 SOURCES = ("hagan_clinic", "export", "pyproject.toml", "README.md", "LICENSE", "constraints.txt")
 
@@ -77,8 +77,10 @@ def main() -> None:
 
     base, root = work / "debian", work / "root"
     if not base.exists():
-        run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, f"{base}.part"])
-        Path(f"{base}.part").rename(base)
+        part = str(work / "debootstrap")
+        shutil.rmtree(part, ignore_errors=True)
+        run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, part, MIRROR])
+        Path(part).rename(base)
     shutil.rmtree(root, ignore_errors=True)
     run(["cp", "--archive", str(base), str(root)])
     if not (work / "hagan-clinic.tar").exists():
