@@ -45,6 +45,10 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option("--init", help="Fine-tune from a run folder, a .onnx file or a bundled model's name.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared volumes.")
 @click.option("--split", help="CSV of subject and split (train, calibration, test).")
+@click.option(
+    "--folds", type=int, metavar="N", help="Cross-validate: train and evaluate N folds, and join."
+)
+@click.option("--fold", type=int, metavar="K", help="This fold alone, from 1; needs --folds.")
 @click.option("--mask", help="One brain mask for all subjects.")
 @click.option("--seed", type=int, help="Of split, weights and samples.")
 @click.option("--spacing", type=float, help="Voxel size in mm.")
@@ -83,6 +87,8 @@ def command(
     assignments: tuple[str, ...],
     init: str | None,
     cache: Path | None,
+    folds: int | None,
+    fold: int | None,
     no_low_res_branch: bool,
     no_encoder: bool,
     **options: Any,
@@ -92,7 +98,12 @@ def command(
     Settings come, each over the one before, from the defaults, --preset, the [train] table of
     hagan-clinic.toml in the working folder, --config, and the options. Ctrl-C saves a checkpoint
     and stops; on the CPU the same command resumes exactly.
+
+    With --folds the run folder holds a run and an evaluation for each fold, on patients that the
+    others' training had, and what they found together. Machines that share it do a fold each.
     """
+    if fold is not None and folds is None:
+        raise click.UsageError("--fold is one of --folds: give that too.")
     from hagan_clinic.training.config import DEFAULTS_FILE
     from hagan_clinic.training.modes import gather_settings
 
@@ -119,9 +130,14 @@ def command(
     named = settings.mode if settings.model == "hagan" else settings.model
     folder = output or Path("runs") / named
     try:
-        run_training(settings, folder, init=init, cache=cache, say=click.echo)
+        if folds is not None:
+            from hagan_clinic.cli.folds import run_folds
+
+            run_folds(settings, folder, folds, fold, init=init, cache=cache)
+        else:
+            run_training(settings, folder, init=init, cache=cache, say=click.echo)
     except KeyboardInterrupt:
-        saved = existing(folder / LAST).exists()
+        saved = folds is not None or existing(folder / LAST).exists()
         told = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
         click.echo(f"interrupted; the same command {told} in {folder}", err=True)
         raise SystemExit(INTERRUPTED) from None

@@ -10,6 +10,7 @@ SUBCOMMANDS = {
     "translation": "Judge models that translate, on patients they never saw.",
     "synthesis": "Judge samples: FID, MMD, diversity, maps, panels.",
     "encoding": "Judge encoders: reconstruction, structures, measurements.",
+    "folds": "Join the folds of cross-validations.",
     "cost": "Measure parameters, memory and speed of training.",
 }
 """What `--help` says of each, so that it imports none; each is `command` in its file."""

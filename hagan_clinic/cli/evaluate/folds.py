@@ -1,0 +1,67 @@
+"""`hagan-clinic evaluate folds`: what the folds of cross-validations found, in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hagan_clinic.cli.evaluate.options import file_options, output_option
+from hagan_clinic.cli.evaluate.reporting import Files, show
+
+_EXAMPLE = """\b
+Example:
+  hagan-clinic evaluate folds cv/hagan cv/slab-unet -o results
+"""
+
+
+@click.command(short_help="Join the folds of cross-validations.", epilog=_EXAMPLE)
+@click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER..."
+)
+@output_option
+@file_options
+def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: bool) -> None:
+    """Join what `train --folds` found in each FOLDER, and compare the models that these are of.
+
+    A model is called by its folder's name. Several must be of the same folds.
+    """
+    from hagan_clinic import __version__
+    from hagan_clinic.errors import InputError
+    from hagan_clinic.evaluation.folds import figures_csv, read_folds, tables
+    from hagan_clinic.evaluation.tables import document
+    from hagan_clinic.training.folds import FOLDS
+
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise InputError("two folders have one name, which is their model's: rename one")
+    found, warnings, floors = [], [], set[tuple[object, ...]]()
+    for folder, name in zip(folders, names, strict=True):
+        figures, missing = read_folds(folder)
+        if (folder / FOLDS).read_bytes() != (folders[0] / FOLDS).read_bytes():
+            raise InputError(f"{folder} has other folds than {folders[0]}: compare apart")
+        if missing:
+            told = ", ".join(map(str, missing))
+            warnings.append(f"{name} has no figures of fold {told} yet")
+        for one in figures:
+            # Every model's evaluation has the same floors beside it.
+            key = (one.kind, one.fold, one.value.model, one.value.where, one.value.figure,
+                   one.value.patient)  # fmt: skip
+            if one.value.model in names or key not in floors:
+                found.append(one)
+            floors.add(key)
+    files = Files(output, ["folds.md", "figures.csv"], overwrite=overwrite)
+    result = tables(found, names)
+    opening = "\n\n".join(
+        [f"hagan-clinic {__version__}.", *(f"**Warning:** {text}" for text in warnings)]
+    )
+    written = {
+        "folds.md": document("Cross-validation", opening, result),
+        "figures.csv": figures_csv(found),
+    }
+    files.write(written)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if not quiet:
+        show(result)
+        click.echo(f"\nwrote {output}: {', '.join(written)}")

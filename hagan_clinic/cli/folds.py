@@ -1,0 +1,113 @@
+"""`hagan-clinic train --folds N`: train and evaluate every fold, then join what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from hagan_clinic.training.config import TrainingConfig
+
+EVALUATION = "evaluation"
+
+
+def run_folds(
+    settings: TrainingConfig,
+    folder: Path,
+    count: int,
+    only: int | None,
+    *,
+    init: str | None,
+    cache: Path | None,
+) -> None:
+    """Do every fold that is not done and that nobody else does, or one of them.
+
+    Raises:
+        InputError: the cohort or the settings do not fit, or the folder holds other folds.
+    """
+    from hagan_clinic.errors import InputError
+    from hagan_clinic.training.cohort import find_cohort
+    from hagan_clinic.training.folds import (
+        begin,
+        claimed,
+        fold_of_patients,
+        fold_split,
+        place_of,
+        write_fold,
+    )
+    from hagan_clinic.training.modes import mode_of
+    from hagan_clinic.training.run import run_training
+
+    if settings.split:
+        raise InputError("--split and --folds exclude each other: folds make their own splits")
+    if not settings.data:
+        raise InputError("no data: give a folder or a CSV file of the cohort with --data")
+    if only is not None and not 1 <= only <= count:
+        raise InputError(f"--fold is {only}: expected 1 to {count}")
+    recipe = mode_of(settings).recipe
+    subjects = find_cohort(
+        settings.data, recipe.sources, recipe.target or None, settings.mask or None
+    )
+    folds = fold_of_patients(subjects, settings.seed, count)
+    splits = {
+        number: fold_split(subjects, folds, number, settings.seed, settings.fractions)
+        for number in range(1, count + 1)
+    }
+    begin(folder, subjects, folds)
+    kinds = kinds_of(settings)
+    for number in [only] if only else splits:
+        place = place_of(folder, number)
+        if is_done(place, kinds):
+            continue
+        split = write_fold(splits[number], place)
+        with claimed(place) as holder:
+            if holder:
+                click.echo(f"fold {number} is in work: {holder}")
+                continue
+            click.echo(f"fold {number} of {count}")
+            run = place / folder.resolve().name
+            of_fold = replace(settings, split=str(split))
+            run_training(of_fold, run, init=init, cache=cache or folder / "cache", say=click.echo)
+            for kind in kinds:
+                if not (place / EVALUATION / kind).exists():
+                    evaluate(kind, run, of_fold, place / EVALUATION / kind)
+    missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
+    if missing:
+        told = ", ".join(map(str, missing))
+        click.echo(f"{folder}: to do, here or on another machine: fold {told}")
+    else:
+        from hagan_clinic.cli.evaluate.folds import command
+
+        joined = folder / EVALUATION
+        arguments = [str(folder), "-o", str(joined), "--overwrite"]
+        command.main(arguments, "hagan-clinic evaluate folds", standalone_mode=False)
+
+
+def kinds_of(settings: TrainingConfig) -> list[str]:
+    """The evaluations of a mode's models."""
+    if settings.mode == "conditional":
+        return ["translation"]
+    return ["synthesis", *(["encoding"] if getattr(settings, "encoder", False) else [])]
+
+
+def is_done(place: Path, kinds: Sequence[str]) -> bool:
+    """Whether a fold has been evaluated; each evaluation is written whole or not at all."""
+    return all((place / EVALUATION / kind).exists() for kind in kinds)
+
+
+def evaluate(kind: str, run: Path, settings: TrainingConfig, output: Path) -> None:
+    """`hagan-clinic evaluate` on the patients that the fold holds out."""
+    from hagan_clinic.cli.evaluate import command as group
+
+    command = group.get_command(click.Context(group), kind)
+    assert command is not None
+    arguments = [str(run), settings.data, "--split", settings.split, "-o", str(output), "--quiet"]
+    arguments += ["--mask", settings.mask] if settings.mask else []
+    arguments += ["--device", settings.device]
+    # Of its few patients: the smallest folds that a distance is defined on.
+    arguments += ["--folds", "2"] if kind == "synthesis" else []
+    command.main(arguments, f"hagan-clinic evaluate {kind}", standalone_mode=False)

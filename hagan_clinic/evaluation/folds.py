@@ -1,0 +1,146 @@
+"""What the folds of cross-validations found, joined: over patients, and over folds."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
+from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
+from hagan_clinic.training.folds import FOLDS
+
+KINDS = ("translation", "synthesis", "encoding")
+DIGITS = {"psnr": 2, "ssim": 3, "nmse": 4, "ms_ssim": 3, "fid": 3, "mmd": 5}
+NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM", "fid": "FID",
+         "mmd": "MMD"}  # fmt: skip
+
+HEADER = ("kind", "fold", "model", "where", "figure", "patient", "value")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A figure of a fold.
+
+    Attributes:
+        kind: Of evaluation.
+        fold: Its number.
+        value: What it is of; of a synthesis the fold stands for the patient.
+    """
+
+    kind: str
+    fold: int
+    value: Value
+
+    def cells(self) -> list[object]:
+        """For a CSV under `HEADER`."""
+        value = self.value
+        told = [value.model, ", ".join(value.where), value.figure, value.patient, value.value]
+        return [self.kind, self.fold, *told]
+
+
+def read_folds(folder: Path) -> tuple[list[Found], list[int]]:
+    """All figures of a folder of folds, and the numbers of the folds that have none yet.
+
+    Raises:
+        InputError: It is no such folder, or no fold of it is done.
+    """
+    path = folder / FOLDS
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {FOLDS}: expected a folder of `train --folds`")
+    with path.open(newline="", encoding="utf-8") as file:
+        numbers = sorted({int(row["fold"]) for row in csv.DictReader(file)})
+    found = {number: list(_read_fold(folder, number)) for number in numbers}
+    missing = [number for number in numbers if not found[number]]
+    if len(missing) == len(numbers):
+        raise InputError(f"{folder}: no fold is done; train it with the command that began it")
+    return [one for many in found.values() for one in many], missing
+
+
+def _read_fold(folder: Path, number: int) -> Iterator[Found]:
+    place = folder / f"fold{number}" / "evaluation"
+    for kind in KINDS:
+        rows = place / kind / "subjects.csv"
+        if rows.exists():
+            with rows.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    where = tuple(row[name] for name in ("form", "region") if name in row)
+                    model = row.get("prediction") or row["model"]
+                    for name in DIGITS:
+                        if row.get(name):
+                            value = Value(where, name, model, row["patient"], float(row[name]))
+                            yield Found(kind, number, value)
+        sets = place / kind / "figures.json"
+        if kind == "synthesis" and sets.exists():
+            for one in json.loads(sets.read_text("utf-8"))["figures"]:
+                figures = {**one["overall"], "ms_ssim": one["ms_ssim"]}
+                for name, value in figures.items():
+                    told = Value((one["size"],), name, one["name"], f"fold {number}", value)
+                    yield Found(kind, number, told)
+
+
+def tables(found: Sequence[Found], models: Sequence[str]) -> list[Table]:
+    """Mean and standard deviation over folds of every model, then tests between the models."""
+    result = []
+    for kind in dict.fromkeys(one.kind for one in found):
+        here = [one for one in found if one.kind == kind]
+        names = [name for name in DIGITS if any(one.value.figure == name for one in here)]
+        cells = []
+        for model, where in dict.fromkeys((one.value.model, one.value.where) for one in here):
+            own = [one for one in here if (one.value.model, one.value.where) == (model, where)]
+            cells.append([model, ", ".join(where), *(_over_folds(own, name) for name in names)])
+        header = ["model", "where", *(NAMES[name] for name in names)]
+        note = "Mean ± standard deviation over folds, of the mean over each fold's patients."
+        result.append(Table(kind.capitalize(), header, cells, note))
+    return [*result, _tests_table(tests(found, models))]
+
+
+def _over_folds(found: Sequence[Found], name: str) -> str:
+    by_fold: dict[int, list[float]] = {}
+    for one in found:
+        if one.value.figure == name:
+            by_fold.setdefault(one.fold, []).append(one.value.value)
+    means = [fmean(values) for values in by_fold.values()]
+    if not means:
+        return "–"
+    spread = stdev(means) if len(means) > 1 else float("nan")
+    return f"{figure(fmean(means), DIGITS[name])} ± {figure(spread, DIGITS[name])}"
+
+
+def tests(found: Sequence[Found], models: Sequence[str]) -> list[tuple[str, Tested]]:
+    """Paired tests between models: over patients, of a synthesis over folds."""
+    return [
+        (kind, tested)
+        for kind in dict.fromkeys(one.kind for one in found)
+        for tested in compare_pairs(
+            [one.value for one in found if one.kind == kind], every_pair(models)
+        )
+    ]
+
+
+def _tests_table(found: Sequence[tuple[str, Tested]]) -> Table:
+    title = "Paired t-tests, one-tailed"
+    if not found:
+        return Table(title, [], [], "None: there is one model.")
+    cells = [
+        [
+            one.comparison.better, one.comparison.worse, kind, ", ".join(one.where),
+            NAMES[one.figure], figure(one.comparison.difference, DIGITS[one.figure]),
+            figure(one.comparison.t, 2), p_value(one.comparison.p), str(one.comparison.n),
+        ]
+        for kind, one in found
+    ]  # fmt: skip
+    header = ["better", "worse", "evaluation", "where", "figure", "difference", "t", "p", "n"]
+    note = (
+        "n is the number of patients, of a synthesis that of folds. The better mean names the side "
+        "of each test, so double p where it was not foreseen which wins; p is not corrected for "
+        "the number of tests. Folds share training patients, so their figures are not independent."
+    )
+    return Table(title, header, cells, note)
+
+
+def figures_csv(found: Sequence[Found]) -> str:
+    """Every figure of every fold."""
+    return as_csv(HEADER, [one.cells() for one in found])

@@ -1,0 +1,160 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hagan_clinic.cli import main
+
+COMMAND = [sys.executable, "-c", "from hagan_clinic.cli import main; main()"]
+TINY = ["--preset", "tiny", "--device", "cpu", "--workers", "0", "--set", "ema=0"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def cohort(test_data, tmp_path_factory):
+    """Eight patients of the real cohort."""
+    root = test_data / "lgg_mni"
+    path = tmp_path_factory.mktemp("cohort") / "cohort.csv"
+    with path.open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["subject", "t1", "flair", "mask"])
+        for name in sorted(one.name for one in root.iterdir() if one.is_dir())[:8]:
+            images = [root / name / f"{name}_{kind}.nii.gz" for kind in ("t1", "flair")]
+            rows.writerow([name, *images, root / "brain_mask.nii.gz"])
+    return path
+
+
+def arguments(cohort, folder, *more, steps=4):
+    told = ["train", "--data", str(cohort), "-o", str(folder), *TINY, "--folds", "2"]
+    return [*told, "--steps", str(steps), *map(str, more)]
+
+
+@pytest.fixture(scope="module")
+def cross_validated(cohort, tmp_path_factory):
+    """Two folds by two processes that share a folder, of which the first is killed once."""
+    folder = tmp_path_factory.mktemp("cv") / "hagan"
+    command = [*COMMAND, *arguments(cohort, folder)]
+    killed = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (folder / "fold1" / "hagan" / "last").exists() and time.monotonic() < deadline:
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    both = [
+        subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=400)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    return folder, told
+
+
+def rows(path):
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_processes_do_each_fold_once_and_a_killed_one_is_finished(cross_validated):
+    _, told = cross_validated
+    for fold in (1, 2):
+        assert sum(f"fold {fold} of 2" in one for one in told) == 1
+    assert any("is in work" in one for one in told)
+
+
+def test_every_patient_is_judged_once_by_a_model_that_never_saw_it(cross_validated):
+    folder, _ = cross_validated
+    judged = []
+    for fold in ("fold1", "fold2"):
+        sides = {row["subject"]: row["split"] for row in rows(folder / fold / "split.csv")}
+        here = {
+            row["subject"]
+            for row in rows(folder / fold / "evaluation" / "translation" / "subjects.csv")
+        }
+        assert {sides[name] for name in here} == {"test"}
+        assert rows(folder / fold / "split.csv") == rows(folder / fold / "hagan" / "split.csv")
+        judged += here
+    assert sorted(judged) == sorted(row["subject"] for row in rows(folder / "folds.csv"))
+
+
+def test_the_join_is_the_mean_over_folds_of_what_each_found(cross_validated, tmp_path):
+    folder, _ = cross_validated
+    result = CliRunner().invoke(main, ["evaluate", "folds", str(folder), "-o", str(tmp_path / "o")])
+    assert result.exit_code == 0, result.output
+    joined = (tmp_path / "o" / "folds.md").read_text()
+    means = []
+    for fold in ("fold1", "fold2"):
+        found = [
+            float(row["psnr"])
+            for row in rows(folder / fold / "evaluation" / "translation" / "subjects.csv")
+            if (row["prediction"], row["form"], row["region"]) == ("hagan", "stripped", "brain")
+        ]
+        assert len(found) == 4
+        means.append(sum(found) / 4)
+    line = next(one for one in joined.splitlines() if one.startswith("| hagan | stripped, brain |"))
+    half = abs(means[0] - means[1]) / 2**0.5
+    assert f"{sum(means) / 2:.2f} ± {half:.2f}" in line
+    assert "warning" not in result.output
+    # What the last process wrote by itself when both folds were there.
+    assert (folder / "evaluation" / "folds.md").read_text() == joined
+
+
+def test_a_join_says_which_folds_are_missing(cross_validated, tmp_path):
+    folder, _ = cross_validated
+    part = tmp_path / "hagan"
+    part.mkdir()
+    for name in ("folds.csv", "fold1"):
+        (part / name).symlink_to(folder / name)
+    result = CliRunner().invoke(main, ["evaluate", "folds", str(part), "-o", str(tmp_path / "o")])
+    assert result.exit_code == 0, result.output
+    assert "warning: hagan has no figures of fold 2 yet" in result.output
+    assert "hagan has no figures of fold 2 yet" in (tmp_path / "o" / "folds.md").read_text()
+
+
+def test_models_of_the_same_folds_are_tested_by_patient(cross_validated, tmp_path):
+    folder, _ = cross_validated
+    other = tmp_path / "again"
+    other.mkdir()
+    (other / "folds.csv").write_bytes((folder / "folds.csv").read_bytes())
+    for fold in ("fold1", "fold2"):
+        place = other / fold / "evaluation" / "translation"
+        place.mkdir(parents=True)
+        text = (folder / fold / "evaluation" / "translation" / "subjects.csv").read_text()
+        (place / "subjects.csv").write_text(text.replace("hagan,", "again,"))
+    command = ["evaluate", "folds", str(folder), str(other), "-o", str(tmp_path / "o")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    tested = [line for line in result.output.splitlines() if "brain" in line and "again" in line]
+    assert any(line.rstrip().endswith("8") for line in tested)
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "told"),
+    [
+        (["--fold", "3"], 3, "--fold is 3: expected 1 to 2"),
+        (["--split", "split.csv"], 3, "--split and --folds exclude each other"),
+        (["--seed", "5"], 3, "holds other folds"),
+    ],
+)
+def test_what_does_not_fit_is_named(cross_validated, cohort, more, code, told):
+    folder, _ = cross_validated
+    result = CliRunner().invoke(main, arguments(cohort, folder, *more))
+    assert (result.exit_code, told in result.output) == (code, True), result.output
+
+
+def test_a_fold_without_folds_is_a_usage_error(cohort, tmp_path):
+    result = CliRunner().invoke(main, ["train", "--data", str(cohort), "--fold", "1"])
+    assert result.exit_code == 2
+    assert "--fold is one of --folds" in result.output
+
+
+def test_a_folder_that_is_no_cross_validation_is_named(tmp_path):
+    result = CliRunner().invoke(main, ["evaluate", "folds", str(tmp_path), "-o", "out"])
+    assert result.exit_code == 3
+    assert "holds no folds.csv" in result.output

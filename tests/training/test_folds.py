@@ -1,0 +1,87 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.folds import CLAIM, begin, claimed, fold_of_patients, fold_split
+from hagan_clinic.training.subject import Subject
+
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+def subjects(patients, examinations=1):
+    return [
+        Subject(name=f"p{p:02}-{e}", patient=f"p{p:02}", images={})
+        for p in range(patients)
+        for e in range(examinations)
+    ]
+
+
+@pytest.mark.parametrize(("patients", "count"), [(74, 5), (7, 3), (5, 4)])
+def test_every_patient_is_tested_once_and_never_seen_in_the_fold_that_tests_it(patients, count):
+    cohort = subjects(patients, examinations=2)
+    folds = fold_of_patients(cohort, seed=3, count=count)
+    tested = []
+    for number in range(1, count + 1):
+        split = fold_split(cohort, folds, number, 3, FRACTIONS)
+        sides = [{s.patient for s in side} for side in split.sides().values()]
+        assert all(sides) and not (sides[0] & sides[1] or sides[2] & (sides[0] | sides[1]))
+        assert sum(map(len, split.sides().values())) == len(cohort)
+        tested += sides[2]
+    assert sorted(tested) == sorted({s.patient for s in cohort})
+    sizes = [list(folds.values()).count(number) for number in range(1, count + 1)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_follow_from_the_seed_and_not_from_the_order():
+    cohort = subjects(20)
+    folds = fold_of_patients(cohort, 1, 5)
+    assert folds == fold_of_patients(cohort[::-1], 1, 5)
+    assert folds != fold_of_patients(cohort, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("patients", "count", "told"),
+    [(9, 1, "--folds is 1: expected 2 or more"), (3, 4, "the cohort has 3 patients")],
+)
+def test_folds_that_cannot_be_are_named(patients, count, told):
+    with pytest.raises(InputError, match=told):
+        fold_of_patients(subjects(patients), 0, count)
+
+
+def test_a_folder_goes_on_with_its_own_folds_alone(tmp_path):
+    cohort = subjects(8)
+    begin(tmp_path / "cv", cohort, fold_of_patients(cohort, 0, 2))
+    begin(tmp_path / "cv", cohort, fold_of_patients(cohort, 0, 2))
+    with pytest.raises(InputError, match="holds other folds"):
+        begin(tmp_path / "cv", cohort, fold_of_patients(cohort, 0, 4))
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.txt").touch()
+    with pytest.raises(InputError, match="holds something else"):
+        begin(tmp_path / "else", cohort, fold_of_patients(cohort, 0, 2))
+
+
+def test_a_fold_is_one_processs_at_a_time(tmp_path):
+    with claimed(tmp_path) as first:
+        assert first == ""
+        with claimed(tmp_path) as second:
+            assert f"process {os.getpid()}" in second and str(tmp_path / CLAIM) in second
+        assert (tmp_path / CLAIM).exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dies_on", ["this machine", "another"])
+def test_the_claim_of_a_dead_process_is_taken_over_where_that_can_be_known(tmp_path, dies_on):
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    host = socket.gethostname() if dies_on == "this machine" else "elsewhere"
+    (tmp_path / CLAIM).write_text(json.dumps({"host": host, "pid": done.pid}))
+    with claimed(tmp_path) as holder:
+        assert (holder == "") == (dies_on == "this machine")
+    assert (tmp_path / CLAIM).exists() == (dies_on == "another")
+    assert [path for path in Path(tmp_path).iterdir() if path.name != CLAIM] == []
