@@ -72,8 +72,9 @@ def run_folds(
             run = place / folder.resolve().name
             of_fold = replace(settings, split=str(split))
             run_training(of_fold, run, init=init, cache=cache or folder / "cache", say=click.echo)
+            (place / EVALUATION).mkdir(exist_ok=True)
             for kind in kinds:
-                if not (place / EVALUATION / kind).exists():
+                if not is_done(place, [kind]):
                     evaluate(kind, run, of_fold, place / EVALUATION / kind)
     missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
     if missing:
@@ -95,8 +96,8 @@ def kinds_of(settings: TrainingConfig) -> list[str]:
 
 
 def is_done(place: Path, kinds: Sequence[str]) -> bool:
-    """Whether a fold has been evaluated; each evaluation is written whole or not at all."""
-    return all((place / EVALUATION / kind).exists() for kind in kinds)
+    """Whether a fold has been evaluated."""
+    return all((place / EVALUATION / kind / f"{kind}.md").exists() for kind in kinds)
 
 
 def evaluate(kind: str, run: Path, settings: TrainingConfig, output: Path) -> None:
@@ -105,9 +106,9 @@ def evaluate(kind: str, run: Path, settings: TrainingConfig, output: Path) -> No
 
     command = group.get_command(click.Context(group), kind)
     assert command is not None
-    arguments = [str(run), settings.data, "--split", settings.split, "-o", str(output), "--quiet"]
+    arguments = [str(run), settings.data, "--split", settings.split, "-o", str(output)]
     arguments += ["--mask", settings.mask] if settings.mask else []
-    arguments += ["--device", settings.device]
+    arguments += ["--device", settings.device, "--overwrite", "--quiet"]
     # Of its few patients: the smallest folds that a distance is defined on.
     arguments += ["--folds", "2"] if kind == "synthesis" else []
     command.main(arguments, f"hagan-clinic evaluate {kind}", standalone_mode=False)
