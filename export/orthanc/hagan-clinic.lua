@@ -6,7 +6,7 @@
 local WORDS = { "T1", "MPRAGE", "MP2RAGE", "BRAVO", "TFE" }
 
 local function isT1(tags)
-  if tags["Modality"] ~= "MR" or tags["ContrastBolusAgent"] then
+  if tags["Modality"] ~= "MR" or (tags["ContrastBolusAgent"] or "") ~= "" then
     return false
   end
   local told = string.upper((tags["SeriesDescription"] or "") .. " " .. (tags["ProtocolName"] or ""))
@@ -23,6 +23,8 @@ end
 
 function OnStableSeries(seriesId, tags, metadata)
   if isT1(tags) then
-    SendToModality(seriesId, "hagan")
+    -- A job of its own, which Orthanc lists and can run again. (SendToModality takes instances alone.)
+    local job = { Resources = { seriesId }, Asynchronous = true }
+    RestApiPost("/modalities/hagan/store", DumpJson(job))
   end
 end

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import hagan_clinic
-from hagan_clinic.runtime import ModelFile
+from hagan_clinic.runtime import load_model
 
 EXPORT = Path(__file__).parents[2] / "export"
 
@@ -28,7 +28,7 @@ def test_it_names_the_packages_and_the_model_with_its_hash_and_licence(tmp_path)
         assert found[package.lower()]["version"] == version(package)
     model = found["t1_to_flair"]
     assert model["type"] == "machine-learning-model"
-    file = ModelFile.read(EXPORT / "t1_to_flair" / "t1_to_flair.onnx")
+    file = load_model(EXPORT / "t1_to_flair" / "t1_to_flair.onnx")
     assert model["hashes"] == [{"alg": "SHA-256", "content": file.sha256}]
     assert model["licenses"] == [{"license": {"id": "CC-BY-NC-SA-4.0"}}]
 
