@@ -50,8 +50,9 @@ if [ -d /series ]; then
     "$bin/python" -c "
 import pathlib, pydicom
 made = [pydicom.dcmread(path) for path in pathlib.Path('/archive').iterdir()]
-print(len(made), 'instances came back:', made[0].SeriesDescription)
-assert len(made) == sum(path.is_file() for path in pathlib.Path('/series').rglob('*'))
+sent = [p for p in pathlib.Path('/series').rglob('*') if p.is_file() and pydicom.misc.is_dicom(p)]
+print(len(sent), 'sent,', len(made), 'came back:', {one.SeriesDescription for one in made})
+assert len(made) == len(sent)
 assert all(one.SyntheticData == 'YES' for one in made)"
 fi
 kill -TERM $node $archive
