@@ -130,6 +130,7 @@ def claimed(place: Path) -> Iterator[str]:
 
 def _taken(path: Path, ours: dict[str, Any]) -> str:
     """Claim a path, in the place of a process of this machine that is gone; else who has it."""
+    holder: dict[str, Any] = {}
     for _ in range(2):
         try:
             with path.open("x", encoding="utf-8") as file:
