@@ -47,28 +47,28 @@ def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path
         document("Results", opening, [training_table(name, paths) for name, paths in runs.items()]),
         "## Translation, on the test patients\n",
         "![The shipped sample, translated by every model](images/results_translation.png)\n",
-        tables(work / "evaluation" / "translation" / "translation.md"),
+        tables(work, "translation"),
         "## Synthesis\n",
         "![Samples of every model](images/results_samples.png)\n",
-        tables(work / "evaluation" / "synthesis" / "synthesis.md"),
+        tables(work, "synthesis"),
         "## Encoding, on the test patients\n",
-        tables(work / "evaluation" / "encoding" / "encoding.md"),
+        tables(work, "encoding"),
     ]
     page.write_text("\n".join(parts) + READING + kept, "utf-8")
 
 
-OPENING = """HA-GAN and its baselines, each trained for {minutes} minutes on one machine, judged on
-patients that none of them saw. Everything down to *Reading* is written by the command, whatever
-comes out:
+OPENING = """HA-GAN and its baselines, each trained for the steps that fit into {minutes} minutes of one
+machine. Translations and reconstructions are judged on patients that no model saw, samples against
+the whole cohort. Everything down to *Reading* is written by the command, whatever comes out:
 
 ```bash
 python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --minutes {minutes} -o docs/results.md
 ```
 
 Measured on {machine}, hagan-clinic {version} at commit {commit}. The settings are in
-`benchmarks/study.py`. Every model was timed first, then trained for the steps that fit into the
-time at that speed; *seconds* is what they took in the end, beside other work on the machine. The
-weights are for research, and so is every picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
+`benchmarks/study.py`. Every model was timed first; *seconds* is what its steps took in the end,
+beside other work on the machine, which gives no model more steps. Of the tests those with HA-GAN are
+shown; the evaluations' `tests.csv` have all. The weights are for research, and so is every picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
 
 
 def training_table(study: str, runs: Sequence[Path]) -> Table:
@@ -100,9 +100,10 @@ def parameters(config: dict) -> int:
     return sum(part.parameters for part in summarise(config_from_dict(config, "config")))
 
 
-def tables(path: Path) -> str:
+def tables(work: Path, kind: str) -> str:
     """An evaluation's protocol and tables, one level of headings down; of the tests HA-GAN's."""
-    _, _, text = path.read_text("utf-8").partition("\n")
+    path = work / "evaluation" / kind / f"{kind}.md"
+    _, _, text = path.read_text("utf-8").replace(f"{work}/", "").partition("\n")
     text = re.sub("^## ", "### ", text.strip() + "\n", flags=re.MULTILINE)
     before, heading, tests = text.partition("### Paired t-tests")
     rows = [line for line in tests.splitlines() if line.startswith("|")][2:]
