@@ -51,7 +51,7 @@ if [ -d /series ]; then
 import pathlib, pydicom
 made = [pydicom.dcmread(path) for path in pathlib.Path('/archive').iterdir()]
 sent = [p for p in pathlib.Path('/series').rglob('*') if p.is_file() and pydicom.misc.is_dicom(p)]
-print(len(sent), 'sent,', len(made), 'came back:', {one.SeriesDescription for one in made})
+print(len(sent), 'sent,', len(made), 'came back:', {{one.SeriesDescription for one in made}})
 assert len(made) == len(sent)
 assert all(one.SyntheticData == 'YES' for one in made)"
 fi
