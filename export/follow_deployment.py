@@ -30,7 +30,7 @@ set -eu
 ip link set lo up
 bin=/opt/hagan-clinic/current/bin
 as_node() {{
-    setpriv --reuid hagan-clinic --regid hagan-clinic --clear-groups \\
+    exec setpriv --reuid hagan-clinic --regid hagan-clinic --clear-groups \\
         env HOME=/var/lib/hagan-clinic "$@"
 }}
 mkdir -p /archive
