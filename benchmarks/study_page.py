@@ -57,9 +57,10 @@ def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path
     page.write_text("\n".join(parts) + READING + kept, "utf-8")
 
 
-OPENING = """HA-GAN and its baselines, each trained for the steps that fit into {minutes} minutes of one
-machine. Translations and reconstructions are judged on patients that no model saw, samples against
-the whole cohort. Everything down to *Reading* is written by the command, whatever comes out:
+OPENING = """HA-GAN and its baselines, each trained for the steps that fit into {minutes} minutes of
+one machine. Translations and reconstructions are judged on patients that no model saw, samples
+against the whole cohort. Everything down to *Reading* is written by the command, whatever comes
+out:
 
 ```bash
 python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --minutes {minutes} -o docs/results.md
@@ -67,8 +68,9 @@ python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --minutes {minutes} -o d
 
 Measured on {machine}, hagan-clinic {version} at commit {commit}. The settings are in
 `benchmarks/study.py`. Every model was timed first; *seconds* is what its steps took in the end,
-beside other work on the machine, which gives no model more steps. Of the tests those with HA-GAN are
-shown; the evaluations' `tests.csv` have all. The weights are for research, and so is every picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
+beside other work on the machine, which gives no model more steps. Of the tests those with HA-GAN
+are shown; the evaluations' `tests.csv` have all. The weights are for research, and so is every
+picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
 
 
 def training_table(study: str, runs: Sequence[Path]) -> Table:
