@@ -40,7 +40,7 @@ def run_folds(
         write_fold,
     )
     from hagan_clinic.training.modes import mode_of
-    from hagan_clinic.training.run import run_training
+    from hagan_clinic.training.run import check_resume, run_training
 
     if settings.split:
         raise InputError("--split and --folds exclude each other: folds make their own splits")
@@ -61,16 +61,17 @@ def run_folds(
     kinds = kinds_of(settings)
     for number in [only] if only else splits:
         place = place_of(folder, number)
+        split = write_fold(splits[number], place)
+        run, of_fold = place / folder.resolve().name, replace(settings, split=str(split))
+        # Of a finished fold too: folds of other settings must not be joined.
+        check_resume(of_fold, run, init)
         if is_done(place, kinds):
             continue
-        split = write_fold(splits[number], place)
         with claimed(place) as holder:
             if holder:
                 click.echo(f"fold {number} is in work: {holder}")
                 continue
             click.echo(f"fold {number} of {count}")
-            run = place / folder.resolve().name
-            of_fold = replace(settings, split=str(split))
             run_training(of_fold, run, init=init, cache=cache or folder / "cache", say=click.echo)
             (place / EVALUATION).mkdir(exist_ok=True)
             for kind in kinds:

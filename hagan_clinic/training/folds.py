@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
+from hagan_clinic.training.run import make_folder
 from hagan_clinic.training.split import Split, split_by_patient, write_split
 from hagan_clinic.training.subject import Subject
 
@@ -86,7 +87,7 @@ def begin(folder: Path, subjects: Sequence[Subject], folds: dict[str, int]) -> N
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} holds something else: give a new folder with -o")
-        _make(folder)
+        make_folder(folder)
         write_text(text.getvalue(), path)
     elif path.read_text("utf-8") != text.getvalue():
         raise InputError(
@@ -102,7 +103,7 @@ def place_of(folder: Path, number: int) -> Path:
 
 def write_fold(split: Split, place: Path) -> Path:
     """Make a fold's folder, with its split file; the path of that."""
-    _make(place)
+    make_folder(place)
     path = place / SPLIT
     if not path.exists():
         write_split(split, path)
@@ -130,14 +131,17 @@ def claimed(place: Path) -> Iterator[str]:
 
 def _taken(path: Path, ours: dict[str, Any]) -> str:
     """Claim a path, in the place of a process of this machine that is gone; else who has it."""
-    holder: dict[str, Any] = {}
+    holder: dict[str, Any] = {"host": "another process", "pid": 0}
     for _ in range(2):
         try:
             with path.open("x", encoding="utf-8") as file:
                 json.dump(ours, file)
             return ""
         except FileExistsError:
-            told = path.read_text("utf-8")
+            try:
+                told = path.read_text("utf-8")
+            except FileNotFoundError:  # given back in between
+                continue
             holder = json.loads(told) if told else {"host": "another machine", "pid": 0}
             if holder["host"] != ours["host"] or _runs(holder["pid"]):
                 break
@@ -162,12 +166,3 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot make this folder ({error.strerror}); choose another"
-        ) from error

@@ -64,7 +64,7 @@ def run_training(
     if not config.data:
         raise InputError("no data: give a folder or a CSV file of the cohort with --data")
     augment = _augmentation(mode, config)
-    _check_resume(config, folder, init)
+    check_resume(config, folder, init)
     fabric = _fabric(config)
     if not fabric.is_global_zero:
         say = _silent
@@ -99,7 +99,7 @@ def run_training(
         say(f"starting from the weights of {init}")
 
     if fabric.is_global_zero:
-        _make_folder(folder)
+        make_folder(folder)
     fabric.barrier()
 
     # The pictures a run shows are never of test patients, so these are not even prepared.
@@ -225,7 +225,12 @@ FREE_ON_RESUME = frozenset(
 """Settings that may change between two parts of one run; the schedules hang on ``steps``."""
 
 
-def _check_resume(config: TrainingConfig, folder: Path, init: str | Path | None) -> None:
+def check_resume(config: TrainingConfig, folder: Path, init: str | Path | None) -> None:
+    """Refuse a folder that holds a run of other settings, or something else.
+
+    Raises:
+        InputError: it does.
+    """
     if not existing(folder / LAST).exists():
         if folder.is_file() or (
             folder.is_dir() and any(p.name not in BEFORE_STEPS for p in folder.iterdir())
@@ -286,7 +291,12 @@ def _fabric(config: TrainingConfig) -> Fabric:
     return fabric
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -140,6 +140,7 @@ def test_models_of_the_same_folds_are_tested_by_patient(cross_validated, tmp_pat
         (["--fold", "3"], 3, "--fold is 3: expected 1 to 2"),
         (["--split", "split.csv"], 3, "--split and --folds exclude each other"),
         (["--seed", "5"], 3, "holds other folds"),
+        (["--steps", "6"], 3, "holds a run with other settings: steps (4, now 6)"),
     ],
 )
 def test_what_does_not_fit_is_named(cross_validated, cohort, more, code, told):
