@@ -52,7 +52,7 @@ CONDITIONAL = {
 """A brain at 2 mm. Widths below are a half to a quarter of each paper's, on every side alike."""
 
 HAGAN = {
-    "slab": 16, "halo": 4, "optimizer": "muon", "ema": 0.98, "adversarial_start": 0.9,
+    "slab": 16, "halo": 4, "optimizer": "muon", "ema": 0.99, "adversarial_start": 0.9,
     "half_width": 24, "quarter_width": 64, "high_blocks": 1, "weight_high": 4.0,
     "weight_low": 4.0, "weight_structure": 0.3, "weight_likelihood": 0.2,
     "weight_adversarial": 0.003, "weight_background": 0.05,
