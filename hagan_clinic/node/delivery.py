@@ -12,6 +12,13 @@ class UnreachableError(Exception):
     """The archive cannot take anything now; the message holds nothing of the patient."""
 
 
+class CutOffError(Exception):
+    """The archive gave up in the middle of a series, perhaps because of it.
+
+    The message holds nothing of the patient.
+    """
+
+
 class RefusedError(Exception):
     """The archive does not want an instance; the message holds nothing of the patient."""
 
@@ -24,5 +31,6 @@ class Sender(Protocol):
 
         Raises:
             UnreachableError: Try later.
+            CutOffError: Try this series later, and others meanwhile.
             RefusedError: An instance is not wanted.
         """

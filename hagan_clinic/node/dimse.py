@@ -12,7 +12,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRI
 from pynetdicom import Association, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from hagan_clinic.node.delivery import RefusedError, Taken, UnreachableError
+from hagan_clinic.node.delivery import CutOffError, RefusedError, Taken, UnreachableError
 from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.receiver import MAX_PDU, application_entity, no_delay
 
@@ -53,6 +53,7 @@ class DimseSender:
 
         Raises:
             UnreachableError: The archive cannot be reached, or has no room; try later.
+            CutOffError: It ended the association, or did not answer in time.
             RefusedError: It does not want an instance.
         """
         with self._associated(MRImageStorage, _SYNTAXES) as association:
@@ -62,7 +63,7 @@ class DimseSender:
                 except RuntimeError:  # the association has ended
                     status = None
                 if status is None:
-                    raise UnreachableError("the archive ended the association")
+                    raise CutOffError("the archive ended the association")
                 if status >> 8 == 0xA7:
                     raise UnreachableError("the archive is out of resources")
                 if status != 0 and status >> 12 != 0xB:  # warnings: stored all the same
@@ -77,6 +78,7 @@ class DimseSender:
 
         Raises:
             UnreachableError: It cannot be reached.
+            CutOffError: It ended the association, or did not answer in time.
         """
         request = Dataset()
         request.TransactionUID = transaction
@@ -92,7 +94,7 @@ class DimseSender:
         except RefusedError:
             return False
         if "Status" not in status:
-            raise UnreachableError("the archive ended the association")
+            raise CutOffError("the archive ended the association")
         return bool(status.Status == 0)
 
     @contextmanager

@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 
 from hagan_clinic.node.audit import audit
 from hagan_clinic.node.config import NodeConfig
-from hagan_clinic.node.delivery import RefusedError, Sender, UnreachableError
+from hagan_clinic.node.delivery import CutOffError, RefusedError, Sender, UnreachableError
 from hagan_clinic.node.dimse import DimseSender, reference_of
 from hagan_clinic.node.logs import log
 from hagan_clinic.node.metrics import Metrics
@@ -49,13 +49,15 @@ class Forwarder:
             return
         for job in self._spool.jobs("outbox"):
             with self._spool.held(job) as there:
-                if not there or job.record().get("send_after", 0) > time.time():
+                if not there or not job.is_due():
                     continue
                 try:
                     self._deliver(job)
                 except UnreachableError as error:
                     self._back_off(job, error)
                     return
+                except CutOffError as error:
+                    self._cut_off(job, error)
                 except RefusedError as error:
                     self._refused(job, error)
                 else:
@@ -65,7 +67,7 @@ class Forwarder:
         """What the archive says of a commitment that it was asked for."""
         with self._spool.locked():
             for job in self._spool.jobs("outbox"):
-                asked = job.record().get("commitment_asked", {})
+                asked = job.record().get("commitment_asked") or {}
                 if asked.get("transaction") != str(information.TransactionUID):
                     continue
                 if event == _COMMITTED:
@@ -106,10 +108,14 @@ class Forwarder:
             self._spool.note(
                 job, commitment_asked={"transaction": transaction, "time": time.time()}
             )
-            if not self._sender.ask(transaction, [reference_of(path) for path in files]):
+            try:
+                offered = self._sender.ask(transaction, [reference_of(path) for path in files])
+            except Exception:
+                self._spool.note(job, commitment_asked=None)
+                raise
+            if not offered:
                 self._spool.note(job, commitment="not offered")
-                return True
-            return False
+            return not offered
         if time.time() - asked["time"] > self._config.commitment_wait:
             self._spool.note(job, commitment="not answered")
             log("commitment not answered", level=logging.WARNING, series=job.name)
@@ -124,10 +130,17 @@ class Forwarder:
         shutil.rmtree(done.result, ignore_errors=True)
 
     def _back_off(self, job: Job, error: UnreachableError) -> None:
-        wait = min(self._config.retry_first * 2**self._failures, self._config.retry_longest)
-        self._failures = min(self._failures + 1, 30)
+        wait = self._wait(self._failures)
+        self._failures += 1
         self._due = time.monotonic() + wait
         self._metrics.send_failures.labels("unreachable").inc()
+        log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
+
+    def _cut_off(self, job: Job, error: CutOffError) -> None:
+        """Let this series wait, longer each time; it must not hold up the others."""
+        wait = self._wait(times := job.record().get("cut_off", 0))
+        self._spool.note(job, cut_off=times + 1, wait=wait)
+        self._metrics.send_failures.labels("cut_off").inc()
         log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
 
     def _refused(self, job: Job, error: RefusedError) -> None:
@@ -144,8 +157,11 @@ class Forwarder:
                 job, "failed", outcome="rejected", reason=reason, ended=time.time(), **facts
             )
             return
-        wait = min(self._config.retry_first * 2**refusals, self._config.retry_longest)
-        self._spool.note(job, refusals=refusals, send_after=time.time() + wait, **facts)
+        self._spool.note(job, refusals=refusals, wait=self._wait(refusals), **facts)
+
+    def _wait(self, failures: int) -> float:
+        """Seconds until the next try."""
+        return min(self._config.retry_first * 2.0 ** min(failures, 30), self._config.retry_longest)
 
     def _send_again(self, job: Job, failed: set[str]) -> None:
         """Send what the archive has not kept."""

@@ -32,7 +32,7 @@ class Metrics:
         )
         self.send_failures = Counter(
             "hagan_send_failures",
-            "Deliveries cut short: unreachable, refused",
+            "Deliveries cut short: unreachable, cut_off, refused",
             ["kind"],
             registry=self.registry,
         )

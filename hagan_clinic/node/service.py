@@ -3,10 +3,9 @@
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
             _Loop("retention", Retention(spool, config), 60.0, stop),
         ]
         if config.watch:
-            watch = Watch(_folder(config.watch), intake, config.max_instance_bytes)
+            watch = Watch(_folder(config.watch), intake, config.silence, config.max_instance_bytes)
             loops.append(_Loop("watch", watch, 1.0, stop))
         if config.http_port:
             health = _Health(spool, loops, config)
@@ -71,14 +70,18 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
 
 @dataclass(eq=False)
 class _Loop:
-    """Runs a part again and again; what fails in it is logged, and it goes on."""
+    """Runs a part again and again; what fails in it is logged, and it goes on.
+
+    Attributes:
+        fault: Kind of the exception that its last turn ended with, "" for none.
+    """
 
     name: str
     part: Callable[[], None]
     interval: float
     stop: threading.Event
-    alive: float = field(default_factory=time.monotonic)
     thread: threading.Thread | None = None
+    fault: str = ""
 
     def start(self) -> None:
         # A daemon: stopping does not wait for a series that is being translated.
@@ -87,11 +90,13 @@ class _Loop:
 
     def _run(self) -> None:
         while not self.stop.wait(self.interval):
-            self.alive = time.monotonic()
             try:
                 self.part()
+                self.fault = ""
             except Exception as error:
-                log("fault", level=logging.ERROR, part=self.name, **problem(error))
+                told = problem(error)
+                self.fault = told["problem"]
+                log("fault", level=logging.ERROR, part=self.name, **told)
                 self.stop.wait(1.0)
 
 
@@ -105,12 +110,14 @@ class _Health:
 
     def __call__(self) -> Mapping[str, Any]:
         dead = [one.name for one in self.loops if one.thread and not one.thread.is_alive()]
+        faults = {one.name: one.fault for one in self.loops if one.fault}
         free = shutil.disk_usage(self.spool.root).free
         room = free >= self.config.min_free_bytes
         return {
-            "ok": not dead and room,
+            "ok": not dead and not faults and room,
             "version": __version__,
             "dead": dead,
+            "faults": faults,
             "free_bytes": free,
             "room": room,
             "series": dict(counts(self.spool)),

@@ -68,6 +68,11 @@ class Job:
             return {}
         return facts
 
+    def is_due(self) -> bool:
+        """Whether it has waited for as long as it was to; a clock that was set back ends it."""
+        since, until = self.record().get("wait", (0.0, 0.0))
+        return not since <= time.time() < until
+
     def changed(self) -> float:
         """When instances came last, in seconds since the epoch."""
         return self.source.stat().st_mtime
@@ -184,7 +189,7 @@ class Spool:
         """
         name = self.name_of(series_uid)
         file = f"{self.name_of(instance_uid)}.dcm"
-        if self._has(name, file, content):
+        if self._keeps(name, file, content):
             return name, "duplicate"
         temporary = self.root / "tmp" / secrets.token_hex(8)
         try:
@@ -209,12 +214,16 @@ class Spool:
             os.close(descriptor)
         return name, "stored"
 
-    def _has(self, name: str, file: str, content: bytes) -> bool:
+    def _keeps(self, name: str, file: str, content: bytes) -> bool:
+        """Whether the very same instance is here, for good."""
         for state in STATES:
             try:
                 path = self.folder(state) / name / "source" / file
                 # A rename between the states may hide it: it is then merely stored once more.
                 if path.stat().st_size == len(content) and path.read_bytes() == content:
+                    # Named by another thread, or by a process that was killed before it flushed.
+                    for folder in list(path.parents)[:3]:
+                        flush_folder(folder)
                     return True
             except FileNotFoundError:
                 continue
@@ -250,9 +259,8 @@ class Spool:
         """The next ready series, now running; its attempts are counted before it is tried."""
         with self.locked():
             for job in self.jobs("ready"):
-                record = job.record()
-                if record.get("not_before", 0) <= time.time():
-                    self.note(job, attempts=record.get("attempts", 0) + 1)
+                if job.is_due():
+                    self.note(job, attempts=job.record().get("attempts", 0) + 1)
                     return self._rename(job, "running")
         return None
 
@@ -270,8 +278,11 @@ class Spool:
                 self.note(job, **facts)
             return self._rename(job, state)
 
-    def note(self, job: Job, **facts: Any) -> None:
-        """Add to the record of a series."""
+    def note(self, job: Job, *, wait: float | None = None, **facts: Any) -> None:
+        """Add to the record of a series, and let it wait for so many seconds."""
+        if wait is not None:
+            now = time.time()
+            facts["wait"] = now, now + wait
         with self.locked():
             write_text(json.dumps({**job.record(), **facts}), job.folder / "record.json")
 

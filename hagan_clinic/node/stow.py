@@ -9,11 +9,14 @@ from typing import Any
 import httpx
 from pydicom import dcmread
 
-from hagan_clinic.node.delivery import RefusedError, Taken, UnreachableError
+from hagan_clinic.node.delivery import CutOffError, RefusedError, Taken, UnreachableError
 from hagan_clinic.node.destination import WebDestination
 
 BATCH = 16 * 2**20
 """Bytes of a request: what is sent again if it is cut off."""
+
+_AT_THIS_REQUEST = (408, 500, 504)
+"""Answers of a service that may well take another one: too slow, or broken by its content."""
 
 _FAILED = "00081198"  # FailedSOPSequence
 _INSTANCE = "00081155"  # ReferencedSOPInstanceUID
@@ -53,18 +56,24 @@ class WebSender:
             content += f"--{boundary}--\r\n".encode()
             try:
                 response = self._client.post(self._url, content=content, headers=headers)
-            except httpx.HTTPError as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise UnreachableError(
                     f"the archive cannot be reached ({type(error).__name__})"
                 ) from error
+            except httpx.HTTPError as error:
+                raise CutOffError(f"the request was cut off ({type(error).__name__})") from error
             self._read(response, batch, taken)
 
     def _read(self, response: httpx.Response, batch: list[Path], taken: Taken) -> None:
         """Tell apart what was taken, what was refused and what is for later."""
         code = response.status_code
         if code not in (200, 202, 409):
-            later = code >= 500 or code in (401, 403, 408, 429)
-            raise (UnreachableError if later else RefusedError)(f"the archive answered HTTP {code}")
+            kind: type[Exception] = RefusedError
+            if code in _AT_THIS_REQUEST:
+                kind = CutOffError
+            elif code >= 500 or code in (401, 403, 429):
+                kind = UnreachableError
+            raise kind(f"the archive answered HTTP {code}")
         failed = _failed(response)
         # 409: none was stored; without a list, that is all that is known.
         if code == 409 and not failed:

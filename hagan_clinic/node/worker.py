@@ -123,8 +123,7 @@ class Worker:
         shutil.rmtree(job.result, ignore_errors=True)
         log("tried in vain", level=logging.WARNING, series=job.name, **problem(error))
         wait = self._config.retry_first * 2 ** (job.record()["attempts"] - 1)
-        due = time.time() + min(wait, self._config.retry_longest)
-        self._spool.move(job, "ready", not_before=due, last=str(error))
+        self._spool.move(job, "ready", wait=min(wait, self._config.retry_longest), last=str(error))
 
 
 def _flushed(folder: Path) -> str:

@@ -68,6 +68,8 @@ class Archive:
         self.stored = Counter()
         self.contents = {}
         self.statuses = []  # answered first, one an instance
+        self.poison = None  # the instance at which it ends the association
+        self.cut = []
         self._server = None
 
     def up(self):
@@ -87,6 +89,10 @@ class Archive:
         if self.statuses:
             return self.statuses.pop(0)
         uid = str(event.request.AffectedSOPInstanceUID)
+        if uid == self.poison:
+            self.cut.append(uid)
+            event.assoc.abort()
+            return 0x0110
         content = event.encoded_dataset()
         assert self.contents.setdefault(uid, content) == content, "two contents under one UID"
         self.stored[uid] += 1

@@ -6,7 +6,7 @@ import pytest
 from pydicom import Dataset
 
 from hagan_clinic.node.config import NodeConfig
-from hagan_clinic.node.delivery import RefusedError, UnreachableError
+from hagan_clinic.node.delivery import CutOffError, RefusedError, UnreachableError
 from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.dimse import DimseSender, reference_of
 from hagan_clinic.node.forwarder import Forwarder
@@ -106,6 +106,28 @@ def test_backing_off_doubles_and_ends_at_the_longest(spool, make_series, monkeyp
     assert gaps[:5] == [1, 2, 4, 5, 5]
 
 
+def test_a_series_at_which_the_archive_ends_the_association_does_not_hold_up_the_next(
+    spool, archive, make_series
+):
+    poison, good = make_series("poison"), make_series("good")
+    outbox(spool, poison)
+    outbox(spool, good)
+    archive.poison = poison[2].SOPInstanceUID
+    forward = forwarder(spool, archive.port, retry_first=60.0, retry_longest=60.0)
+    forward()
+    (waits,) = spool.jobs("outbox")
+    assert waits.record()["cut_off"] == 1
+    assert {one.SOPInstanceUID for one in good} < set(archive.stored)
+    forward()
+    assert len(archive.cut) == 1
+
+    archive.poison = None
+    spool.note(waits, wait=0.0)
+    forward()
+    assert len(spool.jobs("done")) == 2
+    assert set(archive.stored.values()) == {1}
+
+
 class Committing(DimseSender):
     """Stores nothing, and offers commitment."""
 
@@ -161,6 +183,26 @@ def test_what_the_archive_has_not_kept_is_sent_again_and_asked_for_again(spool, 
     forward.report(2, answer(sender.asked[0][0], [lost]))
     until(lambda: len(sender.asked) == 2, forward)
     assert sender.stored[6:] == ["0002.dcm"]
+
+
+@pytest.mark.parametrize("error", [UnreachableError, CutOffError])
+def test_a_request_for_commitment_that_was_cut_off_is_made_again(spool, make_series, error):
+    job = outbox(spool, make_series("asked"))
+    sender = Committing()
+    ask = sender.ask
+
+    def cut_off(transaction, references):
+        raise error("cut off")
+
+    sender.ask = cut_off
+    forward = forwarder(spool, 0, sender, commitment=True)
+    forward()
+    forward.report(1, answer("1.2.3"))
+    sender.ask = ask
+    until(lambda: sender.asked, forward)
+    forward.report(1, answer(sender.asked[0][0]))
+    until(lambda: spool.jobs("done"), forward)
+    assert sender.stored == sorted(set(sender.stored)), job
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import errno
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,37 @@ def test_an_instance_is_flushed_then_named_then_its_folder_flushed(spool, monkey
     monkeypatch.setattr(Path, "replace", named)
     spool.store(UID, f"{UID}.1", b"x")
     assert done == ["file", "named", "folder"]
+
+
+def test_a_duplicate_that_another_left_unflushed_is_flushed(spool, monkeypatch):
+    name, _ = spool.store(UID, f"{UID}.1", b"x")
+    flushed = []
+    fsync = os.fsync
+
+    def flush(descriptor):
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    assert spool.store(UID, f"{UID}.1", b"x") == (name, "duplicate")
+    incoming = spool.root / "incoming"
+    assert flushed == [
+        str(path) for path in (incoming / name / "source", incoming / name, incoming)
+    ]
+
+
+def test_a_series_waits_and_a_clock_that_is_set_back_does_not_prolong_it(spool, monkeypatch):
+    job = place(spool, "ready")
+    now = [5000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    spool.note(job, wait=10.0)
+    assert spool.take() is None
+    now[0] = 5009.9
+    assert not job.is_due()
+    now[0] = 4000.0
+    assert job.is_due()
+    now[0] = 5010.0
+    assert spool.take().name == job.name
 
 
 def test_the_very_same_instance_is_a_duplicate_wherever_its_series_is(spool):

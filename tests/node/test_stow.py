@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from hagan_clinic.node import stow
-from hagan_clinic.node.delivery import RefusedError, UnreachableError
+from hagan_clinic.node.delivery import CutOffError, RefusedError, UnreachableError
 from hagan_clinic.node.destination import WebDestination
 from hagan_clinic.node.stow import WebSender
 
@@ -112,7 +112,13 @@ def test_only_what_the_answer_lists_as_failed_is_left(service, files, code):
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [(503, UnreachableError), (401, UnreachableError), (400, RefusedError), (409, RefusedError)],
+    [
+        (503, UnreachableError),
+        (401, UnreachableError),
+        (500, CutOffError),
+        (400, RefusedError),
+        (409, RefusedError),
+    ],
 )
 def test_an_error_takes_nothing(service, files, code, error):
     service.answers = [(code, {})]
