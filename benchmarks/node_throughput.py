@@ -2,97 +2,57 @@
 
     python benchmarks/node_throughput.py SERIES MODEL
 
-SERIES is a folder with a T1 series, MODEL a `.onnx` file or the name of a bundled model. The node
-runs as a process of its own and the archive in this one, all on loopback. Printed are
-the rate at which one association's instances are acknowledged, each after its fsync, and the time
-from the last acknowledgement to the archive's last instance, without the silence that was
-configured.
+SERIES is a folder with a T1 series, MODEL a `.onnx` file or the name of a bundled model. Printed
+are the rate at which one association's instances are acknowledged, each after its fsync, and the
+time from the last acknowledgement to the archive's last instance, without the silence that was
+configured. The rate is taken with two senders, because each instance waits for both sides: this
+process's pynetdicom, and DCMTK's `dcmsend`, with its start, where that is installed.
 """
 
-import json
-import socket
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
-from pydicom.misc import is_dicom
-from pynetdicom import AE, StoragePresentationContexts, evt
-
-SILENCE = 5.0
+from loopback import SILENCE, Archive, instances_of, running_node, send, send_by_dcmtk
 
 
 def main(series: Path, model: str) -> None:
-    """Print both figures."""
-    instances = [pydicom.dcmread(path) for path in sorted(series.iterdir()) if is_dicom(path)]
-    size = sum(path.stat().st_size for path in series.iterdir()) / 2**20
-    print(f"{len(instances)} instances, {size:.0f} MiB")
-    arrived: list[float] = []
-    archive = AE("ARCHIVE")
-    archive.supported_contexts = StoragePresentationContexts
-    handlers = [
-        (evt.EVT_C_STORE, lambda event: arrived.append(time.perf_counter()) or 0),
-        (evt.EVT_CONN_OPEN, _no_delay),
-    ]
-    server = archive.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    """Print the figures."""
+    paths = instances_of(series)
+    size = sum(path.stat().st_size for path in paths) / 2**20
+    print(f"{len(paths)} instances, {size:.0f} MiB")
+    archive = Archive()
     with tempfile.TemporaryDirectory(dir=".") as folder:  # of the disk here, not in memory
-        port = _free_port()
-        config = {
-            "spool": f"{folder}/spool",
-            "forward": f"ARCHIVE@127.0.0.1:{server.socket.getsockname()[1]}",
-            "host": "127.0.0.1",
-            "port": port,
-            "http_port": 0,
-            "silence": SILENCE,
-            "model": model,
-            "warnings": "send",
-        }
-        path = Path(folder, "node.toml")
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
-        command = [sys.executable, "-c", "from hagan_clinic.cli import main; main()", "listen"]
-        log = Path(folder, "log.jsonl")
-        with log.open("wb") as stream:
-            node = subprocess.Popen([*command, "--config", str(path)], stderr=stream)
-        try:
-            while b'"listening"' not in log.read_bytes():
-                assert node.poll() is None, log.read_text()
-                time.sleep(0.1)
-            _measure(port, instances, arrived)
-        finally:
-            node.terminate()
-            node.wait()
-            server.shutdown()
+        with running_node(Path(folder), model, archive) as (_, port):
+            instances = [pydicom.dcmread(path) for path in paths]
+            start = time.perf_counter()
+            send(port, instances)
+            end = time.perf_counter()
+            print(f"received from pynetdicom: {len(paths) / (end - start):.0f} instances/s")
+            wait_for_all(archive, paths)
+            print(f"back in the archive: {archive.last - end - SILENCE:.1f} s after the silence")
+        # Another spool, to which these instances are new.
+        with (
+            tempfile.TemporaryDirectory(dir=".") as other,
+            running_node(Path(other), model, archive) as (_, port),
+        ):
+            start = time.perf_counter()
+            if send_by_dcmtk(port, paths):
+                rate = len(paths) / (time.perf_counter() - start)
+                print(f"received from dcmsend: {rate:.0f} instances/s")
+    archive.down()
 
 
-def _measure(port: int, instances: list[pydicom.Dataset], arrived: list[float]) -> None:
-    ae = AE("SCANNER")
-    ae.add_requested_context(instances[0].SOPClassUID, instances[0].file_meta.TransferSyntaxUID)
-    association = ae.associate(
-        "127.0.0.1", port, ae_title="HAGAN", evt_handlers=[(evt.EVT_CONN_OPEN, _no_delay)]
-    )
-    start = time.perf_counter()
-    for one in instances:
-        assert association.send_c_store(one).Status == 0
-    end = time.perf_counter()
-    association.release()
-    print(f"received: {len(instances) / (end - start):.0f} instances/s")
-    while len(arrived) < len(instances):
-        assert time.perf_counter() - end < 600, "the result has not come back within 600 s"
+def wait_for_all(archive: Archive, paths: Sequence[Path]) -> None:
+    """Until as many instances have come back, for at most ten minutes."""
+    end = time.monotonic() + 600
+    while len(archive.stored) < len(paths):
+        if time.monotonic() > end:
+            sys.exit("the result has not come back within 600 s")
         time.sleep(0.1)
-    print(f"back in the archive: {arrived[-1] - end - SILENCE:.1f} s after the silence")
-
-
-def _no_delay(event: evt.Event) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

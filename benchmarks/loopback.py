@@ -1,0 +1,123 @@
+"""A node as a process of its own, a scanner and an archive in this one, all on loopback."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+from pydicom.misc import is_dicom
+from pynetdicom import AE, StoragePresentationContexts, evt
+
+SILENCE = 5.0
+"""Seconds after which the node takes a series for complete."""
+
+
+class Archive:
+    """Counts what it is given.
+
+    Attributes:
+        port: Where it listens.
+        stored: How often each SOP Instance UID came.
+        last: When the last instance came, by `time.perf_counter`.
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.stored: Counter[str] = Counter()
+        self.last = 0.0
+        self.up()
+
+    def up(self) -> None:
+        """Listen."""
+        ae = AE("ARCHIVE")
+        ae.supported_contexts = StoragePresentationContexts
+        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_CONN_OPEN, _no_delay)]
+        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+
+    def down(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+
+    def _store(self, event: evt.Event) -> int:
+        self.stored[event.request.AffectedSOPInstanceUID] += 1
+        self.last = time.perf_counter()
+        return 0
+
+
+@contextmanager
+def running_node(
+    folder: Path, model: str, archive: Archive, **settings: object
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The node and its port, with its spool and log in `folder`, until the block ends."""
+    port = free_port()
+    config = {
+        "spool": f"{folder}/spool",
+        "forward": f"ARCHIVE@127.0.0.1:{archive.port}",
+        "host": "127.0.0.1",
+        "port": port,
+        "http_port": 0,
+        "silence": SILENCE,
+        "model": model,
+        "warnings": "send",
+        **settings,
+    }
+    path, log = folder / "node.toml", folder / "log.jsonl"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
+    command = [sys.executable, "-c", "from hagan_clinic.cli import main; main()", "listen"]
+    with log.open("wb") as stream:
+        node = subprocess.Popen([*command, "--config", str(path)], stderr=stream)
+    try:
+        while b'"listening"' not in log.read_bytes():
+            if node.poll() is not None:
+                sys.exit(log.read_text())
+            time.sleep(0.1)
+        yield node, port
+    finally:
+        node.terminate()
+        node.wait()
+
+
+def instances_of(series: Path) -> list[Path]:
+    """The DICOM files of a folder."""
+    return [path for path in sorted(series.iterdir()) if is_dicom(path)]
+
+
+def send(port: int, instances: Sequence[pydicom.Dataset]) -> None:
+    """Send in one association; an instance that is not acknowledged ends the program."""
+    ae = AE("SCANNER")
+    ae.add_requested_context(instances[0].SOPClassUID, instances[0].file_meta.TransferSyntaxUID)
+    handlers = [(evt.EVT_CONN_OPEN, _no_delay)]
+    association = ae.associate("127.0.0.1", port, ae_title="HAGAN", evt_handlers=handlers)
+    for one in instances:
+        status = association.send_c_store(one).get("Status")
+        if status != 0:
+            sys.exit(f"an instance was answered {status}")
+    association.release()
+
+
+def send_by_dcmtk(port: int, paths: Sequence[Path]) -> bool:
+    """Send the files with DCMTK's `dcmsend`, a compiled sender, if it is installed."""
+    program = shutil.which("dcmsend")
+    if program is not None:
+        command = [program, "--aec", "HAGAN", "127.0.0.1", str(port)]
+        subprocess.run([*command, *map(str, paths)], check=True)
+    return program is not None
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _no_delay(event: evt.Event) -> None:
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
