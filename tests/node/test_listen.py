@@ -1,5 +1,6 @@
 """The real listener as a process, real slices, an archive that counts: nothing lost or doubled."""
 
+import copy
 import json
 import random
 import threading
@@ -7,8 +8,10 @@ import time
 from collections import Counter, defaultdict
 from io import BytesIO
 
+import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 
@@ -123,6 +126,32 @@ def test_killed_at_random_moments_of_200_sends(make_listener, make_series, sendi
     )
     assert listener.states()["failed"] == [], listener.records("failed")
     assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills=40)
+
+
+@pytest.mark.slow
+def test_a_series_of_1000_instances_comes_back_whole(make_listener, test_data, sending, archive):
+    paths = sorted((test_data / "dicom/sag_mprage").glob("*.dcm"))
+    scan = sorted(map(pydicom.dcmread, paths), key=lambda one: one.InstanceNumber)
+    first, last = (np.array(scan[end].ImagePositionPatient, float) for end in (0, -1))
+    series = []
+    for number, along in enumerate(np.linspace(0, 1, 1000)):  # five times as many slices
+        one = copy.deepcopy(scan[round(along * (len(scan) - 1))])
+        one.remove_private_tags()
+        one.PixelData = one.pixel_array[64:192, 64:192].tobytes()
+        one.Rows = one.Columns = 128
+        one.ImagePositionPatient = [f"{value:.6f}" for value in first + along * (last - first)]
+        one.SliceThickness = f"{np.linalg.norm(last - first) / 999:.6f}"
+        one.InstanceNumber = number + 1
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        series.append(one)
+    listener = make_listener()
+    answers = sending(listener.port, series)
+    assert Counter(answers.values()) == {SUCCESS: 1000}
+    listener.wait_for_rest(done=1)
+    assert listener.states()["failed"] == [], listener.records("failed")
+    assert Counter(archive.stored.values()) == {1: 1000}
+    referenced = {one.SourceImageSequence[0].ReferencedSOPInstanceUID for one in archive.datasets()}
+    assert referenced == set(answers)
 
 
 def test_killed_while_it_translates_it_translates_again(
