@@ -134,6 +134,30 @@ def test_models_of_the_same_folds_are_tested_by_patient(cross_validated, tmp_pat
     assert any(line.rstrip().endswith("8") for line in tested)
 
 
+def test_a_fold_of_an_unconditional_model_is_judged_by_its_samples_and_its_encoder(
+    cohort, tmp_path
+):
+    folder = tmp_path / "hagan"
+    more = ["--mode", "unconditional", "--fold", "1", "--set", "fractions=[0.4,0.4,0.2]"]
+    result = CliRunner().invoke(main, arguments(cohort, folder, *more, steps=2))
+    assert result.exit_code == 0, result.output
+    assert "to do, here or on another machine: fold 2" in result.output
+    tested = {
+        row["subject"] for row in rows(folder / "fold1" / "split.csv") if row["split"] == "test"
+    }
+    encoding = rows(folder / "fold1" / "evaluation" / "encoding" / "subjects.csv")
+    assert {row["subject"] for row in encoding} == tested
+
+    result = CliRunner().invoke(main, ["evaluate", "folds", str(folder), "-o", str(tmp_path / "o")])
+    assert result.exit_code == 0, result.output
+    figures = {
+        (row["kind"], row["model"], row["figure"]): row["patient"]
+        for row in rows(tmp_path / "o" / "figures.csv")
+    }
+    assert figures["synthesis", "hagan", "fid"] == "fold 1"
+    assert figures["encoding", "hagan", "psnr"] in {row["patient"] for row in encoding}
+
+
 @pytest.mark.parametrize(
     ("more", "code", "told"),
     [
