@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from hagan_clinic.node.spool import Job, Spool
+    from hagan_clinic.node.job import Job
+    from hagan_clinic.node.spool import Spool
 
 _spool_option = click.option(
     "--spool", "folder", type=click.Path(path_type=Path), required=True, help="The node's folder."

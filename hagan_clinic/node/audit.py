@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
-from hagan_clinic.node.spool import Job, Spool
+from hagan_clinic.node.spool import Spool
 
 _FACTS = ("source_sha256", "result_sha256", "model", "model_sha256", "device")
 _FIGURES = ("attempts", "instances", "received", "translated", "seconds", "warnings")

@@ -18,9 +18,10 @@ from hagan_clinic.node.audit import audit
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import CutOffError, RefusedError, Sender, UnreachableError
 from hagan_clinic.node.dimse import DimseSender, reference_of
+from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
 from hagan_clinic.node.metrics import Metrics
-from hagan_clinic.node.spool import Job, Spool
+from hagan_clinic.node.spool import Spool
 
 _COMMITTED, _FAILURES = 1, 2  # event types (PS3.4, J.3.3)
 

@@ -5,8 +5,9 @@ import time
 from contextlib import suppress
 
 from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
-from hagan_clinic.node.spool import Job, Spool
+from hagan_clinic.node.spool import Spool
 
 _DAY = 86400.0
 

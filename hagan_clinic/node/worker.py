@@ -13,9 +13,10 @@ from hagan_clinic.errors import DeviceError, InputError, OutputError
 from hagan_clinic.imageio.atomic import flush_folder
 from hagan_clinic.node.audit import audit, folder_sha256
 from hagan_clinic.node.config import SEND, NodeConfig
+from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.metrics import Metrics
-from hagan_clinic.node.spool import Job, Spool
+from hagan_clinic.node.spool import Spool
 
 
 @dataclass(frozen=True)
