@@ -1,14 +1,17 @@
 """HA-GAN and its baselines on one cohort: equal time on one machine, one protocol, one page.
 
-    python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --minutes 6 -o docs/results.md
+    python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --study translation --minutes 24
+    python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --study synthesis -o docs/results.md
 
 Every model is timed first, after its start-up; it is then trained for the steps that fit into the
 minutes at that speed, so that what else the machine does later gives no model an advantage.
-Weights, checkpoints and tables stay in OUT, and a study that was stopped goes on where it was.
+Weights, checkpoints and tables stay in OUT, and a study that was stopped goes on where it was. The
+page is of both studies, each with its own minutes.
 """
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -96,54 +99,69 @@ STUDIES: dict[str, tuple[dict[str, object], list[Entry]]] = {
 ENCODERS = ("hagan", "vae-gan", "alpha-gan")
 """Models of the second study that have one."""
 
-EVALUATED = {
-    "translation": ["--form", "stripped"],
-    "synthesis": ["--side", "all"],
-    "encoding": [],
+EVALUATIONS = {
+    "translation": ("translation", None, ["--form", "stripped"]),
+    "synthesis": ("synthesis", None, ["--side", "all"]),
+    "encoding": ("synthesis", ENCODERS, []),
 }
-"""Options of `evaluate`. A FID of the 12 test volumes alone would say nothing."""
+"""Kind -> study, models if not all, and options: a FID of the 12 test volumes would say nothing."""
 
 
 @click.command()
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.argument("work", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--study",
+    "chosen",
+    type=click.Choice([*STUDIES]),
+    multiple=True,
+    help="Translation, synthesis, or both by default.",
+)
 @click.option("--minutes", default=6.0, show_default=True, help="Of training, for every model.")
 @click.option("--device", default="auto", show_default=True, help="As of train and evaluate.")
 @click.option("-o", "--page", type=click.Path(path_type=Path), help="The page to write.")
-def main(cohort: Path, work: Path, minutes: float, device: str, page: Path | None) -> None:
-    """Time, train and evaluate every model of both studies on COHORT; keep all in OUT."""
+def main(
+    cohort: Path,
+    work: Path,
+    chosen: tuple[str, ...],
+    minutes: float,
+    device: str,
+    page: Path | None,
+) -> None:
+    """Time, train and evaluate every model of the studies on COHORT; keep all in OUT."""
     runs = {
         study: {entry.name: work / study / entry.name for entry in entries}
         for study, (_, entries) in STUDIES.items()
     }
-    every = [(study, entry) for study, (_, entries) in STUDIES.items() for entry in entries]
+    of_study = {study: STUDIES[study][1] for study in chosen or STUDIES}
+    every = [(study, entry) for study, entries in of_study.items() for entry in entries]
     commands = {run_of: training(*run_of, cohort, work, device) for run_of in every}
     for (study, entry), command in commands.items():
         plan = runs[study][entry.name].with_suffix(".json")
         if not plan.exists():
             rate = steps_per_second(command, entry.growing, work / "timing")
-            write_json(plan, {"steps": max(50, round(60 * minutes * rate)), "commit": commit()})
+            steps = max(50, round(60 * minutes * rate))
+            told = {"minutes": minutes, "cores": cores(), "commit": commit()}
+            write_json(plan, {"steps": steps, **told})
     for (study, entry), command in commands.items():
         train(command, runs[study][entry.name])
 
     where = [str(cohort), "--split", str(cohort / "split.csv"), "--device", device]
     made, evaluated = work / "made", work / "evaluation"
-    for kind, models in {**runs, "encoding": encoding(runs["synthesis"])}.items():
-        arguments = [*map(str, models.values()), *where, *EVALUATED[kind]]
-        make(f"evaluate {kind}", arguments, evaluated / kind)
-    for name, run in runs["translation"].items():
-        model = run.with_suffix(".onnx")
-        make("export", [str(run)], model)
-        make("translate", [str(SAMPLE), "--model", str(model)], made / f"{name}.nii.gz")
-    for name, run in runs["synthesis"].items():
-        make("sample", [str(run), "-n", "3"], made / name)
+    for kind, (study, models, options) in EVALUATIONS.items():
+        if study in of_study:
+            of = [str(run) for name, run in runs[study].items() if name in (models or runs[study])]
+            make(f"evaluate {kind}", [*of, *where, *options], evaluated / kind)
+    for study, entry in every:
+        run = runs[study][entry.name]
+        if study == "translation":
+            model = run.with_suffix(".onnx")
+            make("export", [str(run)], model)
+            make("translate", [str(SAMPLE), "--model", str(model)], made / f"{run.name}.nii.gz")
+        else:
+            make("sample", [str(run), "-n", "3"], made / run.name)
     if page is not None:
-        write_page(page, work, minutes, {study: list(of.values()) for study, of in runs.items()})
-
-
-def encoding(runs: dict[str, Path]) -> dict[str, Path]:
-    """Those that have an encoder."""
-    return {name: run for name, run in runs.items() if name in ENCODERS}
+        write_page(page, work, {study: list(of.values()) for study, of in runs.items()})
 
 
 def training(study: str, entry: Entry, cohort: Path, work: Path, device: str) -> list[str]:
@@ -206,6 +224,11 @@ def train(command: list[str], run: Path) -> None:
     subprocess.run([*command, "--steps", str(steps), *every, "-o", str(run)], check=True)
     seconds = sum(seconds_of_steps(run / "metrics.csv").values())
     write_json(run.with_suffix(".json"), {**plan, "seconds": seconds})
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def commit() -> str:

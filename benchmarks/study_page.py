@@ -5,6 +5,7 @@ words about them are not.
 """
 
 import json
+import os
 import platform
 import re
 from collections.abc import Sequence
@@ -24,13 +25,12 @@ SAMPLE = Path("examples/open_ms_patient07/open_ms_patient07_t1.nii.gz")
 """Drawn on the page: patients of a cohort are not."""
 
 
-def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path]]) -> None:
+def write_page(page: Path, work: Path, runs: dict[str, list[Path]]) -> None:
     """Write the page and its pictures, which go into `images` beside it.
 
     Args:
         page: The Markdown file.
         work: Folder of the study, with the evaluations.
-        minutes: That every model was to train.
         runs: Run folders of each study.
     """
     images = page.parent / "images"
@@ -40,8 +40,9 @@ def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path
     kept = page.read_text("utf-8").partition(READING)[2] if page.exists() else "\n"
     plans = [plan_of(run) for paths in runs.values() for run in paths]
     commits = ", ".join(sorted({plan["commit"] for plan in plans}))
+    commands = "\n".join(command_of(study, paths) for study, paths in runs.items())
     opening = OPENING.format(
-        minutes=f"{minutes:g}", machine=machine(), version=__version__, commit=commits
+        commands=commands, machine=machine(), version=__version__, commit=commits
     )
     parts = [
         document("Results", opening, [training_table(name, paths) for name, paths in runs.items()]),
@@ -57,13 +58,12 @@ def write_page(page: Path, work: Path, minutes: float, runs: dict[str, list[Path
     page.write_text("\n".join(parts) + READING + kept, "utf-8")
 
 
-OPENING = """HA-GAN and its baselines, each trained for the steps that fit into {minutes} minutes of
-one machine. Translations and reconstructions are judged on patients that no model saw, samples
-against the whole cohort. Everything down to *Reading* is written by the command, whatever comes
-out:
+OPENING = """HA-GAN and its baselines, each trained for the steps that fit into the same time.
+Translations and reconstructions are judged on patients that no model saw, samples against the whole
+cohort. Everything down to *Reading* is written by the commands, whatever comes out:
 
 ```bash
-python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --minutes {minutes} -o docs/results.md
+{commands}
 ```
 
 Measured on {machine}, hagan-clinic {version} at commit {commit}. The settings are in
@@ -71,6 +71,15 @@ Measured on {machine}, hagan-clinic {version} at commit {commit}. The settings a
 beside other work on the machine, which gives no model more steps. Of the tests those with HA-GAN
 are shown; the evaluations' `tests.csv` have all. The weights are for research, and so is every
 picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
+
+
+def command_of(study: str, runs: Sequence[Path]) -> str:
+    """What trained a study."""
+    plan = plan_of(runs[0])
+    few = ",".join(map(str, range(plan["cores"])))
+    pinned = "" if plan["cores"] == os.cpu_count() else f"taskset -c {few} "
+    told = f"--study {study} --minutes {plan['minutes']:g} -o docs/results.md"
+    return f"{pinned}python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT {told}"
 
 
 def training_table(study: str, runs: Sequence[Path]) -> Table:
@@ -82,8 +91,12 @@ def training_table(study: str, runs: Sequence[Path]) -> Table:
         weights = parameters(config)
         rows.append([run.name, f"{weights:,}", str(plan["steps"]), f"{plan['seconds']:.0f}"])
     box = " × ".join(map(str, config["size"]))
+    plan = plan_of(runs[0])
+    time = f"{plan['minutes']:g} minutes"
+    if not torch.cuda.is_available():
+        time += f" of {plan['cores']} core{'s' if plan['cores'] > 1 else ''}"
     return Table(
-        f"Training for {study}: {box} voxels of {config['spacing']:g} mm",
+        f"Training for {study}: {box} voxels of {config['spacing']:g} mm, {time}",
         ["model", "parameters, judges too", "steps", "seconds"],
         rows,
     )
