@@ -132,8 +132,9 @@ def build_container(base: Path) -> None:
     base=$(buildah from scratch)
     buildah add --quiet "$base" "$1" /
     buildah commit --quiet --rm "$base" localhost/debian:bookworm-slim
-    buildah build --ignorefile .containerignore --build-arg BASE=localhost/debian:bookworm-slim \\
-        $BUILDAH_OPTIONS --file export/Containerfile --tag hagan-clinic .
+    buildah build --format docker --ignorefile .containerignore $BUILDAH_OPTIONS \\
+        --build-arg BASE=localhost/debian:bookworm-slim \\
+        --file export/Containerfile --tag hagan-clinic .
     node=$(buildah from localhost/hagan-clinic)
     buildah run "$node" -- hagan-clinic accept t1_to_flair --device cpu
     buildah rm "$node"
