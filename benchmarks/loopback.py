@@ -1,16 +1,16 @@
 """A node as a process of its own, a scanner and an archive in this one, all on loopback."""
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pydicom
 from pydicom.misc import is_dicom
 from pynetdicom import AE, StoragePresentationContexts, evt
@@ -23,15 +23,14 @@ class Archive:
     """Counts what it is given.
 
     Attributes:
-        port: Where it listens.
+        address: As `forward` names it.
         stored: How often each SOP Instance UID came.
-        last: When the last instance came, by `time.perf_counter`.
     """
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self._port = free_port()
+        self.address = f"ARCHIVE@127.0.0.1:{self._port}"
         self.stored: Counter[str] = Counter()
-        self.last = 0.0
         self.up()
 
     def up(self) -> None:
@@ -39,7 +38,8 @@ class Archive:
         ae = AE("ARCHIVE")
         ae.supported_contexts = StoragePresentationContexts
         handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_CONN_OPEN, _no_delay)]
-        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        address = "127.0.0.1", self._port
+        self._server = ae.start_server(address, block=False, evt_handlers=handlers)
 
     def down(self) -> None:
         """Listen no more."""
@@ -47,19 +47,56 @@ class Archive:
 
     def _store(self, event: evt.Event) -> int:
         self.stored[event.request.AffectedSOPInstanceUID] += 1
-        self.last = time.perf_counter()
         return 0
 
 
 @contextmanager
+def running_orthanc(folder: Path) -> Iterator[tuple[str, Callable[[], int]]]:
+    """An Orthanc that keeps its images in `folder`, as `forward` names it, until the block ends.
+
+    Yields:
+        Its address, and a function that counts the instances it has, by its REST interface.
+    """
+    http, dicom = free_port(), free_port()
+    settings = {
+        "StorageDirectory": str(folder / "orthanc"),
+        "IndexDirectory": str(folder / "orthanc"),
+        "HttpPort": http,
+        "DicomPort": dicom,
+        "DicomAet": "ORTHANC",
+        "DicomAlwaysAllowStore": True,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    client = httpx.Client(base_url=f"http://127.0.0.1:{http}", trust_env=False)
+    with (folder / "orthanc.log").open("wb") as log:
+        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stderr=log)
+
+    def count() -> int:
+        return int(client.get("/statistics").json()["CountInstances"])
+
+    try:
+        for _ in range(300):
+            with suppress(httpx.TransportError):
+                count()
+                break
+            time.sleep(0.1)
+        yield f"ORTHANC@127.0.0.1:{dicom}", count
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
 def running_node(
-    folder: Path, model: str, archive: Archive, **settings: object
+    folder: Path, model: str, forward: str, **settings: object
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The node and its port, with its spool and log in `folder`, until the block ends."""
     port = free_port()
     config = {
         "spool": f"{folder}/spool",
-        "forward": f"ARCHIVE@127.0.0.1:{archive.port}",
+        "forward": forward,
         "host": "127.0.0.1",
         "port": port,
         "http_port": 0,
@@ -102,13 +139,10 @@ def send(port: int, instances: Sequence[pydicom.Dataset]) -> None:
     association.release()
 
 
-def send_by_dcmtk(port: int, paths: Sequence[Path]) -> bool:
-    """Send the files with DCMTK's `dcmsend`, a compiled sender, if it is installed."""
-    program = shutil.which("dcmsend")
-    if program is not None:
-        command = [program, "--aec", "HAGAN", "127.0.0.1", str(port)]
-        subprocess.run([*command, *map(str, paths)], check=True)
-    return program is not None
+def send_by_dcmtk(port: int, paths: Sequence[Path]) -> None:
+    """Send the files in one association of DCMTK's `dcmsend`."""
+    command = ["dcmsend", "-aec", "HAGAN", "127.0.0.1", str(port)]
+    subprocess.run([*command, *map(str, paths)], check=True)
 
 
 def free_port() -> int:

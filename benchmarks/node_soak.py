@@ -35,7 +35,7 @@ def main(series: Path, model: str, minutes: float, threads: int) -> None:
     settings = {"threads": threads, "keep_done_days": 0.001}
     with (
         tempfile.TemporaryDirectory(dir=".") as folder,
-        running_node(Path(folder), model, archive, **settings) as (node, port),
+        running_node(Path(folder), model, archive.address, **settings) as (node, port),
     ):
         start, began, sent = resident(node), time.monotonic(), 0
         print(f"{start:.0f} MiB at the start", flush=True)

@@ -4,19 +4,28 @@
 
 SERIES is a folder with a T1 series, MODEL a `.onnx` file or the name of a bundled model. Printed
 are the rate at which one association's instances are acknowledged, each after its fsync, and the
-time from the last acknowledgement to the archive's last instance, without the silence that was
-configured. The rate is taken with two senders, because each instance waits for both sides: this
-process's pynetdicom, and DCMTK's `dcmsend`, with its start, where that is installed.
+time from the last acknowledgement until the archive has the last instance, without the silence that
+was configured. Both are taken twice, for each instance waits for both sides: with pynetdicom at
+both ends, in this process, and with DCMTK's `dcmsend` (its start counts) and Orthanc.
 """
 
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pydicom
-from loopback import SILENCE, Archive, instances_of, running_node, send, send_by_dcmtk
+from loopback import (
+    SILENCE,
+    Archive,
+    instances_of,
+    running_node,
+    running_orthanc,
+    send,
+    send_by_dcmtk,
+)
 
 
 def main(series: Path, model: str) -> None:
@@ -24,35 +33,43 @@ def main(series: Path, model: str) -> None:
     paths = instances_of(series)
     size = sum(path.stat().st_size for path in paths) / 2**20
     print(f"{len(paths)} instances, {size:.0f} MiB")
+    instances = [pydicom.dcmread(path) for path in paths]
+
     archive = Archive()
-    with tempfile.TemporaryDirectory(dir=".") as folder:  # of the disk here, not in memory
-        with running_node(Path(folder), model, archive) as (_, port):
-            instances = [pydicom.dcmread(path) for path in paths]
-            start = time.perf_counter()
-            send(port, instances)
-            end = time.perf_counter()
-            print(f"received from pynetdicom: {len(paths) / (end - start):.0f} instances/s")
-            wait_for_all(archive, paths)
-            print(f"back in the archive: {archive.last - end - SILENCE:.1f} s after the silence")
-        # Another spool, to which these instances are new.
-        with (
-            tempfile.TemporaryDirectory(dir=".") as other,
-            running_node(Path(other), model, archive) as (_, port),
-        ):
-            start = time.perf_counter()
-            if send_by_dcmtk(port, paths):
-                rate = len(paths) / (time.perf_counter() - start)
-                print(f"received from dcmsend: {rate:.0f} instances/s")
+    with (
+        tempfile.TemporaryDirectory(dir=".") as folder,  # of the disk here, not in memory
+        running_node(Path(folder), model, archive.address) as (_, port),
+    ):
+        print("pynetdicom", end=": ")
+        measure(lambda: send(port, instances), paths, lambda: len(archive.stored))
     archive.down()
 
+    missing = [name for name in ("dcmsend", "Orthanc") if shutil.which(name) is None]
+    if missing:
+        sys.exit(f"not measured with {', '.join(missing)}: not installed")
+    with (
+        tempfile.TemporaryDirectory(dir=".") as folder,
+        running_orthanc(Path(folder)) as (address, count),
+        running_node(Path(folder), model, address) as (_, port),
+    ):
+        print("dcmsend, Orthanc", end=": ")
+        measure(lambda: send_by_dcmtk(port, paths), paths, count)
 
-def wait_for_all(archive: Archive, paths: Sequence[Path]) -> None:
-    """Until as many instances have come back, for at most ten minutes."""
-    end = time.monotonic() + 600
-    while len(archive.stored) < len(paths):
-        if time.monotonic() > end:
+
+def measure(sender: Callable[[], None], paths: Sequence[Path], count: Callable[[], int]) -> None:
+    """Send, and wait until as many have come back, for at most ten minutes."""
+    start = time.perf_counter()
+    sender()
+    end = time.perf_counter()
+    while count() < len(paths):
+        if time.perf_counter() > end + 600:
             sys.exit("the result has not come back within 600 s")
         time.sleep(0.1)
+    back = time.perf_counter() - end - SILENCE
+    print(
+        f"{len(paths) / (end - start):.0f} instances/s received, "
+        f"back {back:.1f} s after the silence"
+    )
 
 
 if __name__ == "__main__":
