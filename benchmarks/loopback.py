@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pydicom
@@ -48,6 +49,11 @@ class Archive:
     def _store(self, event: evt.Event) -> int:
         self.stored[event.request.AffectedSOPInstanceUID] += 1
         return 0
+
+
+def scratch() -> TemporaryDirectory[str]:
+    """A folder on the disk here: the usual one may be in memory, where an fsync costs nothing."""
+    return TemporaryDirectory(dir=".", prefix="scratch-")
 
 
 @contextmanager

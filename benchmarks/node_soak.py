@@ -9,13 +9,12 @@ listens, and after each series.
 """
 
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import click
 import pydicom
-from loopback import Archive, instances_of, running_node, send
+from loopback import Archive, instances_of, running_node, scratch, send
 from pydicom.uid import generate_uid
 
 DOWN = 30.0
@@ -34,7 +33,7 @@ def main(series: Path, model: str, minutes: float, threads: int) -> None:
     # Done series go as they would after days: retention is at work too.
     settings = {"threads": threads, "keep_done_days": 0.001}
     with (
-        tempfile.TemporaryDirectory(dir=".") as folder,
+        scratch() as folder,
         running_node(Path(folder), model, archive.address, **settings) as (node, port),
     ):
         start, began, sent = resident(node), time.monotonic(), 0

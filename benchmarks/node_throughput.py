@@ -11,7 +11,6 @@ both ends, in this process, and with DCMTK's `dcmsend` (its start counts) and Or
 
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from loopback import (
     instances_of,
     running_node,
     running_orthanc,
+    scratch,
     send,
     send_by_dcmtk,
 )
@@ -37,7 +37,7 @@ def main(series: Path, model: str) -> None:
 
     archive = Archive()
     with (
-        tempfile.TemporaryDirectory(dir=".") as folder,  # of the disk here, not in memory
+        scratch() as folder,
         running_node(Path(folder), model, archive.address) as (_, port),
     ):
         print("pynetdicom", end=": ")
@@ -48,12 +48,15 @@ def main(series: Path, model: str) -> None:
     if missing:
         sys.exit(f"not measured with {', '.join(missing)}: not installed")
     with (
-        tempfile.TemporaryDirectory(dir=".") as folder,
+        scratch() as folder,
         running_orthanc(Path(folder)) as (address, count),
         running_node(Path(folder), model, address) as (_, port),
     ):
+        start = time.perf_counter()
+        send_by_dcmtk(int(address.rpartition(":")[2]), paths)
+        print(f"dcmsend straight to Orthanc: {time.perf_counter() - start:.1f} s")
         print("dcmsend, Orthanc", end=": ")
-        measure(lambda: send_by_dcmtk(port, paths), paths, count)
+        measure(lambda: send_by_dcmtk(port, paths), paths, lambda: count() - len(paths))
 
 
 def measure(sender: Callable[[], None], paths: Sequence[Path], count: Callable[[], int]) -> None:

@@ -113,19 +113,26 @@ def _callers(config: NodeConfig) -> list[str]:
 
 
 def _guard(event: evt.Event, timeout: float, most: int) -> None:
-    """Give a connection up that stops in mid-message, or sends more than an instance can be."""
+    """Give a connection up that stops in mid-message, or sends more than an instance can be.
+
+    It also reads all that has come at once, where pynetdicom takes 4096 bytes a call.
+    """
     no_delay(event)
     connection = event.assoc.dul.socket
     connection.socket.settimeout(timeout)
-    receive = connection.recv
     event.assoc.received = 0
 
-    def recv(size: int) -> bytes:
+    def recv(size: int) -> bytearray:
         event.assoc.received += size
         if size > _HOSTILE_PDU or event.assoc.received > most:
             log("oversized", level=logging.WARNING)
             raise OSError("more than an instance can be")
-        content: bytes = receive(size)
+        content = bytearray()
+        while len(content) < size:
+            part = connection.socket.recv(size - len(content))
+            if not part:  # the peer has closed the connection
+                break
+            content += part
         return content
 
     connection.recv = recv
