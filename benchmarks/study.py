@@ -11,7 +11,6 @@ page is of both studies, each with its own minutes.
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,8 @@ from pathlib import Path
 
 import click
 from study_page import SAMPLE, write_page
+
+from hagan_clinic.runtime.session import usable_cpus
 
 TIMED_STEPS = 40
 """Logged every ten; the first ten, which hold the start-up, do not count."""
@@ -141,7 +142,7 @@ def main(
         if not plan.exists():
             rate = steps_per_second(command, entry.growing, work / "timing")
             steps = max(50, round(60 * minutes * rate))
-            told = {"minutes": minutes, "cores": cores(), "commit": commit()}
+            told = {"minutes": minutes, "cores": usable_cpus(), "commit": commit()}
             write_json(plan, {"steps": steps, **told})
     for (study, entry), command in commands.items():
         train(command, runs[study][entry.name])
@@ -224,11 +225,6 @@ def train(command: list[str], run: Path) -> None:
     subprocess.run([*command, "--steps", str(steps), *every, "-o", str(run)], check=True)
     seconds = sum(seconds_of_steps(run / "metrics.csv").values())
     write_json(run.with_suffix(".json"), {**plan, "seconds": seconds})
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def commit() -> str:

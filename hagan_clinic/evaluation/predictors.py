@@ -1,6 +1,6 @@
 """What predicts a target: models, volumes that some tool has made, and the floors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -175,27 +175,17 @@ class Models:
         return Model(path.stem if path.suffix == ".onnx" else given, given, self._device)
 
 
-def floors(curve: FittedCurve, source: str) -> dict[str, Callable[[Case], Prediction]]:
+def floors(case: Case, curve: FittedCurve, source: str) -> dict[str, Prediction]:
     """The rows that need no network, for a source of this name."""
-
-    def constant(case: Case) -> Prediction:
-        return Prediction(np.where(case.occupied, np.float32(curve.constant), np.float32(0)))
-
-    def copied(case: Case) -> Prediction:
-        return Prediction(case.source)
-
-    def fitted(case: Case) -> Prediction:
-        return Prediction(np.where(case.occupied, curve(case.source), np.float32(0)))
-
-    def fitted_oracle(case: Case) -> Prediction:
-        return oracle(fitted(case), case)
-
+    occupied = case.occupied
+    fitted = np.zeros_like(case.source)
+    fitted[occupied] = curve(case.source[occupied])
     title = source.upper()
     return {
-        "constant (training mean)": constant,
-        f"{title} copied": copied,
-        f"{title} through a fitted curve": fitted,
-        ORACLE.format("fitted curve"): fitted_oracle,
+        "constant (training mean)": Prediction(np.float32(curve.constant) * occupied),
+        f"{title} copied": Prediction(case.source),
+        f"{title} through a fitted curve": Prediction(fitted),
+        ORACLE.format("fitted curve"): oracle(Prediction(fitted), case),
     }
 
 

@@ -15,12 +15,12 @@ from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, eve
 from hagan_clinic.evaluation.floors import CurveFit, FittedCurve
 from hagan_clinic.evaluation.predictors import ORACLE, Prediction, Predictor, floors, oracle
 from hagan_clinic.evaluation.regions import BRAIN, Scores
+from hagan_clinic.runtime.session import usable_cpus
 from hagan_clinic.training.subject import Subject
 
 SCORES = tuple(one.name for one in fields(Scores))
 HONESTY = ("coverage", "sharpness", "rank_correlation")
 FIGURES = (*SCORES, *HONESTY)
-WORKERS = 4
 PROTOCOL = (
     "Data range 1. The reference is on [0, 1] by its own 0.5 and 99.5 percentiles in the brain "
     "mask, clipped; the prediction is clipped, and never fitted to the reference except in the "
@@ -120,7 +120,7 @@ def evaluate_translation(
     started = time.perf_counter()
     curves = fit_curves(training, sources, target, forms, step)
     found.spent("floors fitted", started)
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for subject in subjects:
             for case in _timed(read_cases(subject, sources, target, forms), found):
                 _judge(found, case, models, curves[case.form], sources[0], pool, show)
@@ -173,7 +173,7 @@ def _judge(
             found.warnings.append(
                 f"{name}, {form}: what {title} gives is the reference itself: a leak?"
             )
-    named = {title: floor(case) for title, floor in floors(curve, source).items()}
+    named = floors(case, curve, source)
     for title, prediction in predictions.items():
         named[title] = prediction
         named[ORACLE.format(title)] = oracle(prediction, case)
