@@ -60,7 +60,7 @@ def write_page(page: Path, work: Path, runs: dict[str, list[Path]]) -> None:
         "## Encoding, on the test patients\n",
         tables(work, "encoding"),
     ]
-    page.write_text("\n".join(parts) + READING + kept, "utf-8")
+    page.write_text("\n".join([*parts, READING]) + kept, "utf-8")
 
 
 OPENING = """HA-GAN and its baselines, each trained for the steps that fit into the same time.
