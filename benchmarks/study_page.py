@@ -45,6 +45,7 @@ def write_page(page: Path, work: Path, runs: dict[str, list[Path]]) -> None:
     plans = [plan_of(run) for paths in runs.values() for run in paths]
     commits = ", ".join(sorted({plan["commit"] for plan in plans}))
     commands = "\n".join(command_of(study, paths) for study, paths in runs.items())
+    commands += f" -o {page}"
     opening = OPENING.format(
         commands=commands, machine=machine(), version=__version__, commit=commits
     )
@@ -83,7 +84,7 @@ def command_of(study: str, runs: Sequence[Path]) -> str:
     plan = plan_of(runs[0])
     few = ",".join(map(str, range(plan["cores"])))
     pinned = "" if plan["cores"] == os.cpu_count() else f"taskset -c {few} "
-    told = f"--study {study} --minutes {plan['minutes']:g} -o docs/results.md"
+    told = f"--study {study} --minutes {plan['minutes']:g}"
     return f"{pinned}python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT {told}"
 
 

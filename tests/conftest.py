@@ -13,10 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hagan_clinic.recipe import Recipe
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # A worker a core: more threads of torch, here or in commands, would get in the way.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 TOY_HALO = 4
 """Slices that make slabs of the toy generator exact: it reads 3 from beside a slab, in fours."""
 

@@ -68,11 +68,11 @@ def retry(name: str, folder: Path, accept_warnings: bool) -> None:
 @_spool_option
 @click.option("--all-failed", is_flag=True, help="Every failed series.")
 def purge(name: str | None, folder: Path, all_failed: bool) -> None:
-    """Delete a failed or done series for good, with what was received of it."""
+    """Delete a failed, done or unsent series for good, with what was received of it."""
     if bool(name) == all_failed:
         raise click.UsageError("Give a NAME or --all-failed, one of the two.")
     spool = _existing(folder)
-    jobs = [spool.find(name, ("failed", "done"))] if name else spool.jobs("failed")
+    jobs = [spool.find(name, ("failed", "done", "outbox"))] if name else spool.jobs("failed")
     for job in jobs:
         spool.purge(job)
     click.echo(f"{len(jobs)} series deleted")
@@ -97,5 +97,5 @@ def _facts(job: Job) -> dict[str, Any]:
         "instances": sum(1 for _ in job.source.iterdir()),
         "age_seconds": round(time.time() - job.changed(), 1),
         "attempts": record.get("attempts", 0),
-        "reason": record.get("reason", record.get("last", "")),
+        "reason": record.get("reason") or record.get("last", ""),
     }

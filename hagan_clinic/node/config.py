@@ -14,7 +14,7 @@ KEEP, SEND = "keep", "send"
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Settings of the node; `docs/reference/node-settings.md` tells what each is for.
+    """Settings of the node; `docs/reference/node.md` tells what each is for.
 
     Raises:
         InputError: A setting is of the wrong type or out of its range.
@@ -63,6 +63,10 @@ class NodeConfig:
     max_disk_share: float = 0.5
 
     http_port: int = 11180
+
+    def wait(self, tries: int) -> float:
+        """Seconds until the next try, after so many in vain."""
+        return min(self.retry_first * 2.0 ** min(tries - 1, 30), self.retry_longest)
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -14,7 +14,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from hagan_clinic.node.delivery import CutOffError, RefusedError, Taken, UnreachableError
 from hagan_clinic.node.destination import DimseDestination
-from hagan_clinic.node.receiver import MAX_PDU, application_entity, no_delay
+from hagan_clinic.node.receiver import MAX_PDU, application_entity, set_up_connection
 
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _REQUEST_COMMITMENT = 1  # action type (PS3.4, J.3.2)
@@ -43,6 +43,7 @@ class DimseSender:
     ) -> None:
         self._destination = destination
         self._tls = tls
+        self._timeout = timeout
         self._ae = application_entity(aet)
         self._ae.maximum_pdu_size = MAX_PDU
         self._ae.network_timeout = self._ae.acse_timeout = self._ae.dimse_timeout = timeout
@@ -52,8 +53,9 @@ class DimseSender:
         """Send the instances in their order, telling `taken` of each that the archive has.
 
         Raises:
-            UnreachableError: The archive cannot be reached, or has no room; try later.
-            CutOffError: It ended the association, or did not answer in time.
+            UnreachableError: The archive cannot be reached; try later.
+            CutOffError: It ended the association, did not answer in time, or is out of resources,
+                as some say of an instance that they cannot take.
             RefusedError: It does not want an instance.
         """
         with self._associated(MRImageStorage, _SYNTAXES) as association:
@@ -65,7 +67,7 @@ class DimseSender:
                 if status is None:
                     raise CutOffError("the archive ended the association")
                 if status >> 8 == 0xA7:
-                    raise UnreachableError("the archive is out of resources")
+                    raise CutOffError("the archive is out of resources")
                 if status != 0 and status >> 12 != 0xB:  # warnings: stored all the same
                     raise RefusedError(f"the archive answered status 0x{status:04X}")
                 taken(path)
@@ -107,7 +109,7 @@ class DimseSender:
             to.port,
             ae_title=to.aet,
             tls_args=(self._tls, to.host) if self._tls else None,
-            evt_handlers=[(evt.EVT_CONN_OPEN, no_delay)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, set_up_connection, [self._timeout])],
         )
         if not association.is_established:
             # Where no context is accepted, it is this side that ends the association.

@@ -61,15 +61,12 @@ class Forwarder:
                     self._cut_off(job, error)
                 except RefusedError as error:
                     self._refused(job, error)
-                else:
-                    self._failures = 0
 
     def report(self, event: int, information: Dataset) -> None:
         """What the archive says of a commitment that it was asked for."""
         with self._spool.locked():
             for job in self._spool.jobs("outbox"):
-                asked = job.record().get("commitment_asked") or {}
-                if asked.get("transaction") != str(information.TransactionUID):
+                if job.record().get("commitment_asked") != str(information.TransactionUID):
                     continue
                 if event == _COMMITTED:
                     self._spool.note(job, commitment="committed")
@@ -91,6 +88,7 @@ class Forwarder:
                     self._metrics.sent.inc()
 
                 self._sender.store(rest, taken)
+            self._failures = 0
         if self._is_settled(job, files):
             self._finish(job, len(files))
 
@@ -102,45 +100,45 @@ class Forwarder:
         if not self._config.commitment or not isinstance(self._sender, DimseSender):
             self._spool.note(job, commitment="not asked")
             return True
-        asked = record.get("commitment_asked")
-        if asked is None:
-            transaction = str(generate_uid(prefix=None))
-            # Noted first: the answer may come before the request returns.
-            self._spool.note(
-                job, commitment_asked={"transaction": transaction, "time": time.time()}
-            )
-            try:
-                offered = self._sender.ask(transaction, [reference_of(path) for path in files])
-            except Exception:
-                self._spool.note(job, commitment_asked=None)
-                raise
-            if not offered:
-                self._spool.note(job, commitment="not offered")
-            return not offered
-        if time.time() - asked["time"] > self._config.commitment_wait:
+        now = time.time()
+        since = record.get("commitment_since") or now
+        if not since <= now <= since + self._config.commitment_wait:
             self._spool.note(job, commitment="not answered")
             log("commitment not answered", level=logging.WARNING, series=job.name)
             return True
-        return False
+        if record.get("commitment_asked"):
+            return False
+        transaction = str(generate_uid(prefix=None))
+        # Noted first: the answer may come before the request returns.
+        self._spool.note(job, commitment_asked=transaction, commitment_since=since)
+        try:
+            offered = self._sender.ask(transaction, [reference_of(path) for path in files])
+        except (UnreachableError, CutOffError) as error:
+            self._spool.note(job, commitment_asked=None)
+            raise CutOffError(str(error)) from error  # others are not held up: it takes images
+        if not offered:
+            self._spool.note(job, commitment="not offered")
+        return not offered
 
     def _finish(self, job: Job, instances: int) -> None:
         now = time.time()
         audit(self._spool, job, "sent")
         self._metrics.series.labels("sent").inc()
-        done = self._spool.move(job, "done", outcome="sent", sent=instances, ended=now)
+        done = self._spool.move(job, "done", outcome="sent", sent=instances, ended=now, last="")
         shutil.rmtree(done.result, ignore_errors=True)
 
     def _back_off(self, job: Job, error: UnreachableError) -> None:
-        wait = self._wait(self._failures)
         self._failures += 1
+        wait = self._config.wait(self._failures)
         self._due = time.monotonic() + wait
         self._metrics.send_failures.labels("unreachable").inc()
         log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
 
     def _cut_off(self, job: Job, error: CutOffError) -> None:
         """Let this series wait, longer each time; it must not hold up the others."""
-        wait = self._wait(times := job.record().get("cut_off", 0))
-        self._spool.note(job, cut_off=times + 1, wait=wait)
+        times = job.record().get("cut_off", 0) + 1
+        wait = self._config.wait(times)
+        self._spool.note(job, cut_off=times, wait=wait, last=str(error))
         self._metrics.send_failures.labels("cut_off").inc()
         log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
 
@@ -158,11 +156,8 @@ class Forwarder:
                 job, "failed", outcome="rejected", reason=reason, ended=time.time(), **facts
             )
             return
-        self._spool.note(job, refusals=refusals, wait=self._wait(refusals), **facts)
-
-    def _wait(self, failures: int) -> float:
-        """Seconds until the next try."""
-        return min(self._config.retry_first * 2.0 ** min(failures, 30), self._config.retry_longest)
+        wait = self._config.wait(refusals)
+        self._spool.note(job, refusals=refusals, wait=wait, last=reason, **facts)
 
     def _send_again(self, job: Job, failed: set[str]) -> None:
         """Send what the archive has not kept."""
@@ -174,7 +169,7 @@ class Forwarder:
         ]
         job.sent.write_text("".join(f"{name}\n" for name in kept), "ascii")
         reason = f"the archive did not commit itself to {len(failed)} instances"
-        self._count_refusal(job, reason, commitment_asked=None)
+        self._count_refusal(job, reason, commitment_asked=None, commitment_since=None)
 
 
 def _sent(job: Job) -> set[str]:

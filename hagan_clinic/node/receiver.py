@@ -99,9 +99,16 @@ def application_entity(aet: str) -> AE:
     return ae
 
 
-def no_delay(event: evt.Event) -> None:
-    """Send small packets at once: an acknowledgement is one, and the peer waits for it."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def set_up_connection(event: evt.Event, timeout: float) -> None:
+    """Send small packets at once: an acknowledgement is one, and the peer waits for it.
+
+    Args:
+        event: The connection is open.
+        timeout: Seconds that the peer may be silent in mid-message.
+    """
+    connection = event.assoc.dul.socket.socket
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.settimeout(timeout)
 
 
 def _callers(config: NodeConfig) -> list[str]:
@@ -117,9 +124,8 @@ def _guard(event: evt.Event, timeout: float, most: int) -> None:
 
     It also reads all that has come at once, where pynetdicom takes 4096 bytes a call.
     """
-    no_delay(event)
+    set_up_connection(event, timeout)
     connection = event.assoc.dul.socket
-    connection.socket.settimeout(timeout)
     event.assoc.received = 0
 
     def recv(size: int) -> bytearray:

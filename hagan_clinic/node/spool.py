@@ -251,9 +251,9 @@ class Spool:
             return self.move(job, "ready", **facts)
 
     def purge(self, job: Job) -> None:
-        """Delete a failed or done series."""
+        """Delete a series that is failed, done or waits to be sent."""
         with self.locked():
-            if job.state not in ("failed", "done"):
+            if job.state not in ("failed", "done", "outbox"):
                 raise ValueError(f"{job.state} series are not purged")
             if job.folder.is_dir():
                 # Renamed first, so that nothing takes half of it for a series.

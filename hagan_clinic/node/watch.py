@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from hagan_clinic.node.intake import Intake, Verdict
 from hagan_clinic.node.logs import log, problem
@@ -16,8 +17,10 @@ _State = tuple[int, int, int]
 class Watch:
     """Takes each file that has stopped changing; it is removed once the spool has it.
 
-    What is not an MR image, is synthetic or is damaged stays where it is. A sender that may pause
-    for longer than `silence` in the middle of a file writes it elsewhere and renames it into here.
+    What is not an MR image, is synthetic or is damaged stays where it is, as does what cannot be
+    removed; each is looked at once. What cannot be read or kept is tried again. A sender that may
+    pause for longer than `silence` in the middle of a file writes it elsewhere and renames it into
+    here.
 
     Args:
         folder: Looked through with its folders, links left alone.
@@ -49,28 +52,37 @@ class Watch:
             seen[path] = (state, since if state == before else now)
         self._seen = seen
         self._left = {path: state for path, state in self._left.items() if path in seen}
-        for path, (state, since) in seen.items():
+        for path, (state, since) in [*seen.items()]:
             if now - since >= self._silence and self._left.get(path) != state:
-                self._take(path, state)
+                self._take(path, state, now)
 
-    def _take(self, path: Path, state: _State) -> None:
-        why = "oversized"
+    def _take(self, path: Path, state: _State, now: float) -> None:
+        told: dict[str, Any] = {"why": "oversized"}
+        again = False
         try:
             if state[1] <= self._most:
                 verdict, _ = self._intake.take(path.read_bytes())
                 if verdict in _KEPT:
-                    if _state(path) == state:  # not another file of that name by now
-                        path.unlink()
+                    self._remove(path, state)
                     return
-                if verdict is Verdict.NO_SPACE:
-                    log("not kept", level=logging.WARNING, why=verdict.value, caller="watch")
-                    return
-                why = verdict.value
+                told = {"why": verdict.value}
+                again = verdict is Verdict.NO_SPACE
         except OSError as error:
-            log("not kept", level=logging.WARNING, caller="watch", **problem(error))
-            return
-        log("not kept", level=logging.WARNING, why=why, caller="watch")
-        self._left[path] = state
+            told, again = problem(error), True
+        log("not kept", level=logging.WARNING, caller="watch", **told)
+        if again:
+            self._seen[path] = state, now
+        else:
+            self._left[path] = state
+
+    def _remove(self, path: Path, state: _State) -> None:
+        """Remove what the spool has, unless another file has its name by now."""
+        try:
+            if _state(path) == state:
+                path.unlink()
+        except OSError as error:
+            log("not removed", level=logging.WARNING, caller="watch", **problem(error))
+            self._left[path] = state
 
 
 def _state(path: Path) -> _State:

@@ -123,8 +123,8 @@ class Worker:
         """Try again after a while."""
         shutil.rmtree(job.result, ignore_errors=True)
         log("tried in vain", level=logging.WARNING, series=job.name, **problem(error))
-        wait = self._config.retry_first * 2 ** (job.record()["attempts"] - 1)
-        self._spool.move(job, "ready", wait=min(wait, self._config.retry_longest), last=str(error))
+        wait = self._config.wait(job.record()["attempts"])
+        self._spool.move(job, "ready", wait=wait, last=str(error))
 
 
 def _flushed(folder: Path) -> str:

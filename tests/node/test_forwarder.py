@@ -1,10 +1,15 @@
+import json
 import shutil
+import socket
+import threading
 import time
 from itertools import pairwise
 
 import pytest
+from click.testing import CliRunner
 from pydicom import Dataset
 
+from hagan_clinic.cli import main
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import CutOffError, RefusedError, UnreachableError
 from hagan_clinic.node.destination import DimseDestination
@@ -40,6 +45,22 @@ def until(condition, forward, seconds=30):
         forward()
         time.sleep(0.02)
         assert time.monotonic() < end
+
+
+class Committing(DimseSender):
+    """Stores nothing, and offers commitment."""
+
+    def __init__(self, offers=True):
+        self.offers, self.stored, self.asked = offers, [], []
+
+    def store(self, paths, taken):
+        for path in paths:
+            self.stored.append(path.name)
+            taken(path)
+
+    def ask(self, transaction, references):
+        self.asked.append((transaction, references))
+        return self.offers
 
 
 def test_what_is_sent_is_done_and_only_its_source_is_kept(spool, archive, make_series):
@@ -87,18 +108,80 @@ def test_a_refused_series_does_not_hold_up_the_next(spool, archive, make_series)
     assert len(archive.stored) == 6
 
 
+def test_a_series_that_the_archive_has_no_room_for_does_not_hold_up_the_next(
+    spool, archive, make_series
+):
+    outbox(spool, make_series("full"))
+    outbox(spool, make_series("next"))
+    archive.statuses = [0xA700]
+    forward = forwarder(spool, archive.port, retry_first=60.0, retry_longest=60.0)
+    forward()
+    (waits,) = spool.jobs("outbox")
+    shown = CliRunner().invoke(main, ["spool", "show", "--json", "--spool", str(spool.root)])
+    reasons = {one["series"]: one["reason"] for one in json.loads(shown.output)}
+    assert reasons.pop(waits.name) == "the archive is out of resources"
+    assert list(reasons.values()) == [""]
+    assert len(spool.jobs("done")) == 1
+
+
+def test_waits_begin_with_the_first_and_double(spool, archive, make_series):
+    job = outbox(spool, make_series("waits"))
+    archive.statuses = [0xC000, 0xC000, 0xA700, 0xA700]
+    forward = forwarder(spool, archive.port, retry_first=7.0, retry_longest=300.0)
+    waits = []
+    for _ in range(4):
+        forward()
+        since, until = job.record()["wait"]
+        waits.append(round(until - since))
+        spool.note(job, wait=0.0)
+    assert waits == [7, 14, 7, 14]
+
+
+def test_a_peer_that_stops_in_mid_message_is_given_up(make_series, tmp_path):
+    path = tmp_path / "one.dcm"
+    make_series("stalled")[0].save_as(path, enforce_file_format=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+
+        def stall():
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"\x02\x00\x00")
+            held.append(connection)
+
+        threading.Thread(target=stall, daemon=True).start()
+        to = DimseDestination("ARCHIVE", "127.0.0.1", server.getsockname()[1])
+        sender, told = DimseSender("HAGAN", to, 0.5, None), []
+
+        def send():
+            try:
+                sender.store([path], print)
+            except UnreachableError as error:
+                told.append(error)
+
+        sending = threading.Thread(target=send, daemon=True)
+        sending.start()
+        sending.join(20)
+        assert told
+        held[0].close()
+
+
 def test_backing_off_doubles_and_ends_at_the_longest(spool, make_series, monkeypatch):
+    # One that was sent and waits for its commitment says nothing of the archive's return.
+    waiting = outbox(spool, make_series("committing"))
+    waiting.sent.write_text("".join(f"{path.name}\n" for path in waiting.result.iterdir()))
+    spool.note(waiting, commitment_asked="1.2.3", commitment_since=time.time())
     outbox(spool, make_series("g"))
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     tries = []
 
-    class Down:
+    class Down(Committing):
         def store(self, paths, taken):
             tries.append(now[0])
             raise UnreachableError("down")
 
-    forward = forwarder(spool, 0, Down(), retry_first=1.0, retry_longest=5.0)
+    forward = forwarder(spool, 0, Down(), commitment=True, retry_first=1.0, retry_longest=5.0)
     for _ in range(400):
         forward()
         now[0] += 0.1
@@ -126,22 +209,6 @@ def test_a_series_at_which_the_archive_ends_the_association_does_not_hold_up_the
     forward()
     assert len(spool.jobs("done")) == 2
     assert set(archive.stored.values()) == {1}
-
-
-class Committing(DimseSender):
-    """Stores nothing, and offers commitment."""
-
-    def __init__(self, offers=True):
-        self.offers, self.stored, self.asked = offers, [], []
-
-    def store(self, paths, taken):
-        for path in paths:
-            self.stored.append(path.name)
-            taken(path)
-
-    def ask(self, transaction, references):
-        self.asked.append((transaction, references))
-        return self.offers
 
 
 def answer(transaction, failed=()):
@@ -203,6 +270,24 @@ def test_a_request_for_commitment_that_was_cut_off_is_made_again(spool, make_ser
     forward.report(1, answer(sender.asked[0][0]))
     until(lambda: spool.jobs("done"), forward)
     assert sender.stored == sorted(set(sender.stored)), job
+
+
+@pytest.mark.parametrize("error", [UnreachableError, CutOffError])
+def test_a_request_for_commitment_that_always_fails_holds_up_nothing(spool, make_series, error):
+    for name in ("never", "neither"):
+        outbox(spool, make_series(name))
+    sender = Committing()
+
+    def fail(transaction, references):
+        raise error("rejected")
+
+    sender.ask = fail
+    forward = forwarder(spool, 0, sender, commitment=True, commitment_wait=0.5)
+    forward()
+    assert len(sender.stored) == 12
+    until(lambda: len(spool.jobs("done")) == 2, forward)
+    assert {job.record()["commitment"] for job in spool.jobs("done")} == {"not answered"}
+    assert len(sender.stored) == 12
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from io import BytesIO
 
 import pydicom
@@ -151,6 +152,15 @@ def test_hostile_bytes_end_their_connection_alone(receive, make_series, sending,
                     break
             except ConnectionResetError:
                 break
+
+
+def test_a_peer_that_closes_in_mid_message_is_let_go(receive):
+    node = receive(timeout=60.0)
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as connection:
+        connection.sendall(struct.pack(">BBL", 1, 0, 500) + bytes(100))
+        connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            assert connection.recv(4096) == b""
 
 
 def test_more_bytes_than_an_instance_can_have_end_the_connection(

@@ -205,10 +205,10 @@ def test_retry_takes_failed_and_done_series_by_the_beginning_of_their_name(spool
         spool.retry(job.name)
 
 
-def test_only_what_is_done_or_failed_is_purged(spool):
-    job = place(spool, "failed")
-    spool.purge(job)
-    assert spool.jobs("failed") == []
+@pytest.mark.parametrize("state", ["failed", "done", "outbox"])
+def test_only_what_nothing_works_at_is_purged(spool, state):
+    spool.purge(place(spool, state))
+    assert spool.jobs(state) == []
     with pytest.raises(ValueError, match="ready"):
         spool.purge(place(spool, "ready"))
     assert len(spool.jobs("ready")) == 1

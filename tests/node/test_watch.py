@@ -1,9 +1,10 @@
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from hagan_clinic.node.intake import Intake
+from hagan_clinic.node.intake import Intake, Verdict
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.watch import Watch
 
@@ -74,3 +75,52 @@ def test_what_is_not_for_the_node_is_looked_at_once_and_stays(dropped, spool, ca
             dropped.now[0] += SILENCE
     assert sorted(record.args["why"] for record in caplog.records) == ["oversized", "refused"]
     assert len(list(dropped.folder.iterdir())) == 2
+
+
+def test_what_cannot_be_removed_is_taken_once(
+    dropped, spool, make_series, encoded, monkeypatch, caplog
+):
+    content = encoded(make_series("fixed")[0])
+    path = dropped.folder / "fixed.dcm"
+    path.write_bytes(content)
+    take, unlink, taken = dropped.intake.take, Path.unlink, []
+
+    def counted(content):
+        taken.append(content)
+        return take(content)
+
+    def refused(which, **options):
+        if which == path:
+            raise PermissionError(13, "Permission denied")
+        unlink(which, **options)
+
+    monkeypatch.setattr(dropped.intake, "take", counted)
+    monkeypatch.setattr(Path, "unlink", refused)
+    with caplog.at_level("WARNING", "hagan_clinic.node"):
+        for _ in range(5):
+            dropped.watch()
+            dropped.now[0] += SILENCE
+    assert taken == kept(spool) == [content]
+    assert [record.msg for record in caplog.records] == ["not removed"]
+
+
+def test_without_room_a_file_is_tried_again_after_each_silence(
+    dropped, spool, make_series, encoded, monkeypatch
+):
+    content = encoded(make_series("room")[0])
+    (dropped.folder / "room.dcm").write_bytes(content)
+    tries = []
+
+    def full(content):
+        tries.append(dropped.now[0])
+        return Verdict.NO_SPACE, ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dropped.intake, "take", full)
+        for _ in range(30):
+            dropped.watch()
+            dropped.now[0] += 1.0
+    assert len(tries) == 5
+    dropped.now[0] += SILENCE
+    dropped.watch()
+    assert kept(spool) == [content]
