@@ -39,12 +39,13 @@ class Entry:
     Attributes:
         name: of it and its run folder.
         settings: what it is told beside the common settings.
-        growing: its network grows along the run, so that it is timed over a short whole one.
+        whole: its steps cost more later in the run, as a network grows or a judge joins, so that it
+            is timed over a short whole one.
     """
 
     name: str
     settings: dict[str, object]
-    growing: bool = False
+    whole: bool = False
 
 
 CONDITIONAL = {
@@ -77,8 +78,8 @@ STUDIES: dict[str, tuple[dict[str, object], list[Entry]]] = {
     "translation": (
         CONDITIONAL,
         [
-            Entry("hagan", HAGAN),
-            Entry("hagan-slabs-alone", {**HAGAN, "low_res_branch": False}),
+            Entry("hagan", HAGAN, whole=True),
+            Entry("hagan-slabs-alone", {**HAGAN, "low_res_branch": False}, whole=True),
             Entry("slab-unet", {"slab": 16, "width": 32, "judge_width": 128}),
             Entry("cgan2d", {"levels": 5, "width": 32}),
             Entry("cgan3d-patch", PATCHES),
@@ -92,7 +93,7 @@ STUDIES: dict[str, tuple[dict[str, object], list[Entry]]] = {
             Entry("wgan-gp", {"width": 16}),
             Entry("vae-gan", {"width": 16}),
             Entry("alpha-gan", {"width": 16}),
-            Entry("progressive-gan", {"width": 16}, growing=True),
+            Entry("progressive-gan", {"width": 16}, whole=True),
         ],
     ),
 }
@@ -140,7 +141,7 @@ def main(
     for (study, entry), command in commands.items():
         plan = runs[study][entry.name].with_suffix(".json")
         if not plan.exists():
-            rate = steps_per_second(command, entry.growing, work / "timing")
+            rate = steps_per_second(command, entry.whole, work / "timing")
             steps = max(50, round(60 * minutes * rate))
             told = {"minutes": minutes, "cores": usable_cpus(), "commit": commit()}
             write_json(plan, {"steps": steps, **told})
@@ -180,10 +181,10 @@ def training(study: str, entry: Entry, cohort: Path, work: Path, device: str) ->
     return command
 
 
-def steps_per_second(command: list[str], growing: bool, folder: Path) -> float:
+def steps_per_second(command: list[str], whole: bool, folder: Path) -> float:
     """The speed of training after its start-up."""
     shutil.rmtree(folder, ignore_errors=True)
-    enough, schedule = (2 * TIMED_STEPS,) * 2 if growing else (TIMED_STEPS, 1_000_000)
+    enough, schedule = (2 * TIMED_STEPS,) * 2 if whole else (TIMED_STEPS, 1_000_000)
     told = ["--steps", str(schedule), "--validate-every", str(schedule)]
     process = subprocess.Popen([*command, *told, "-o", str(folder)])
     began, logged = time.monotonic(), dict[int, float]()

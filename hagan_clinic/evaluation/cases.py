@@ -38,6 +38,7 @@ class Case:
         reference: The target on [0, 1] by its own in-brain percentiles.
         brain: The brain mask.
         tumour: The lesion inside the brain; all False where no label map tells.
+        copies: Those sources that are the target itself, in the brain.
     """
 
     subject: Subject
@@ -47,6 +48,7 @@ class Case:
     reference: Image
     brain: Mask
     tumour: Mask
+    copies: tuple[str, ...] = ()
 
     @property
     def occupied(self) -> Mask:
@@ -59,12 +61,6 @@ class Case:
         if not self.tumour.any():
             return {}
         return {TUMOUR: self.tumour, HEALTHY: self.brain & ~self.tumour}
-
-    @property
-    def is_copy(self) -> bool:
-        """Whether the first source is the reference itself, in the brain."""
-        difference = np.abs(self.source - self.reference)[self.brain]
-        return float(difference.max()) < SAME
 
     def scored(self) -> Reference:
         """The reference, ready to score predictions.
@@ -128,6 +124,8 @@ def read_cases(
         tumour = np.zeros_like(brain)
         if subject.lesion is not None:
             tumour = (_read(subject.lesion).array > 0.5) & brain
+        truth = flair.array[brain]
+        copies = [name for name in sources if np.array_equal(volumes[name].array[brain], truth)]
         for form in forms:
             keep = brain if form == STRIPPED else np.ones_like(brain)
             shown = {
@@ -144,6 +142,7 @@ def read_cases(
                 reference=np.where(keep, reference, np.float32(0)),
                 brain=brain,
                 tumour=tumour,
+                copies=tuple(copies),
             )
     except InputError as error:
         told = str(error)

@@ -13,9 +13,17 @@ from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
 from hagan_clinic.training.folds import FOLDS
 
 KINDS = ("translation", "synthesis", "encoding")
-DIGITS = {"psnr": 2, "ssim": 3, "nmse": 4, "ms_ssim": 3, "fid": 3, "mmd": 5}
+DIGITS = {"psnr": 2, "ssim": 3, "nmse": 4, "ms_ssim": 3, "fid": 3, "mmd": 5, "fid_of_parts": 3,
+          "mmd_of_parts": 5}  # fmt: skip
 NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM", "fid": "FID",
-         "mmd": "MMD"}  # fmt: skip
+         "mmd": "MMD", "fid_of_parts": "FID of parts",
+         "mmd_of_parts": "MMD of parts"}  # fmt: skip
+NOTES = {
+    "synthesis": "Of parts: of some of each fold's volumes, as few as real ones are compared with "
+    "other real ones. The lower the MS-SSIM, the more diverse the volumes."
+}
+TESTED = {"synthesis": ("fid", "mmd")}
+"""Figures that models are compared by, of a kind of evaluation where these are not all."""
 
 HEADER = ("kind", "fold", "model", "where", "figure", "patient", "value")
 
@@ -33,6 +41,11 @@ class Found:
     kind: str
     fold: int
     value: Value
+
+    @property
+    def row(self) -> tuple[str, int, str]:
+        """What was judged in which fold."""
+        return self.kind, self.fold, self.value.model
 
     def cells(self) -> list[object]:
         """For a CSV under `HEADER`."""
@@ -76,6 +89,7 @@ def _read_fold(folder: Path, number: int) -> Iterator[Found]:
         if kind == "synthesis" and sets.exists():
             for one in json.loads(sets.read_text("utf-8"))["figures"]:
                 figures = {**one["overall"], "ms_ssim": one["ms_ssim"]}
+                figures |= {f"{name}_of_parts": fmean(many) for name, many in one["folds"].items()}
                 for name, value in figures.items():
                     told = Value((one["size"],), name, one["name"], f"fold {number}", value)
                     yield Found(kind, number, told)
@@ -92,7 +106,8 @@ def tables(found: Sequence[Found], models: Sequence[str]) -> list[Table]:
             own = [one for one in here if (one.value.model, one.value.where) == (model, where)]
             cells.append([model, ", ".join(where), *(_over_folds(own, name) for name in names)])
         header = ["model", "where", *(NAMES[name] for name in names)]
-        note = "Mean ± standard deviation over folds, of the mean over each fold's patients."
+        note = "Mean ± standard deviation over folds, of the mean over each fold's patients. "
+        note += NOTES.get(kind, "")
         result.append(Table(kind.capitalize(), header, cells, note))
     return [*result, _tests_table(tests(found, models))]
 
@@ -115,7 +130,12 @@ def tests(found: Sequence[Found], models: Sequence[str]) -> list[tuple[str, Test
         (kind, tested)
         for kind in dict.fromkeys(one.kind for one in found)
         for tested in compare_pairs(
-            [one.value for one in found if one.kind == kind], every_pair(models)
+            [
+                one.value
+                for one in found
+                if one.kind == kind and one.value.figure in TESTED.get(kind, DIGITS)
+            ],
+            every_pair(models),
         )
     ]
 

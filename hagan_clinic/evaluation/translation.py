@@ -165,8 +165,8 @@ def _judge(
         predictions[model.name] = model(case)
         found.spent(model.name, started)
     started = time.perf_counter()
-    if case.is_copy:
-        found.warnings.append(f"{name}, {form}: the {source} is the reference itself: a leak?")
+    for copy in case.copies:
+        found.warnings.append(f"{name}, {form}: the {copy} is the reference itself: a leak?")
     for title, prediction in predictions.items():
         difference = np.abs(prediction.image - case.reference)[case.brain]
         if float(difference.max()) < SAME:

@@ -35,7 +35,7 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise InputError("two folders have one name, which is their model's: rename one")
-    found, warnings, floors = [], [], set[tuple[object, ...]]()
+    found, warnings, there = [], [], set[tuple[str, int, str]]()
     for folder, name in zip(folders, names, strict=True):
         figures, missing = read_folds(folder)
         if (folder / FOLDS).read_bytes() != (folders[0] / FOLDS).read_bytes():
@@ -43,13 +43,9 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
         if missing:
             told = ", ".join(map(str, missing))
             warnings.append(f"{name} has no figures of fold {told} yet")
-        for one in figures:
-            # Every model's evaluation has the same floors beside it.
-            key = (one.kind, one.fold, one.value.model, one.value.where, one.value.figure,
-                   one.value.patient)  # fmt: skip
-            if one.value.model in names or key not in floors:
-                found.append(one)
-            floors.add(key)
+        # Every model's evaluation has the same floors beside it.
+        found += [one for one in figures if one.row not in there]
+        there |= {one.row for one in found}
     files = Files(output, ["folds.md", "figures.csv"], overwrite=overwrite)
     result = tables(found, names)
     opening = "\n\n".join(

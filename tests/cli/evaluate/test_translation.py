@@ -149,6 +149,18 @@ def test_a_prediction_that_is_the_reference_is_called_a_leak(
     assert result.stderr.count("is the reference itself: a leak?") == 3
 
 
+def test_a_scan_that_is_the_reference_is_called_a_leak(evaluate, translator, patients, tmp_path):
+    last = patients.file(patients.names[-1], "flair")
+    table = patients.table(tmp_path / "cohort.csv", t1=last)
+    result = evaluate("translation", translator, table, "-o", tmp_path / "results", "--worst", 0)
+    told = [line for line in result.stderr.splitlines() if "leak?" in line]
+    name = patients.names[-1]
+    assert told == [
+        f"warning: {name}, {form}: the t1 is the reference itself: a leak?"
+        for form in ("head", "stripped")
+    ]
+
+
 def test_dice_of_each_label_is_told(evaluate, patients, cohort, made_volume, tmp_path):
     volumes, labels = tmp_path / "volumes", tmp_path / "labels"
     volumes.mkdir()
