@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,11 @@ import click
 
 if TYPE_CHECKING:
     from hagan_clinic.training.config import TrainingConfig
+    from hagan_clinic.training.split import Split
 
 EVALUATION = "evaluation"
+PARTS, SEED = 2, 0
+"""Of `evaluate synthesis`, of few patients: the smallest folds that a distance is defined on."""
 
 
 def run_folds(
@@ -57,8 +60,10 @@ def run_folds(
         number: fold_split(subjects, folds, number, settings.seed, settings.fractions)
         for number in range(1, count + 1)
     }
-    begin(folder, subjects, folds)
     kinds = kinds_of(settings)
+    if "synthesis" in kinds:
+        check_samples_can_be_judged(splits)
+    begin(folder, subjects, folds)
     for number in [only] if only else splits:
         place = place_of(folder, number)
         split = write_fold(splits[number], place)
@@ -96,6 +101,27 @@ def kinds_of(settings: TrainingConfig) -> list[str]:
     return ["synthesis", *(["encoding"] if getattr(settings, "encoder", False) else [])]
 
 
+def check_samples_can_be_judged(splits: Mapping[int, Split]) -> None:
+    """Refuse folds that `evaluate synthesis` would refuse, before the first is trained.
+
+    Raises:
+        InputError: A fold has too few patients.
+    """
+    from hagan_clinic.errors import InputError
+    from hagan_clinic.evaluation.synthesis import real_folds
+
+    for number, split in splits.items():
+        patients = [subject.patient for subject in split.test]
+        try:
+            real_folds(patients, PARTS, SEED)
+        except InputError as error:
+            raise InputError(
+                f"fold {number} of {len(splits)} has {len(patients)} scans of "
+                f"{len(set(patients))} patients, too few to judge samples by: expected 4 patients "
+                "or more in each fold; add patients, or give fewer --folds"
+            ) from error
+
+
 def is_done(place: Path, kinds: Sequence[str]) -> bool:
     """Whether a fold has been evaluated."""
     return all((place / EVALUATION / kind / f"{kind}.md").exists() for kind in kinds)
@@ -110,6 +136,6 @@ def evaluate(kind: str, run: Path, settings: TrainingConfig, output: Path) -> No
     arguments = [str(run), settings.data, "--split", settings.split, "-o", str(output)]
     arguments += ["--mask", settings.mask] if settings.mask else []
     arguments += ["--device", settings.device, "--overwrite", "--quiet"]
-    # Of its few patients: the smallest folds that a distance is defined on.
-    arguments += ["--folds", "2"] if kind == "synthesis" else []
+    if kind == "synthesis":
+        arguments += ["--folds", str(PARTS), "--seed", str(SEED)]
     command.main(arguments, f"hagan-clinic evaluate {kind}", standalone_mode=False)

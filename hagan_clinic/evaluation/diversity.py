@@ -9,12 +9,10 @@ from monai.metrics.regression import compute_ms_ssim
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
-
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales, from fine to coarse (Wang et al. 2003)."""
+from hagan_clinic.evaluation.similarity import scale_weights
 
 KERNEL = 7
-"""Voxels of the window; scales whose volumes are smaller are left out."""
+"""Voxels of the window of MS-SSIM."""
 
 
 def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: int) -> float:
@@ -35,7 +33,7 @@ def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: i
     if len(every) > pairs:
         drawn = np.random.default_rng(seed).choice(len(every), pairs, replace=False)
         chosen = [every[number] for number in sorted(drawn)]
-    weights = _weights(min(volumes[0].shape))
+    weights = scale_weights(min(volumes[0].shape), KERNEL)
     values = []
     for one, other in chosen:
         x, y = (torch.from_numpy(volumes[i])[None, None] for i in (one, other))
@@ -45,15 +43,6 @@ def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: i
         )  # fmt: skip
         values.append(float(value))
     return float(np.mean(values))
-
-
-def _weights(side: int) -> tuple[float, ...]:
-    """The weights of the scales that fit, summing to one."""
-    fitting = [w for scale, w in enumerate(MS_SSIM_WEIGHTS) if side // 2**scale >= KERNEL]
-    if not fitting:
-        raise InputError(f"the volumes have sides of {side} voxels: expected at least {KERNEL}")
-    total = sum(fitting)
-    return tuple(weight / total for weight in fitting)
 
 
 def maximum_mean_discrepancy(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

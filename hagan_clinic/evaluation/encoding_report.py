@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -131,8 +132,13 @@ class EncodingReport:
             **self.facts,
             "protocol": PROTOCOL,
             "warnings": list(self.warnings),
+            # JSON knows no NaN and no infinity.
             "means": [
-                {"model": model, "region": region, **means}
+                {
+                    "model": model,
+                    "region": region,
+                    **{name: value for name, value in means.items() if isfinite(value)},
+                }
                 for (model, region), means in self.found.means().items()
             ],
             "regression": [asdict(one) for one in self.explained],

@@ -82,6 +82,34 @@ def _logarithm(path: Path, subject: str, column: str, text: str) -> float:
     return math.log(value)
 
 
+def explainable(
+    values: Mapping[str, Mapping[str, float]], fitted: Sequence[str], held_out: Sequence[str]
+) -> tuple[dict[str, Mapping[str, float]], list[str]]:
+    """The measurements that can be fitted on some subjects and judged on others.
+
+    Args:
+        values: From `read_measurements`.
+        fitted: Subjects to fit on.
+        held_out: Subjects to judge on.
+
+    Returns:
+        These, and warnings of those that are left out.
+    """
+    if min(len(fitted), len(held_out)) < 2:
+        return {}, [
+            f"there are {len(fitted)} subjects to fit measurements on and {len(held_out)} held "
+            "out: a regression needs two or more each, so there is none"
+        ]
+    alike = [
+        column
+        for column, of_subject in values.items()
+        if len({of_subject[name] for name in held_out}) == 1
+    ]
+    told = f"{some(alike)}: one value in all held-out subjects, so there is nothing to explain"
+    kept = {column: of_subject for column, of_subject in values.items() if column not in alike}
+    return kept, [told] if alike else []
+
+
 def explained(
     model: str,
     measure: str,
@@ -90,19 +118,8 @@ def explained(
     fitted: Sequence[str],
     held_out: Sequence[str],
 ) -> Explained:
-    """Fit on some subjects, and judge on others.
-
-    Raises:
-        InputError: Fewer than two subjects on a side, or measurements of held-out ones all alike.
-    """
-    if min(len(fitted), len(held_out)) < 2:
-        raise InputError(
-            f"{len(fitted)} subjects to fit {measure} on and {len(held_out)} held out: expected "
-            "two or more each"
-        )
+    """Fit a measurement that is `explainable` on some subjects, and judge on others."""
     truth = [values[name] for name in held_out]
-    if min(truth) == max(truth):
-        raise InputError(f"{measure} is one value in all held-out subjects: nothing to explain")
     ridge = Ridge(alpha=PENALTY)
     ridge.fit(np.stack([latents[name] for name in fitted]), [values[name] for name in fitted])
     predicted = ridge.predict(np.stack([latents[name] for name in held_out]))

@@ -1,10 +1,12 @@
-"""Whom to judge on and whom to fit floors on, and who was trained on whom."""
+"""Whom to judge which models on, whom to fit floors on, and who was trained on whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.training.checkpoint import CONFIG
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.layouts import read_table, some
@@ -105,6 +107,47 @@ def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]
         if names == {subject.name for subject in subjects}:
             return read_split(runs[0] / SPLIT, subjects)
     return by_column
+
+
+def check_comparable(models: Mapping[str, Facts], *, one_size: bool) -> None:
+    """Refuse models that are to be judged together and do not take the same of a scan.
+
+    Args:
+        models: Name -> what is known of it.
+        one_size: Whether boxes must have the same voxels, and not the same millimetres alone.
+
+    Raises:
+        InputError: Two differ.
+    """
+    told = {name: _taken(facts, size=one_size) for name, facts in models.items()}
+    for (one, expected), (other, found) in pairwise(told.items()):
+        differing = [
+            f"{what} {expected[what]} and {found[what]}"
+            for what in expected
+            if expected[what] != found[what]
+        ]
+        if differing:
+            raise InputError(
+                f"{one} and {other} cannot be judged by the same scans: {'; '.join(differing)}; "
+                "evaluate each by itself"
+            )
+
+
+def _taken(facts: Facts, *, size: bool) -> dict[str, str]:
+    """What a model takes of a scan, in words."""
+    recipe = facts.recipe
+    box = [f"{n * mm:.6g}" for n, mm in zip(recipe.box, recipe.spacing, strict=True)]
+    low, high = recipe.window or recipe.percentiles
+    unit = "" if recipe.window else " %"
+    told = {
+        "sequence": ", ".join(recipe.sources),
+        "form": "skull-stripped" if facts.stripped else "whole head",
+        "window": f"{low:g} to {high:g}{unit}",
+        "box": f"{'x'.join(box)} mm",
+    }
+    if size:
+        told["size"] = f"{'x'.join(map(str, recipe.box))} voxels"
+    return told
 
 
 def is_run(path: Path) -> bool:

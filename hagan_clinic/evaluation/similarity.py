@@ -4,6 +4,7 @@ What SSIM needs of the reference alone is computed once. The first scale of mult
 the SSIM map itself, which has the same window.
 """
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -92,14 +93,15 @@ class Similarity:
         return self._luminance * self._structure
 
     def multi_scale(self) -> float:
-        """MS-SSIM over the whole volume, of as many of five scales as MONAI takes for its size.
+        """MS-SSIM over the whole volume, of as many of five scales as `scale_weights` takes.
 
-        Terms are averaged over the voxels whose windows lie inside the volume.
-
-        Raises:
-            InputError: The volume is smaller than a window.
+        Terms are averaged over the voxels whose windows lie inside the volume. NaN where none
+        does.
         """
-        weights = scale_weights(min(self._prediction.shape))
+        shortest = min(self._prediction.shape)
+        if shortest < _WINDOW:
+            return math.nan
+        weights = scale_weights(shortest)
         here, result = self, 1.0
         for left in range(len(weights), 0, -1):
             values = here.map if left == 1 else here._structure
@@ -115,7 +117,8 @@ def scale_weights(side: int, window: int = _WINDOW) -> tuple[float, ...]:
     """Weights of the scales, summing to one, that fit a volume whose shortest side is given.
 
     Sides over 160 voxels have five scales and 64 voxels three, by MONAI's rule: a side over the
-    square of the number of halvings is wider than the window less one.
+    square of the number of halvings is wider than the window less one. The halved side must hold
+    a window too, which MONAI does not ask, and fails at 11 to 21 voxels.
 
     Raises:
         InputError: Not even one fits.
@@ -123,7 +126,7 @@ def scale_weights(side: int, window: int = _WINDOW) -> tuple[float, ...]:
     fitting = [
         weight
         for halvings, weight in enumerate(SCALE_WEIGHTS)
-        if side // max(1, halvings) ** 2 > window - 1
+        if min(side // max(1, halvings) ** 2, side >> halvings) >= window
     ]
     if not fitting:
         raise InputError(f"the volumes have sides of {side} voxels: expected at least {window}")

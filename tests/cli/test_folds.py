@@ -158,6 +158,16 @@ def test_a_fold_of_an_unconditional_model_is_judged_by_its_samples_and_its_encod
     assert figures["encoding", "hagan", "psnr"] in {row["patient"] for row in encoding}
 
 
+def test_folds_that_are_too_small_to_judge_samples_by_are_refused_before_training(cohort, tmp_path):
+    folder = tmp_path / "hagan"
+    command = arguments(cohort, folder, "--mode", "unconditional", "--folds", "3")
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 3, result.output
+    assert "fold 1 of 3 has 3 scans of 3 patients, too few" in result.output
+    assert "expected 4 patients or more in each fold" in result.output
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(
     ("more", "code", "told"),
     [

@@ -12,7 +12,7 @@ def texture(seed, side=32):
     return ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
 
 
-@pytest.mark.parametrize("side", [7, 16, 32, 48])
+@pytest.mark.parametrize("side", [7, 13, 16, 32, 48, 56, 60, 62])
 def test_identical_volumes_are_alike_to_one(side):
     volume = texture(0, side)
     assert pairwise_ms_ssim([volume] * 3, 3, seed=0) == pytest.approx(1, abs=1e-5)

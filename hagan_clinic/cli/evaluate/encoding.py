@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -76,17 +77,28 @@ def command(
         raise click.UsageError("--measurements needs patients held out: give another --side.")
     from hagan_clinic.evaluation.cases import check_cases
     from hagan_clinic.evaluation.encoding_report import EncodingReport, file_names
-    from hagan_clinic.evaluation.latent_regression import explained, read_measurements
+    from hagan_clinic.evaluation.latent_regression import (
+        explainable,
+        explained,
+        read_measurements,
+    )
     from hagan_clinic.evaluation.reconstruction import evaluate_encoding
     from hagan_clinic.evaluation.segmenter import Segmenter
-    from hagan_clinic.evaluation.sides import find_judged, find_sides, is_run, seen_in_training
+    from hagan_clinic.evaluation.sides import (
+        check_comparable,
+        find_judged,
+        find_sides,
+        is_run,
+        seen_in_training,
+    )
     from hagan_clinic.progress import counted
 
     models = [_pair(path, device) for path in given]
-    images = list(dict.fromkeys(model.encoder.image for model in models))
     runs = [path for path in given if is_run(path)]
     if len({model.name for model in models}) < len(models):
         raise InputError("two models have one name: rename a folder")
+    check_comparable({model.name: model.encoder.facts for model in models}, one_size=True)
+    images = models[0].encoder.facts.recipe.sources
     if measurements is None:
         training: tuple[Subject, ...] = ()
         judged = find_judged(cohort, images, mask, split=split_file, side=side, runs=runs)
@@ -94,25 +106,27 @@ def command(
         sides = find_sides(cohort, images, None, mask, split=split_file, side=side, runs=runs)
         training, judged = sides.training, sides.judged
     check_cases([*training, *judged])
-    names = file_names(
-        dice=segmenter is not None, regression=measurements is not None, panel=panel > 0
-    )
-    files = Files(output, names, overwrite=overwrite)
-    everyone = [subject.name for subject in (*training, *judged)]
-    values = {} if measurements is None else read_measurements(measurements, everyone, measures)
+    fitted, held_out = ([subject.name for subject in part] for part in (training, judged))
     warnings = seen_in_training(runs, judged)
+    values: Mapping[str, Mapping[str, float]] = {}
+    if measurements is not None:
+        read = read_measurements(measurements, [*fitted, *held_out], measures)
+        values, left_out = explainable(read, fitted, held_out)
+        warnings += left_out
+    encoded = training if values else ()
+    names = file_names(dice=segmenter is not None, regression=bool(values), panel=panel > 0)
+    files = Files(output, names, overwrite=overwrite)
     with (
         TemporaryDirectory(prefix="hagan-clinic-") as scratch,
-        counted("evaluating", len(everyone), quiet=quiet) as step,
+        counted("evaluating", len(encoded) + len(judged), quiet=quiet) as step,
     ):
         found = evaluate_encoding(
-            models, judged, also_encoded=training, panel=panel, step=step,
+            models, judged, also_encoded=encoded, panel=panel, step=step,
             segmenter=None if segmenter is None else Segmenter(segmenter, Path(scratch)),
         )  # fmt: skip
     told = [
         explained(
-            model.name, column, found.latents[model.name], of_subject,
-            [subject.name for subject in training], [subject.name for subject in judged],
+            model.name, column, found.latents[model.name], of_subject, fitted, held_out
         )
         for model in models
         for column, of_subject in values.items()

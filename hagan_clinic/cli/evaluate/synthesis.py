@@ -84,7 +84,12 @@ def command(
     from hagan_clinic.evaluation.embedding import check_numbers
     from hagan_clinic.evaluation.feature_cache import FeatureCache
     from hagan_clinic.evaluation.features import FeatureNetwork
-    from hagan_clinic.evaluation.sides import find_judged, is_run, seen_in_training
+    from hagan_clinic.evaluation.sides import (
+        check_comparable,
+        find_judged,
+        is_run,
+        seen_in_training,
+    )
     from hagan_clinic.evaluation.synthesis import evaluate_synthesis
     from hagan_clinic.evaluation.synthesis_report import SynthesisReport, file_names
     from hagan_clinic.evaluation.volume_sets import Folder, Patients, Resized, Samples
@@ -96,6 +101,7 @@ def command(
         for path in given
         if path in runs or path.suffix == ".onnx"
     }
+    check_comparable({str(path): one.facts for path, one in made.items()}, one_size=False)
     first = next(iter(made.values()), None)
     folders = {path: Folder(path, count) for path in given if path not in made}
     if first is not None:

@@ -1,4 +1,5 @@
 import csv
+import json
 import re
 import stat
 import sys
@@ -11,7 +12,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
 from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+from hagan_clinic.evaluation.encoding_report import EncodingReport
 from hagan_clinic.evaluation.metrics import nmse, psnr, ssim
+from hagan_clinic.evaluation.reconstruction import Encoding, Row
 from hagan_clinic.intensity import from_unit
 
 SEGMENTER = """\
@@ -121,6 +124,58 @@ def test_one_model_or_one_patient_gets_no_test_and_is_told_so(evaluate, runs, pa
     options = ("--side", "all", "--panel", 0)
     result = evaluate("encoding", runs[0], two, "-o", tmp_path / "b", *options)
     assert "there is one model" in result.stdout
+
+
+def test_measurements_that_cannot_be_explained_are_left_out_and_the_rest_is_judged(
+    evaluate, runs, patients, csv_rows, tmp_path
+):
+    table = tmp_path / "measurements.csv"
+    lines = [f"{name},{900 + number},5" for number, name in enumerate(patients.names)]
+    table.write_text("\n".join(["subject,brain_ml,alike", *lines]) + "\n")
+    for sides, told, explained in (
+        (("train", "train", "test"), "2 subjects to fit measurements on and 1 held out", []),
+        (("train", "test", "test"), "1 subjects to fit measurements on and 2 held out", []),
+        (("train", "train", "test", "test"), "warning: alike: one value in all", ["brain_ml"]),
+    ):
+        cohort = patients.table(tmp_path / "cohort.csv", sides=sides)
+        results = tmp_path / "-".join(sides)
+        options = ("--measurements", table, "--panel", 0)
+        result = evaluate("encoding", runs[0], cohort, "-o", results, *options)
+        assert result.stderr.count(told) == 1
+        assert told.removeprefix("warning: ") in (results / "encoding.md").read_text()
+        assert csv_rows(results / "subjects.csv")
+        assert (results / "regression.csv").exists() == bool(explained)
+        if explained:
+            assert [row["measure"] for row in csv_rows(results / "regression.csv")] == explained
+
+
+@pytest.mark.parametrize(
+    ("settings", "differing"),
+    [
+        ({"spacing": 3.0}, "box 192x192x192 mm and 96x96x96 mm;"),
+        ({"image": "flair"}, "sequence t1 and flair;"),
+        (
+            {"size": (64, 64, 64), "spacing": 3.0},
+            "size 32x32x32 voxels and 64x64x64 voxels;",
+        ),
+    ],
+)
+def test_models_whose_references_differ_are_not_tested_against_each_other(
+    evaluate, runs, make_unconditional_run, cohort, tmp_path, settings, differing
+):
+    make_unconditional_run(tmp_path / "other", **settings)
+    result = evaluate(
+        "encoding", runs[0], tmp_path / "other", cohort, "-o", tmp_path / "results", code=3
+    )
+    assert f"one and other cannot be judged by the same scans: {differing}" in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_figure_that_is_not_defined_leaves_the_json_valid():
+    row = Row("one", "a", "a", "box", psnr=np.inf, ssim=0.5, nmse=0.1, ms_ssim=np.nan)
+    report = EncodingReport(Encoding(["one"], [row]), [], [], [], {})
+    (means,) = json.loads(report.writers()["figures.json"], parse_constant=pytest.fail)["means"]
+    assert means == {"model": "one", "region": "box", "ssim": 0.5, "nmse": 0.1}
 
 
 def test_bad_input_is_named(evaluate, runs, cohort, patients, measurements, tmp_path):

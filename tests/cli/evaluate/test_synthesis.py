@@ -59,6 +59,38 @@ def test_models_stand_beside_real_volumes_with_folds_maps_and_a_panel(
     assert told["figures"][1]["overall"]["fid"] > 0
 
 
+def test_models_of_other_resolution_are_compared_over_the_same_box(
+    evaluate, run, make_unconditional_run, cohort, csv_rows, tmp_path
+):
+    fine = tmp_path / "fine"
+    make_unconditional_run(fine, size=(64, 64, 64), spacing=3.0)
+    evaluate("synthesis", run, fine, cohort, *COMMON, "-o", tmp_path / "results")
+    rows = csv_rows(tmp_path / "results" / "folds.csv")
+    assert {"random_run", "fine"} < {row["volumes"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("settings", "stripped", "differing"),
+    [
+        ({"spacing": 3.0}, True, "box 192x192x192 mm and 96x96x96 mm;"),
+        ({"size": (64, 64, 64)}, True, "box 192x192x192 mm and 384x384x384 mm;"),
+        ({"image": "flair"}, True, "sequence t1 and flair;"),
+        ({"window": (-1024.0, 600.0)}, True, "window 0.5 to 99.5 % and -1024 to 600;"),
+        ({}, False, "form skull-stripped and whole head;"),
+    ],
+)
+def test_models_of_other_recipes_are_not_judged_by_the_first_ones_scans(
+    evaluate, run, make_unconditional_run, cohort, tmp_path, settings, stripped, differing
+):
+    other = tmp_path / "other"
+    make_unconditional_run(other, **settings)
+    facts = json.loads((other / "facts.json").read_text())
+    (other / "facts.json").write_text(json.dumps(facts | {"skull_stripped": stripped}))
+    result = evaluate("synthesis", run, other, cohort, *COMMON, "-o", tmp_path / "results", code=3)
+    assert f"{run} and {other} cannot be judged by the same scans: {differing}" in result.stderr
+    assert not list(tmp_path.glob("results/*"))
+
+
 def test_bad_input_is_named(evaluate, run, noise, cohort, patients, tmp_path):
     bright = tmp_path / "bright"
     bright.mkdir()
