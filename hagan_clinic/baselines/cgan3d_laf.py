@@ -160,6 +160,11 @@ class LocalFusionGAN(PatchPairGAN):
         super().__init__(translator, channels, objective, width=width)
         self.fit_every = fit_every
 
+    @property
+    def cycle(self) -> int:
+        """Steps until everything has moved."""
+        return self.fit_every
+
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:

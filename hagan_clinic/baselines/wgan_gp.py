@@ -79,6 +79,8 @@ class WassersteinGAN(VolumeGAN):
     """Generator and critic; arguments as of `VolumeGAN`."""
 
     betas = BETAS
+    cycle = CRITIC_STEPS
+    """Steps until everything has moved."""
 
     def __init__(self, config: VolumeSizes, **settings: Any) -> None:
         super().__init__(config, NoiseLayers(config), **settings)

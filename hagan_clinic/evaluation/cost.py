@@ -1,6 +1,7 @@
 """What training costs: parameters, peak memory and speed, by volume size and slab thickness."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.baselines.slab_unet import STRIDE
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.evaluation.fresh_process import MIB, run
 from hagan_clinic.evaluation.tables import Table, as_csv, figure
+from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import gather_settings
 
 # By itself glibc keeps freed blocks of up to 32 MiB, and the peak counts what tensors once took.
@@ -31,13 +35,17 @@ PAPER_PARAMETERS = {32: "74.7M", 64: "78.7M", 128: "79.6M", 256: "79.7M"}
 """Table VIII."""
 
 
+Configuration = tuple[tuple[int, int, int], Fraction | None]
+"""(D, H, W) and the slab's part of D; None for a model that learns from no slabs."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """Of one configuration.
 
     Attributes:
         size: (D, H, W).
-        fraction: Of the slab.
+        fraction: Of the slab; None for a model without slabs.
         batch: Samples a step.
         parameters: Of everything that trains.
         peak: MiB; on CUDA what PyTorch allocated, on the CPU what the process took beyond Python
@@ -48,7 +56,7 @@ class Cost:
     """
 
     size: tuple[int, int, int]
-    fraction: Fraction
+    fraction: Fraction | None
     batch: int
     parameters: int
     peak: float
@@ -57,9 +65,28 @@ class Cost:
     error: str = ""
 
 
+def configurations_of(
+    settings: Mapping[str, Any],
+    sizes: Sequence[tuple[int, int, int]],
+    fractions: Sequence[Fraction],
+) -> Sequence[Configuration]:
+    """Every size with the first slab fraction, and the largest with the others too.
+
+    Sizes alone where the model learns from whole volumes or patches.
+
+    Raises:
+        InputError: The settings do not fit together.
+    """
+    config = gather_settings(None, [], {**settings, "size": list(sizes[0])})
+    if config.smaller != TrainingConfig.smaller:  # a thinner slab is nothing to save memory with
+        return [(size, None) for size in sizes]
+    largest = max(sizes, key=math.prod)
+    return [(size, fractions[0]) for size in sizes] + [(largest, part) for part in fractions[1:]]
+
+
 def evaluate_cost(
     settings: Mapping[str, Any],
-    configurations: Sequence[tuple[tuple[int, int, int], Fraction]],
+    configurations: Sequence[Configuration],
     device: str,
     *,
     steps: int,
@@ -79,12 +106,15 @@ def evaluate_cost(
     Raises:
         InputError: The settings do not fit together.
     """
-    every = [
-        (size, fraction, {**settings, "size": list(size), "slab": slab_of(size[0], fraction)})
-        for size, fraction in configurations
-    ]
-    for _, _, given in every:
+    multiple = STRIDE if settings.get("model") == "slab-unet" else LOW_RES_FACTOR
+    every = []
+    for size, fraction in configurations:
+        given = {**settings, "size": list(size)}
+        if fraction is not None:
+            given["slab"] = slab_of(size[0], fraction, multiple)
+            fraction = Fraction(given["slab"], size[0])
         gather_settings(None, [], given)  # refuses them before the first is measured
+        every.append((size, fraction, given))
     costs = []
     for size, fraction, given in every:
         batch = int(given["batch_size"])
@@ -106,9 +136,9 @@ def evaluate_cost(
     return costs
 
 
-def slab_of(depth: int, fraction: Fraction) -> int:
-    """Slices of a slab: that part of the depth, in fours, and four at least."""
-    return max(int(depth * fraction) // 4 * 4, 4)
+def slab_of(depth: int, fraction: Fraction, multiple: int = LOW_RES_FACTOR) -> int:
+    """Slices of a slab: that part of the depth, in multiples, and one of them at least."""
+    return max(int(depth * fraction) // multiple, 1) * multiple
 
 
 def _why(error: DeviceError) -> str:
@@ -129,16 +159,18 @@ def _in_fresh_process(given: Mapping[str, Any], cores: int | None) -> dict[str, 
         return {**told, "process": cost.peak_bytes / MIB, "seconds": cost.seconds}
 
 
-def cost_table(costs: Sequence[Cost], mode: str, device: str) -> Table:
+def cost_table(costs: Sequence[Cost], mode: str, model: str, device: str) -> Table:
     """The figures, the paper's beside those that it has."""
     cells = []
+    in_paper = (mode, model) == ("unconditional", "hagan")
     for cost in costs:
         side = cost.size[0] if len(set(cost.size)) == 1 else 0
-        paper = PAPER_MEMORY_MB.get((side, cost.fraction)) if mode == "unconditional" else None
-        parameters = PAPER_PARAMETERS.get(side, "–") if mode == "unconditional" else "–"
+        slab = cost.fraction
+        paper = PAPER_MEMORY_MB.get((side, slab)) if in_paper and slab is not None else None
+        parameters = PAPER_PARAMETERS.get(side, "–") if in_paper else "–"
         cells.append(
             [
-                "×".join(map(str, cost.size)), str(cost.fraction), str(cost.batch),
+                "×".join(map(str, cost.size)), "–" if slab is None else str(slab), str(cost.batch),
                 f"{cost.parameters:,}" if not cost.error else "–", parameters,
                 figure(cost.peak, 0) if not cost.error else cost.error[:60],
                 figure(cost.reserved, 0), "–" if paper is None else str(paper),
@@ -149,10 +181,10 @@ def cost_table(costs: Sequence[Cost], mode: str, device: str) -> Table:
               "paper's MB", "steps/s"]  # fmt: skip
     taken = "allocated by PyTorch" if device == "cuda" else "resident, less that before the model"
     note = (
-        f"Measured with {device}; peak: {taken}. The paper's figures are of another code with "
-        "batch 2 on a GPU (Fig. 9, Tables VIII and IX)."
+        f"Measured with {device}; peak: {taken}. The paper's figures are of another code of HA-GAN "
+        "with batch 2 on a GPU (Fig. 9, Tables VIII and IX)."
     )
-    return Table(f"Cost of a training step, {mode}", header, cells, note)
+    return Table(f"Cost of a training step, {mode} {model}", header, cells, note)
 
 
 def cost_csv(costs: Sequence[Cost]) -> str:
@@ -162,7 +194,7 @@ def cost_csv(costs: Sequence[Cost]) -> str:
     return as_csv(
         header,
         [
-            ["x".join(map(str, cost.size)), cost.fraction, cost.batch, cost.parameters,
+            ["x".join(map(str, cost.size)), cost.fraction or "", cost.batch, cost.parameters,
              cost.peak, cost.reserved, cost.steps_per_second, cost.error]
             for cost in costs
         ],

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchio as tio
 from torch import Tensor
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import default_collate
 
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import gather_settings, mode_of
-from hagan_clinic.training.muon import Muon
+from hagan_clinic.training.loop import optimizer_of, to_channels_last
+from hagan_clinic.training.modes import Mode, gather_settings, mode_of
+from hagan_clinic.training.queue import Batch, sampler_of
+from hagan_clinic.training.stream import completed
 
 MIB = 2**20
 # Of the resident size: bytes on macOS, KiB on Linux.
@@ -34,7 +36,8 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
     Args:
         settings: Of `hagan-clinic train`, with mode and size.
         device: `cpu` or `cuda`.
-        steps: After a first one, which is not timed; 0 measures memory alone.
+        steps: After a first one, which is not timed; more where a model moves some parts on
+            every nth step alone, up to whole rounds of n. 0 measures memory alone.
 
     Returns:
         `parameters`, `steps_per_second` if steps are timed, and in MiB `before` (the resident
@@ -44,13 +47,15 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
     config = gather_settings(None, [], settings)
     place = torch.device(device)
     torch.manual_seed(0)
-    model = mode_of(config).model()
-    module = model.module.to(place).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's own stub lacks it
+    mode = mode_of(config)
+    batch = {name: value.to(place) for name, value in random_batch(mode, config).items()}
+    model = mode.model()
+    module = model.module.to(place)
+    to_channels_last(module)
     average = AveragedModel(model.averaged)
     optimizers = {}
     for name, group in model.groups().items():
-        kind = Muon if group.muon else torch.optim.AdamW
-        optimizers[name] = kind(group.parameters, lr=group.lr, betas=group.betas)
+        optimizers[name] = optimizer_of(group)
         for parameter in group.parameters:
             parameter.grad = torch.zeros_like(parameter)
         optimizers[name].step()
@@ -58,12 +63,17 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
 
     def update(name: str, loss: Tensor) -> None:
         with torch.autocast(place.type, enabled=False):
+            optimizers[name].zero_grad()
             loss.backward()
             optimizers[name].step()
             optimizers[name].zero_grad()
 
-    batch = random_batch(config, place)
     half = config.precision == "bf16-mixed"
+    cycle = int(getattr(model, "cycle", 1))
+    steps = -(-steps // cycle) * cycle
+    # After the last step, so that everything that trains later takes part and what grows has
+    # grown; and the last of a cycle, so that the first one moves everything.
+    first = (config.steps + 1) * cycle - 1
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     started = 0.0
@@ -71,8 +81,7 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
         if step == 1:
             started = _now(place)
         with torch.autocast(place.type, torch.bfloat16, enabled=half):
-            # A late step: everything that trains later than the first one takes part.
-            terms = model.training_step(batch, config.steps + step, update)
+            terms = model.training_step(batch, first + step, update)
         average.update_parameters(model.averaged)
     assert all(bool(torch.isfinite(term)) for term in terms.values()), terms
     result = {"parameters": float(sum(p.numel() for p in module.parameters()))}
@@ -84,33 +93,25 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
     return {**result, "allocated": allocated / MIB, "reserved": reserved / MIB}
 
 
-def random_batch(config: TrainingConfig, place: torch.device) -> dict[str, Tensor]:
-    """A batch as `training.queue` gives it, for models of either mode."""
+def random_batch(mode: Mode, config: TrainingConfig) -> Batch:
+    """Samples of a random volume, as `training.queue` cuts them for this model."""
     assert config.size is not None
-    count, depth = config.batch_size, config.size[0]
-    channels = len(getattr(config, "source", ("image",)))
-    whole = torch.rand(count, channels, *config.size, device=place) * 2 - 1
-    starts = torch.zeros(count, dtype=torch.long, device=place)
-    slab = min(config.slab, depth)
-    window = min(slab + 2 * int(getattr(config, "halo", 0)), depth)
-    batch = {
-        "source_whole": whole,
-        "source_low": functional.avg_pool3d(whole, LOW_RES_FACTOR),
-        "source_window": take_slabs(whole, starts, window),
-        "slab_start": starts,
-        "window_start": starts,
-        "index": torch.arange(count),
+    recipe, shape = mode.recipe, config.size
+    images: dict[str, tio.Image] = {
+        "source": _noise(len(recipe.sources), shape),
+        "brain": tio.LabelMap(tensor=torch.ones(1, *shape, dtype=torch.uint8)),
     }
-    if not hasattr(config, "target"):
-        return batch
-    low = torch.rand(count, 1, *batch["source_low"].shape[2:], device=place) * 2 - 1
-    target = torch.rand(count, 1, slab, *config.size[1:], device=place) * 2 - 1
-    return batch | {
-        "target_slab": target,
-        "target_low": low,
-        "brain_slab": torch.ones_like(target),
-        "brain_low": torch.ones_like(low),
-    }
+    if recipe.target:
+        images["target"] = _noise(1, shape)
+    subject = completed(tio.Subject(images), 0, 0 if getattr(config, "classes", ()) else None)
+    sampler = sampler_of(shape, min(config.slab, shape[0]), config.seed, **mode.sampling)
+    samples = [sampler.sample(subject, number) for number in range(config.batch_size)]
+    batch: Batch = default_collate(samples)
+    return batch | {"index": torch.arange(config.batch_size)}
+
+
+def _noise(channels: int, shape: tuple[int, int, int]) -> tio.ScalarImage:
+    return tio.ScalarImage(tensor=torch.empty(channels, *shape).uniform_(-1, 1))
 
 
 def _now(place: torch.device) -> float:

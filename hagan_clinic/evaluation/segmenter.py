@@ -52,14 +52,15 @@ class Segmenter:
             synthetic: Whether a model made it, which its header then says.
 
         Raises:
-            InputError: The command fails, or what it writes is no label map on the image's grid.
+            InputError: The command does not start or fails, or what it writes is no label map on
+                the image's grid.
         """
         given, made = self.scratch / "image.nii.gz", self.scratch / "labels.nii.gz"
         description = DESCRIPTION if synthetic else SCAN
         write(Volume(image, grid.affine), given, description=description)
         words = [*shlex.split(self.command), str(given), str(made)]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            done = self._run(words)
             if done.returncode or not made.is_file():
                 told = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
                 raise InputError(
@@ -77,3 +78,14 @@ class Segmenter:
         finally:
             given.unlink(missing_ok=True)
             made.unlink(missing_ok=True)
+
+    def _run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                words, capture_output=True, text=True, errors="replace", check=False
+            )
+        except OSError as error:
+            raise InputError(
+                f"--segmenter {self.command!r} cannot be started: {error.strerror}; a script "
+                "begins with #! and its interpreter"
+            ) from error

@@ -63,6 +63,8 @@ class ConditionalConfig(TrainingConfig):
         check_range(self, ("adversarial_start", "weight_background"), zero=True, highest=1)
         if self.halo % 4 or self.halo < 0:
             raise InputError(f"--halo is {self.halo}: expected 0 or a multiple of 4")
+        if self.slab < 8:
+            raise InputError(f"--slab is {self.slab}: expected 8 or more, for the structure loss")
         if not self.source:
             raise InputError("--source is empty: name at least one sequence, e.g. --source t1")
 

@@ -74,10 +74,10 @@ def train(
         OutputError: a checkpoint cannot be written.
     """
     module = variant.module.to(fabric.device)
-    _to_channels_last(module)
+    to_channels_last(module)
     average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
     groups = variant.groups()
-    optimizers = {name: _optimizer(group) for name, group in groups.items()}
+    optimizers = {name: optimizer_of(group) for name, group in groups.items()}
     state: dict[str, Any] = {"step": 0, "validated": 0, "figures": {}, "seconds": 0.0}
     if existing(folder / LAST).exists():
         state = load_checkpoint(folder / LAST, module, average, optimizers)
@@ -173,7 +173,7 @@ def train(
     return read_state(folder / LAST)
 
 
-def _to_channels_last(module: nn.Module) -> None:
+def to_channels_last(module: nn.Module) -> None:
     """What convolutions run fastest on, on CPU and GPU alike."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in module.parameters():
@@ -181,7 +181,8 @@ def _to_channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.to(memory_format=formats[parameter.dim()])
 
 
-def _optimizer(group: ParameterGroup) -> Optimizer:
+def optimizer_of(group: ParameterGroup) -> Optimizer:
+    """What moves a group."""
     kind = Muon if group.muon else torch.optim.AdamW
     return kind(group.parameters, lr=group.lr, betas=group.betas, weight_decay=group.weight_decay)
 

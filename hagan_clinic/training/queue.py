@@ -147,6 +147,22 @@ class CubeSampler(NumberedSampler):
         return sample
 
 
+def sampler_of(
+    shape: tuple[int, int, int],
+    thickness: int,
+    seed: int,
+    *,
+    halo: int = 0,
+    in_turn: bool = False,
+    whole: bool = False,
+    cube: int = 0,
+) -> SlabSampler | CubeSampler:
+    """What cuts volumes of this (D, H, W): into cubes if they have a side, else into slabs."""
+    if cube:
+        return CubeSampler(shape, cube, seed, whole=whole)
+    return SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole)
+
+
 class LaneOrder(Sampler[int]):
     """The numbers of the volumes that a process loads, fill by fill and lane by lane, for ever."""
 
@@ -260,11 +276,7 @@ def slab_loader(
     _check_sizes(shape[0], thickness, halo, batch_size, slabs_per_volume, workers)
     lanes = batch_size * world_size
     volumes = max(1, -(-queue_length // (lanes * slabs_per_volume)))
-    sampler = (
-        CubeSampler(shape, cube, seed, whole=whole)
-        if cube
-        else SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole)
-    )
+    sampler = sampler_of(shape, thickness, seed, halo=halo, in_turn=in_turn, whole=whole, cube=cube)
     first_fill, behind = divmod(start_index, volumes * slabs_per_volume)
     order = LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill)
     # Each loader draws a seed for its workers as it starts; training's own stream is left alone.

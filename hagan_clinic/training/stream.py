@@ -57,12 +57,18 @@ class VolumeStream(Dataset[tio.Subject]):
         if stripped:
             _erode(subject.brain, voxels)
             _strip(subject)  # again: interpolation has smeared the edge of the brain
-        for name, image in subject.get_images_dict(intensity_only=False).items():
-            subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
-        subject["number"] = number
-        if self.labels is not None:
-            subject["label"] = self.labels[int(order[position])]
-        return subject
+        label = None if self.labels is None else self.labels[int(order[position])]
+        return completed(subject, number, label)
+
+
+def completed(subject: tio.Subject, number: int, label: int | None = None) -> tio.Subject:
+    """The subject with what samplers need beside its images: area averages, number and class."""
+    for name, image in subject.get_images_dict(intensity_only=False).items():
+        subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
+    subject["number"] = number
+    if label is not None:
+        subject["label"] = label
+    return subject
 
 
 def _subject(prepared: PreparedSubject, stripped: bool) -> tio.Subject:

@@ -51,6 +51,7 @@ def test_a_configuration_survives_json():
         ({"fractions": [0.8, 0.2]}, "fractions is"),
         ({"slab": 30}, "--slab is 30: expected a positive multiple of 4"),
         ({"halo": 2}, "--halo is 2"),
+        ({"slab": 4}, "--slab is 4: expected 8 or more"),
         ({"size": [16, 16]}, "size is"),
         ({"size": [16, 16, "16"]}, "size is '16': expected int"),
         ({"source": []}, "--source is empty"),

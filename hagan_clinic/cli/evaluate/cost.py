@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ _EXAMPLE = """\b
 Examples:
   hagan-clinic evaluate cost -o results
   hagan-clinic evaluate cost --mode conditional --size 112,128,112 --slab-fraction 1/4 -o results
+  hagan-clinic evaluate cost --model wgan-gp --size 64 -o results
 """
 
 
@@ -32,17 +34,24 @@ Examples:
     help="What to train.",
 )
 @click.option(
+    "--model", default="hagan", show_default=True, help="By which model: hagan, or a baseline."
+)
+@click.option(
     "--size", "sizes", multiple=True, metavar="N|D,H,W",
     help="Training box; repeat.  [default: 32, 64, 128, 256]",
 )  # fmt: skip
 @click.option(
     "--slab-fraction", "fractions", multiple=True, metavar="F",
-    help="Of the depth, as 1/8; repeat. The largest box goes with each, the others with the first."
-    "  [default: 1/8, 1/4, 1/2]",
+    help="Of the depth, as 1/8; repeat. The largest box goes with each, the others with the first;"
+    " models that learn from whole volumes or patches have none.  [default: 1/8, 1/4, 1/2]",
 )  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option(
-    "--steps", type=click.IntRange(min=0), default=2, show_default=True, help="Steps to time."
+    "--steps",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Steps to time; more where a model moves a part of it on every nth step alone.",
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting of train."
@@ -55,6 +64,7 @@ Examples:
 def command(
     output: Path,
     mode: str,
+    model: str,
     sizes: tuple[str, ...],
     fractions: tuple[str, ...],
     batch_size: int,
@@ -72,7 +82,7 @@ def command(
     """
     from hagan_clinic import __version__
     from hagan_clinic.cli.synthesis_model import torch_device
-    from hagan_clinic.evaluation.cost import cost_csv, cost_table, evaluate_cost
+    from hagan_clinic.evaluation.cost import configurations_of, cost_csv, cost_table, evaluate_cost
     from hagan_clinic.evaluation.tables import document
     from hagan_clinic.progress import counted
 
@@ -80,16 +90,14 @@ def command(
     read = numbers(int, 1, 3)
     context = click.get_current_context()
     boxes = [read(context, context.command.params[0], text) for text in sizes or SIZES]
-    largest = max(boxes, key=lambda box: box[0] * box[1] * box[2])
-    configurations = [(box, parts[0]) for box in boxes]
-    configurations += [(largest, part) for part in parts[1:]]
-    settings = {"mode": mode, "batch_size": batch_size}
+    settings: dict[str, Any] = {"mode": mode, "model": model, "batch_size": batch_size}
     settings |= dict(assignment(text) for text in assignments)
+    configurations = configurations_of(settings, boxes, parts)
     place = str(torch_device(device))
     files = Files(output, ["cost.md", "cost.csv"], overwrite=overwrite)
     with counted("measuring", len(configurations), quiet=quiet) as step:
         costs = evaluate_cost(settings, configurations, place, steps=steps, cores=cores, step=step)
-    table = cost_table(costs, mode, place)
+    table = cost_table(costs, settings["mode"], settings["model"], place)
     opening = f"hagan-clinic {__version__} on {_machine(place)}."
     files.write({"cost.md": document("Cost", opening, [table]), "cost.csv": cost_csv(costs)})
     if not quiet:

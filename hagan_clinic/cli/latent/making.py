@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hagan_clinic.runtime.exploration import Measure
+    from hagan_clinic.runtime.exploration import Marking, Measure
     from hagan_clinic.runtime.exploration.series import Series
     from hagan_clinic.runtime.latents import Latents
     from hagan_clinic.runtime.synthesis import Generator
@@ -102,6 +102,7 @@ def made(
     series: Series,
     generator: Generator,
     measure: Measure | None = None,
+    marking: Marking | None = None,
     *,
     output: Path,
     overwrite: bool,
@@ -115,7 +116,7 @@ def made(
 
     with counted("synthesising", len(series.latents), quiet=quiet) as step:
         measured = write_series(
-            series, output, generator, measure, overwrite=overwrite, progress=step
+            series, output, generator, measure, marking, overwrite=overwrite, progress=step
         )
     if not quiet:
         click.echo(

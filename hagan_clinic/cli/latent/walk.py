@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +15,7 @@ import click
 from hagan_clinic.cli.latent.making import class_of, made, making_options, one_latent
 
 if TYPE_CHECKING:
-    from hagan_clinic.runtime.exploration import Measure
+    from hagan_clinic.runtime.exploration import LabelVolumes, Measure
     from hagan_clinic.volume import Grid
 
 _PATH = click.Path(path_type=Path)
@@ -31,12 +36,18 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--measure-by",
-    type=click.Choice(["threshold-volume", "mask-mean"]),
-    help="Measure each volume: ml brighter than --threshold, or mean in --mask.",
+    type=click.Choice(["threshold-volume", "mask-mean", "emphysema"]),
+    help="Measure each volume: ml brighter than --threshold, mean in --mask, or, of chest CT, "
+    "% of the lung below -950 HU.",
 )
 @click.option("--threshold", type=float, help="Of threshold-volume, on 0 to 1.  [default: 0.3]")
 @click.option("--mask", type=_PATH, help="Of mask-mean: a mask or label map on the model's grid.")
 @click.option("--mask-label", type=int, help="The label of --mask that counts.  [default: all]")
+@click.option(
+    "--segmenter",
+    metavar="CMD",
+    help="Command that is run as CMD IMAGE LABELS, for ml of each label; needs [train].",
+)
 @making_options
 def command(
     model: Path,
@@ -48,6 +59,7 @@ def command(
     threshold: float | None,
     mask: Path | None,
     mask_label: int | None,
+    segmenter: str | None,
     steps: int,
     chosen: str | None,
     **options: Any,
@@ -56,13 +68,17 @@ def command(
 
     From an encoded or random latent the shortest way to the predicted value --to. Writes a
     series of NIfTI files, a montage, an animated GIF and a table with the predicted and the
-    measured value of each step.
+    measured value of each step. What --segmenter or emphysema marks is drawn in the pictures.
     """
     if start is not None and seed is not None:
         raise click.UsageError("Give --from or --seed, not both.")
     _check_measure_options(measure_by, threshold, mask, mask_label)
+    if segmenter is not None and measure_by == "emphysema":
+        raise click.UsageError(
+            "--segmenter and --measure-by emphysema both draw labels: give one of them."
+        )
     from hagan_clinic.cli.synthesis_model import load_generator
-    from hagan_clinic.runtime.exploration import read_direction, straight_path
+    from hagan_clinic.runtime.exploration import EmphysemaShare, read_direction, straight_path
     from hagan_clinic.runtime.exploration.series import Series
     from hagan_clinic.runtime.latents import draw_latents
 
@@ -70,6 +86,9 @@ def command(
     generator = load_generator(model, options["device"])
     along.check_fits(generator.identity, generator.latent)
     measure = _measure(generator.grid, measure_by, threshold, mask, mask_label)
+    share = None
+    if measure_by == "emphysema":
+        share = EmphysemaShare(generator.facts.recipe.window, generator.grid.spacing)
     if start is None:
         first, label = draw_latents(1, generator.latent, seed or 0)[0], ""
         origin = f"seed {seed or 0}"
@@ -91,7 +110,9 @@ def command(
         label=class_of(generator, chosen, label),
         sources={"start": origin, "direction": along.measure, "r2": along.r2},
     )
-    measured = made(series, generator, measure, **options)
+    with _segmenting(segmenter, generator.grid) as labelling:
+        marking = labelling or share
+        measured = made(series, generator, measure, marking, **options)
     if along.means_nothing:
         click.echo(
             f"warning: the direction's held-out R² is {along.r2:.3f}: it means nothing", err=True
@@ -108,6 +129,8 @@ def command(
             f"predicted {along.measure} {values[0]:.4g} to {values[-1]:.4g}; measured "
             f"{measure.name} {told}"
         )
+    if marking is not None and not options["quiet"]:
+        _show(options["output"] / f"{series.name}.csv")
 
 
 def _check_measure_options(
@@ -128,6 +151,29 @@ def _measure(
 
     if mask is not None:
         return MaskMean.read(mask, grid, label)
-    if by is not None:
+    if by == "threshold-volume":
         return ThresholdVolume(THRESHOLD if threshold is None else threshold, grid.spacing)
     return None
+
+
+@contextmanager
+def _segmenting(command: str | None, grid: Grid) -> Iterator[LabelVolumes | None]:
+    """What runs a segmenter on volumes of a grid, with a folder for its files."""
+    if command is None:
+        yield None
+        return
+    from hagan_clinic.evaluation.segmenter import Segmenter
+    from hagan_clinic.runtime.exploration import LabelVolumes
+
+    with TemporaryDirectory(prefix="hagan-clinic-") as scratch:
+        segment = partial(Segmenter(command, Path(scratch)), grid=grid, synthetic=True)
+        yield LabelVolumes(segment, grid.spacing)
+
+
+def _show(table: Path) -> None:
+    """Print a table, a row for each step, without the names of files."""
+    with table.open(newline="") as lines:
+        rows = [[cell or "-" for cell in [row[0], *row[2:]]] for row in csv.reader(lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(map(str.rjust, row, widths)))

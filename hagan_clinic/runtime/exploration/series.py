@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.runtime.exploration import pictures
+from hagan_clinic.runtime.exploration.marking import Figure, Marking
 from hagan_clinic.runtime.exploration.measures import Measure
 from hagan_clinic.runtime.synthesis import Generator
 from hagan_clinic.runtime.synthesis_outputs import (
@@ -22,6 +24,9 @@ from hagan_clinic.runtime.synthesis_outputs import (
     synthetic_sidecar,
     write_synthetic,
 )
+
+LEGEND = 12
+"""Figures of labels under a picture: the largest; the table has all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +66,7 @@ def write_series(
     folder: Path,
     generator: Generator,
     measure: Measure | None = None,
+    marking: Marking | None = None,
     *,
     overwrite: bool = False,
     progress: Callable[[], None] = lambda: None,
@@ -72,6 +78,8 @@ def write_series(
         folder: Where to; made if it does not exist.
         generator: What makes volumes.
         measure: What is measured in each and told in table and pictures.
+        marking: What marks each with labels, which are drawn in the pictures; their figures are
+            told in table and pictures.
         overwrite: Replace files that exist.
         progress: Called as each volume is made.
 
@@ -81,7 +89,7 @@ def write_series(
     Raises:
         OutputError: As `OutputFolder`, a file cannot be written, or the folder holds steps of a
             longer series of this name.
-        InputError: Latents or label do not fit the generator.
+        InputError: Latents or label do not fit the generator, or the marking fails.
     """
     summary = [f"{series.name}{suffix}" for suffix in (".csv", ".png", ".gif")]
     outputs = OutputFolder(folder, series.volumes, summary, overwrite=overwrite)
@@ -89,27 +97,39 @@ def write_series(
     labels = None if series.label is None else [series.label] * len(series.latents)
     images = generator.decode(series.latents, labels)
     measured: list[float] = []
+    figures: list[tuple[Figure, ...]] = []
     steps: list[pictures.Step] = []
     with outputs.writing() as place:
         for number, (path, image) in enumerate(zip(outputs.volumes, images, strict=True)):
             captions = [series.captions[number]]
-            told = {"step": number, series.column: float(series.values[number])}
+            told: dict[str, Any] = {"step": number, series.column: float(series.values[number])}
             if measure is not None:
                 measured.append(measure(image))
                 told["measured"] = measured[-1]
                 captions.append(
                     f"measured {measure.name}: {measured[-1]:.4g} {measure.unit}".rstrip()
                 )
+            overlay: tuple[NDArray[np.int64], ...] = ()
+            if marking is not None:
+                marked = marking(image)
+                figures.append(marked.figures)
+                told |= {
+                    figure.column: None if math.isnan(figure.value) else figure.value
+                    for figure in marked.figures
+                }
+                overlay = pictures.middle_labels(marked.labels)
             content = f"{generator.image} synthesised from a latent: no patient's image"
             named = {} if measure is None else {"measure": measure.name}
             sidecar = synthetic_sidecar(
                 generator.facts, content, sources={**series.sources}, series={**told, **named}
             )
             write_synthetic(image, generator.grid, path, place, sidecar)
-            steps.append(pictures.Step(pictures.middle_planes(image), tuple(captions)))
+            planes = pictures.middle_planes(image)
+            legend = _legend(figures[number]) if figures else ()
+            steps.append(pictures.Step(planes, tuple(captions), overlay, legend))
             progress()
         table, montage, animation = (place[path] for path in outputs.others)
-        table.write_text(_table(series, measured), "utf-8")
+        table.write_text(_table(series, measured, figures), "utf-8")
         footer = generator.facts.credit
         sheet = pictures.draw_montage(steps, series.title, footer)
         pictures.save_montage(sheet, montage, series.title)
@@ -129,11 +149,27 @@ def _refuse_longer(series: Series, outputs: OutputFolder) -> None:
             )
 
 
-def _table(series: Series, measured: Sequence[float]) -> str:
+def _legend(figures: Sequence[Figure]) -> tuple[tuple[int, str], ...]:
+    """The largest figures, in their order, and a count of the others."""
+    largest = sorted(figures, key=lambda figure: -figure.value)[:LEGEND]
+    lines = [(figure.label, str(figure)) for figure in figures if figure in largest]
+    if len(lines) < len(figures):
+        lines.append((lines[-1][0], f"and {len(figures) - len(lines)} more"))
+    return tuple(lines)
+
+
+def _table(series: Series, measured: Sequence[float], figures: Sequence[tuple[Figure, ...]]) -> str:
+    """A row for each step; a label that a step lacks has 0, what is unknown is left empty."""
+    found = {figure.column: figure.label for of_step in figures for figure in of_step}
+    columns = sorted(found, key=found.__getitem__)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["step", "file", series.column, *(["measured"] if measured else [])])
+    rows.writerow(["step", "file", series.column, *(["measured"] if measured else []), *columns])
     for step, (name, value) in enumerate(zip(series.volumes, series.values, strict=True)):
         told = [value, *measured[step : step + 1]]
-        rows.writerow([step, name, *(f"{number:.6g}" for number in told)])
+        if figures:
+            of_step = {figure.column: figure.value for figure in figures[step]}
+            told += [of_step.get(column, 0) for column in columns]
+        cells = ("" if math.isnan(number) else f"{number:.6g}" for number in told)
+        rows.writerow([step, name, *cells])
     return text.getvalue()

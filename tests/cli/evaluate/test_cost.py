@@ -1,8 +1,16 @@
+import json
+import os
 import re
+import subprocess
+import sys
+from fractions import Fraction
 
 import pytest
 
-from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.errors import DeviceError
+from hagan_clinic.evaluation.cost import ENVIRONMENT, configurations_of, slab_of
+from hagan_clinic.evaluation.fresh_process import Cost
+from hagan_clinic.training.modes import MODELS, gather_settings, mode_of
 
 COMMON = ("--device", "cpu", "--batch-size", 1)
 SMALL = ("--set", "width=64", "--set", "judge_width=64", "--set", "latent=8")
@@ -50,9 +58,113 @@ def test_the_conditional_model_is_measured_by_the_same_command(evaluate, csv_row
         (("--size", "1,2"), 2, "expected 1 or 3 numbers"),
         (("--slab-fraction", "9/8"), 2, "expected a fraction of the depth"),
         (("--set", "widht=3"), 3, "widht"),
+        (("--model", "cgan2d"), 3, "expected one of hagan, wgan-gp"),
     ],
 )
 def test_bad_input_is_named_before_anything_is_measured(evaluate, tmp_path, options, code, message):
     result = evaluate("cost", "-o", tmp_path / "cost", *COMMON, *options, code=code)
     assert re.search(message, result.stderr), result.stderr
     assert not (tmp_path / "cost").exists()
+
+
+UNET = {"width": 8}
+PATCHES = {**UNET, "patch": 32, "levels": 5}
+VOLUMES = {"width": 4, "latent": 8}
+SMALLEST = {
+    ("conditional", "hagan"): {"half_width": 8, "quarter_width": 16},
+    ("conditional", "slab-unet"): {**UNET, "judge_width": 64},
+    ("conditional", "cgan2d"): {**UNET, "levels": 5},
+    ("conditional", "cgan3d-patch"): PATCHES,
+    ("conditional", "cgan3d-laf"): {**PATCHES, "cell": 8, "fit_every": 3},
+    ("unconditional", "hagan"): {"width": 64, "judge_width": 64, "latent": 8},
+    ("unconditional", "wgan-gp"): VOLUMES,
+    ("unconditional", "vae-gan"): VOLUMES,
+    ("unconditional", "alpha-gan"): VOLUMES,
+    ("unconditional", "progressive-gan"): VOLUMES,
+}
+# Imports once what takes longer than the steps, and forks itself for each configuration.
+SERVER = """
+import json, os, sys, traceback
+from hagan_clinic.evaluation.cost_step import measured_steps
+for line in sys.stdin:
+    settings, result = json.loads(line)
+    if (child := os.fork()) == 0:
+        try:
+            told = measured_steps(**json.load(open(settings)))
+            with open(result, "w") as file:
+                json.dump(told, file)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status, usage = os.wait4(child, 0)
+    print(json.dumps([status, usage.ru_maxrss]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A process that answers with status and peak KiB."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def quick(monkeypatch, server):
+    """Measure in a fork of one process, where the command starts a fresh one each time."""
+
+    def run(command, *_):
+        server.stdin.write(json.dumps(command[-2:]) + "\n")
+        server.stdin.flush()
+        status, peak = json.loads(server.stdout.readline())
+        if status:
+            raise DeviceError(f"exited with {status}")
+        return Cost(0.0, 0.0, peak * 1024)
+
+    monkeypatch.setattr("hagan_clinic.evaluation.cost.run", run)
+
+
+def test_every_model_has_its_smallest_sizes_here():
+    assert list(SMALLEST) == [(mode, model) for mode, models in MODELS.items() for model in models]
+
+
+@pytest.mark.parametrize(("mode", "model"), SMALLEST)
+@pytest.mark.usefixtures("quick")
+def test_every_model_is_measured(evaluate, csv_rows, tmp_path, mode, model):
+    settings = SMALLEST[mode, model]
+    assignments = [f"--set={name}={value}" for name, value in settings.items()]
+    options = ("--mode", mode, "--model", model, "--size", 32, "--slab-fraction", "1/4")
+    common = ("--device", "cpu", "--batch-size", 2, "--steps", 1)
+    result = evaluate("cost", "-o", tmp_path / "cost", *options, *common, *assignments)
+    (row,) = csv_rows(tmp_path / "cost" / "cost.csv")
+    assert row["error"] == ""
+    cut = {"slab": 8} if model in ("hagan", "slab-unet", "cgan2d") else {}
+    assert row["slab"] == ("1/4" if cut else "")
+    expected = parameters(mode=mode, model=model, size=[32] * 3, **settings, **cut)
+    assert int(row["parameters"]) == expected
+    assert float(row["peak_mib"]) > 0
+    assert float(row["steps_per_second"]) > 0
+    assert ("74.7M" in result.stdout) == ((mode, model) == ("unconditional", "hagan"))
+
+
+def test_a_model_without_slabs_has_one_row_for_each_size():
+    sizes = [(32, 32, 32), (64, 64, 64)]
+    fractions = [Fraction(1, 8), Fraction(1, 2)]
+    volumes = {"mode": "unconditional", "model": "wgan-gp", "batch_size": 2}
+    assert configurations_of(volumes, sizes, fractions) == [(size, None) for size in sizes]
+    slabs = configurations_of(volumes | {"model": "hagan"}, sizes, fractions)
+    assert [fraction for _, fraction in slabs] == [fractions[0], fractions[0], fractions[1]]
+
+
+@pytest.mark.parametrize(
+    ("depth", "multiple", "slab"), [(32, 4, 4), (16, 4, 4), (112, 4, 12), (32, 8, 8), (112, 8, 8)]
+)
+def test_an_eighth_of_the_depth_is_brought_to_a_multiple(depth, multiple, slab):
+    assert slab_of(depth, Fraction(1, 8), multiple) == slab
