@@ -1,11 +1,16 @@
 """Where everything that tests need is present, a skipped test is a test that failed to run."""
 
 import os
+import signal
 
 import pytest
 
 # One worker a core runs the tests: a second thread in each would only wait for the other's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests press Ctrl-C, which a shell has ignored in all that it starts in the background.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("HAGAN_REQUIRE_ALL") == "1"
 

@@ -61,6 +61,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_two_processes_do_each_fold_once_and_a_killed_one_is_finished(cross_validated):
     _, told = cross_validated
     for fold in (1, 2):
@@ -68,6 +69,7 @@ def test_two_processes_do_each_fold_once_and_a_killed_one_is_finished(cross_vali
     assert any("is in work" in one for one in told)
 
 
+@pytest.mark.slow
 def test_every_patient_is_judged_once_by_a_model_that_never_saw_it(cross_validated):
     folder, _ = cross_validated
     judged = []
@@ -83,6 +85,7 @@ def test_every_patient_is_judged_once_by_a_model_that_never_saw_it(cross_validat
     assert sorted(judged) == sorted(row["subject"] for row in rows(folder / "folds.csv"))
 
 
+@pytest.mark.slow
 def test_the_join_is_the_mean_over_folds_of_what_each_found(cross_validated, tmp_path):
     folder, _ = cross_validated
     result = CliRunner().invoke(main, ["evaluate", "folds", str(folder), "-o", str(tmp_path / "o")])
@@ -105,6 +108,7 @@ def test_the_join_is_the_mean_over_folds_of_what_each_found(cross_validated, tmp
     assert (folder / "evaluation" / "folds.md").read_text() == joined
 
 
+@pytest.mark.slow
 def test_a_join_says_which_folds_are_missing(cross_validated, tmp_path):
     folder, _ = cross_validated
     part = tmp_path / "hagan"
@@ -117,6 +121,7 @@ def test_a_join_says_which_folds_are_missing(cross_validated, tmp_path):
     assert "hagan has no figures of fold 2 yet" in (tmp_path / "o" / "folds.md").read_text()
 
 
+@pytest.mark.slow
 def test_models_of_the_same_folds_are_tested_by_patient(cross_validated, tmp_path):
     folder, _ = cross_validated
     other = tmp_path / "again"
@@ -168,6 +173,7 @@ def test_folds_that_are_too_small_to_judge_samples_by_are_refused_before_trainin
     assert not folder.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "code", "told"),
     [

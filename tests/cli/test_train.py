@@ -59,6 +59,7 @@ def test_a_trained_run_exports_and_translates_a_real_patient(run, test_data, tmp
     assert flair.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_ablation_trains_from_the_command_line(cohort, tmp_path):
     arguments = ["train", "--data", str(cohort), "-o", str(tmp_path / "run"), *TINY]
     result = CliRunner().invoke(main, [*arguments, "--no-low-res-branch", "--steps", "2"])
@@ -146,6 +147,7 @@ def test_bad_settings_exit_in_one_line(tmp_path, monkeypatch, arguments, code, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_saves_and_the_same_command_resumes(cohort, tmp_path, number):
     folder = tmp_path / "run"

@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import hagan_clinic
 from hagan_clinic.runtime import load_model
 
@@ -17,6 +19,7 @@ def made(environment, path):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_it_names_the_packages_and_the_model_with_its_hash_and_licence(tmp_path):
     result = made(sys.prefix, tmp_path / "sbom.json")
     assert result.returncode == 0, result.stderr

@@ -75,6 +75,7 @@ def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
         assert trace not in content
 
 
+@pytest.mark.slow
 def test_the_file_tells_what_a_run_takes(tmp_path, exported):
     narrow = load_model(exported[0] / "model.onnx").activation_bytes
     assert narrow > 40  # one layer of eight channels, and two outputs
@@ -83,6 +84,7 @@ def test_the_file_tells_what_a_run_takes(tmp_path, exported):
     assert load_model(tmp_path / "wide.onnx").activation_bytes > 1.2 * narrow
 
 
+@pytest.mark.slow
 def test_the_file_is_checked_on_a_calibration_patient_that_is_still_there(tmp_path):
     cohort = tmp_path / "cohort.csv"
     files = f"{SAMPLE}_t1.nii.gz,{SAMPLE}_flair.nii.gz"
@@ -94,6 +96,7 @@ def test_the_file_is_checked_on_a_calibration_patient_that_is_still_there(tmp_pa
     assert export_run(tmp_path / "run", tmp_path / "b.onnx").checked == ("random",)
 
 
+@pytest.mark.slow
 def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported):
     make_run(tmp_path / "run")
     result = export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
@@ -103,6 +106,7 @@ def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported)
     load_model(tmp_path / "half.onnx")
 
 
+@pytest.mark.slow
 def test_half_precision_in_slabs_gives_what_the_whole_gives(tmp_path):
     make_run(tmp_path / "run")
     export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
@@ -137,6 +141,7 @@ def test_slabs_give_what_the_whole_volume_gives(tmp_path, low_res_branch):
     assert np.abs(short[0] - whole[0]).max() > 1e-4  # the halo is needed, so the test can fail
 
 
+@pytest.mark.slow
 def test_the_card_is_carried_and_checked(tmp_path):
     make_run(tmp_path / "run")
     card = tmp_path / "card.toml"

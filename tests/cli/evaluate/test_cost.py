@@ -21,6 +21,7 @@ def parameters(**settings):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@pytest.mark.slow
 def test_each_size_and_slab_has_its_parameters_memory_and_speed_beside_the_papers(
     evaluate, csv_rows, tmp_path
 ):
