@@ -18,9 +18,10 @@ DIGITS = {"psnr": 2, "ssim": 3, "nmse": 4, "ms_ssim": 3, "fid": 3, "mmd": 5, "fi
 NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM", "fid": "FID",
          "mmd": "MMD", "fid_of_parts": "FID of parts",
          "mmd_of_parts": "MMD of parts"}  # fmt: skip
+MEANS = "each fold's patients."
 NOTES = {
-    "synthesis": "Of parts: of some of each fold's volumes, as few as real ones are compared with "
-    "other real ones. The lower the MS-SSIM, the more diverse the volumes."
+    "synthesis": f"{MEANS} Of parts: of some of each fold's volumes, as few as real ones are "
+    "compared with other real ones. The lower the MS-SSIM, the more diverse the volumes."
 }
 TESTED = {"synthesis": ("fid", "mmd")}
 """Figures that models are compared by, of a kind of evaluation where these are not all."""
@@ -106,8 +107,7 @@ def tables(found: Sequence[Found], models: Sequence[str]) -> list[Table]:
             own = [one for one in here if (one.value.model, one.value.where) == (model, where)]
             cells.append([model, ", ".join(where), *(_over_folds(own, name) for name in names)])
         header = ["model", "where", *(NAMES[name] for name in names)]
-        note = "Mean ± standard deviation over folds, of the mean over each fold's patients. "
-        note += NOTES.get(kind, "")
+        note = f"Mean ± standard deviation over folds, of the mean over {NOTES.get(kind, MEANS)}"
         result.append(Table(kind.capitalize(), header, cells, note))
     return [*result, _tests_table(tests(found, models))]
 
