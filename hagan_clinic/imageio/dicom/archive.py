@@ -35,7 +35,7 @@ def members(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
     """
     try:
         archive = zipfile.ZipFile(path)
-    # The last is what zipfile raises for a version or a method that it does not know.
+    # zipfile raises NotImplementedError for a version or a method that it does not know.
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{path}: is a damaged zip; copy it again") from error
     files = [info for info in archive.infolist() if not info.is_dir()]

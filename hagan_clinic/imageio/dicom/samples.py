@@ -88,7 +88,7 @@ def element(header: Dataset, keyword: str, default: Any = None) -> Any:
     """
     try:
         value = header.get(keyword)
-    # What pydicom raises of a value it cannot read; NotImplementedError of an unknown VR.
+    # What pydicom raises for a value that it cannot read; NotImplementedError for an unknown VR.
     except (ValueError, TypeError, StructError, NotImplementedError, AttributeError) as error:
         raise InputError(f"has a damaged {keyword}; correct the header") from error
     return default if value is None or value == "" else value
