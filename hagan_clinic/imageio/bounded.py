@@ -28,6 +28,9 @@ _MAX_TRAILER = 2**20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
+# What Python says where a stream has ended, its checksum was right, and no other begins.
+_NO_FURTHER_STREAM = "Not a gzipped file"
+
 
 @contextmanager
 def open_data(path: Path, compressed: bool) -> Iterator[BufferedIOBase]:
@@ -64,8 +67,19 @@ def read_exactly(stream: BufferedIOBase, size: int) -> NDArray[np.uint8]:
 
 
 def read_end(stream: BufferedIOBase) -> bytes:
-    """The little that may follow the voxels; gzip compares its checksum at the end."""
-    return stream.read(_MAX_TRAILER)
+    """The little that may follow the voxels; gzip compares its checksum at the end.
+
+    Bytes behind a whole gzip stream that begin no further one are passed over, as gzip does.
+    """
+    parts, left = [], _MAX_TRAILER
+    try:
+        while left and (part := stream.read1(left)):
+            parts.append(part)
+            left -= len(part)
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith(_NO_FURTHER_STREAM):
+            raise
+    return b"".join(parts)
 
 
 def check_shape(shape: Sequence[int]) -> Shape:

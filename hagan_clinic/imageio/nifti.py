@@ -23,6 +23,9 @@ from hagan_clinic.volume import Grid, Shape, Volume
 # Between the header and the voxels stand extensions, which are skipped.
 _MAX_OFFSET = 2**26
 
+# A quaternion written with four decimals is up to this much longer than 1, squared.
+_ROUNDING = 1e-3
+
 _GEOMETRY = (
     *("qform_code", "sform_code", "xyzt_units"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -101,7 +104,7 @@ def write(volume: Volume, path: Path, like: Path | None, description: str) -> No
     if affine is not None:
         image.set_sform(affine, code="scanner")
         image.set_qform(affine, code="scanner")
-        if not np.allclose(image.get_qform(), affine, atol=1e-3):
+        if not Grid(volume.shape, image.get_qform()).same_as(volume.grid):
             # A quaternion holds no shear; then only the sform tells the place.
             image.header["qform_code"] = 0
     image.to_filename(path)
@@ -120,18 +123,34 @@ def _read_header(stream: BufferedIOBase) -> Any:
     """A nibabel header of either version and byte order, structurally sound."""
     from nibabel import Nifti1Header, Nifti2Header
 
-    block = stream.read(Nifti2Header.sizeof_hdr)
+    block = b""
     kind: Any
     for kind in (Nifti1Header, Nifti2Header):
-        if len(block) >= kind.sizeof_hdr and kind.may_contain_header(block):
+        block += stream.read(kind.sizeof_hdr - len(block))
+        if len(block) == kind.sizeof_hdr and kind.may_contain_header(block):
             break
     else:
         raise InputError("is not a NIfTI file (no NIfTI header at its start); check what it is")
-    stream.seek(kind.sizeof_hdr)
-    header = kind(block[: kind.sizeof_hdr], check=False)
+    header = kind(block, check=False)
+    _mend_qform(header)
     if bytes(header["magic"])[:2] != b"n+":
         raise InputError("is the header of a NIfTI pair, expected a single file; convert it first")
     return header
+
+
+def _mend_qform(header: Any) -> None:
+    """Take what writers leave open as the standard's own code does (`nifti1.h`, "METHOD 2").
+
+    A qfac that is neither 1 nor -1 counts by its sign, 0 as 1; a quaternion that is longer than
+    its unit by rounding alone is shortened to it.
+    """
+    if abs(header["pixdim"][0]) != 1:
+        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
+    fields = ("quatern_b", "quatern_c", "quatern_d")
+    length = float(np.linalg.norm([float(header[field]) for field in fields]))
+    if 1 < length**2 <= 1 + _ROUNDING:
+        for field in fields:
+            header[field] /= length
 
 
 def _grid(header: Any) -> Grid:
@@ -177,8 +196,9 @@ def _scaling(header: Any) -> tuple[float, float]:
 
 def _offset(header: Any) -> int:
     offset = float(header["vox_offset"])
-    if not header.structarr.itemsize <= offset <= _MAX_OFFSET:
+    if not header.single_vox_offset <= offset <= _MAX_OFFSET:
         raise InputError(
-            f"has a damaged header (its voxels begin at byte {offset:g}); convert the image again"
+            f"has a damaged header (its voxels begin at byte {offset:g}, expected "
+            f"{header.single_vox_offset} or more); convert the image again"
         )
     return int(offset)

@@ -262,6 +262,7 @@ def test_what_is_not_one_scalar_volume_is_refused(array, message, tmp_path):
         (VOX_OFFSET, 1e30, "<f4", "has a damaged header .its voxels begin at byte 1e.30"),
         (VOX_OFFSET, -1, "<f4", "has a damaged header .its voxels begin at byte -1"),
         (VOX_OFFSET, 0, "<f4", "has a damaged header .its voxels begin at byte 0"),
+        (VOX_OFFSET, 348, "<f4", "has a damaged header .its voxels begin at byte 348, expected 35"),
         (VOX_OFFSET, np.nan, "<f4", "has a damaged header .its voxels begin at byte nan"),
         (INTER, np.nan, "<f4", "has a damaged value scaling"),
         (SLOPE, 1e38, "<f4", "56 of 60 voxels are NaN or infinite"),
@@ -381,3 +382,54 @@ def test_real_files_give_outputs_of_their_geometry(pattern, tmp_path):
     assert same_geometry(path, tmp_path / "out.nii.gz")
     assert nib.load(tmp_path / "out.nii.gz").shape == nib.load(path).shape
     assert (nib.load(tmp_path / "out.nii.gz").affine == nib.load(path).affine).all()
+
+
+def test_voxels_that_begin_within_the_header_of_version_2_are_refused(tmp_path):
+    path = patched(source(tmp_path / "a.nii", kind=nib.Nifti2Image), 168, [540], "<i8")
+    with pytest.raises(InputError, match="voxels begin at byte 540, expected 544 or more"):
+        read(path)
+
+
+@pytest.mark.parametrize("excess", [8e-7, 2e-4])
+def test_a_quaternion_that_rounding_made_too_long_is_read(excess, tmp_path):
+    """A half turn, whose real part is 0: half of such headers say a little more than 1."""
+    turn = np.diag([-1.0, 1.0, -1.0, 1.0])
+    path = patched(source(tmp_path / "a.nii", affine=turn), SFORM_CODE, [0], "<i2")
+    patched(path, 256, [0.0, np.sqrt(1 + excess), 0.0], "<f4")
+    np.testing.assert_allclose(read(path).affine, turn, atol=1e-6)
+    write(read(path), tmp_path / "b.nii", like=path)
+    np.testing.assert_allclose(nib.load(tmp_path / "b.nii").affine, turn, atol=1e-6)
+
+
+@pytest.mark.parametrize(("qfac", "handed"), [(0, 1), (0.5, 1), (-0.5, -1), (-1, -1)])
+def test_a_qfac_counts_by_its_sign_and_0_as_1(qfac, handed, tmp_path):
+    path = patched(source(tmp_path / "a.nii"), SFORM_CODE, [0], "<i2")
+    patched(path, PIXDIM, [qfac], "<f4")
+    np.testing.assert_array_equal(read(path).affine, np.diag([1, 1, handed, 1]))
+    write(read(path), tmp_path / "b.nii", like=path)
+    np.testing.assert_array_equal(nib.load(tmp_path / "b.nii").affine, np.diag([1, 1, handed, 1]))
+
+
+@pytest.mark.parametrize("rubbish", [b"GARBAGE!", b"\0\0\0GA", b"\x1f"])
+def test_rubbish_behind_a_whole_gzip_stream_is_passed_over(rubbish, tmp_path):
+    path = source(tmp_path / "a.nii.gz")
+    path.write_bytes(path.read_bytes() + rubbish)
+    assert read(path).array.max() == 59
+
+
+def test_a_gzip_stream_whose_checksum_is_wrong_is_refused_with_rubbish_behind_it_too(tmp_path):
+    path = source(tmp_path / "a.nii.gz")
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    for rubbish in (b"", b"GARBAGE!"):
+        path.write_bytes(bytes(content) + rubbish)
+        with pytest.raises(InputError, match=r"is truncated or damaged .CRC check failed"):
+            read(path)
+
+
+def test_rubbish_in_the_place_of_the_rest_is_a_truncation(tmp_path):
+    path = source(tmp_path / "a.nii.gz")
+    whole = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(whole[:-20]) + b"GARBAGE!")
+    with pytest.raises(InputError, match="is truncated"):
+        read(path)
