@@ -259,7 +259,7 @@ def _voxel_of(grid: Grid, position: NDArray[np.float64]) -> list[int]:
 
 
 def _check_same_grid(volume: Volume, grid: Grid, name: str, reference: str) -> None:
-    if not volume.grid.same_as(grid, tolerance_mm=1e-2):
+    if not volume.grid.same_as(grid):
         raise InputError(
             f"{name} ({volume.grid}) and {reference} ({grid}) lie on different "
             "grids; resample one to the other first"

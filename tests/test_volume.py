@@ -20,6 +20,7 @@ from hagan_clinic.volume import (
     crop_or_pad,
     resample,
     resampled_grid,
+    same_lattice,
     to_axes_of,
     to_canonical,
 )
@@ -211,10 +212,13 @@ def test_padding_is_undone_by_cropping(volume, start, more):
 def test_same_as_sees_a_shift_a_turn_and_a_shape():
     grid = Grid((10, 10, 10), np.eye(4))
     shifted = np.eye(4)
-    shifted[0, 3] = 0.01
+    shifted[0, 3] = 0.011
     turned = np.eye(4)
     turned[:3, :3] = rotation([1, 0, 0, 0.001])
+    rounded = np.eye(4)
+    rounded[0, 3] = 0.009
     assert grid.same_as(Grid((10, 10, 10), np.eye(4)))
+    assert grid.same_as(Grid((10, 10, 10), rounded))
     assert not grid.same_as(Grid((10, 10, 10), shifted))
     assert grid.same_as(Grid((10, 10, 10), shifted), tolerance_mm=0.02)
     assert not grid.same_as(Grid((10, 10, 10), turned))
@@ -286,3 +290,12 @@ def test_other_real_brains_survive_resampling(case):
     blur, shift = loss_on_the_way_to_1_5_mm_and_back(path)
     assert blur < 0.055
     assert shift < 1e-3
+
+
+@given(volumes())
+def test_the_order_of_axes_does_not_make_another_lattice(volume):
+    turned = to_canonical(volume).grid
+    assert same_lattice(volume.grid, turned) and same_lattice(turned, volume.grid)
+    moved = turned.affine.copy()
+    moved[0, 3] += 0.02
+    assert not same_lattice(volume.grid, Grid(turned.shape, moved))

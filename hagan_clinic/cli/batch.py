@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.imageio import SUFFIXES, suffix_of
+from hagan_clinic.imageio import is_volume_name, suffix_of
 from hagan_clinic.imageio.dicom.scan import is_series
 
 
@@ -94,7 +94,7 @@ def _scans(inputs: Iterable[Path], source_name: str) -> Iterator[tuple[Path, int
 def scans_in(folder: Path, source_name: str) -> list[Path]:
     """The volume files of a folder: those named as the source (`t1`, `T1w`, `t1n`), or all."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    scans = [path for path in files if suffix_of(path) in SUFFIXES]
+    scans = [path for path in files if is_volume_name(path)]
     name = source_name.lower()
     named = [path for path in scans if {name, f"{name}w", f"{name}n"} & _tokens(path)]
     return named or scans

@@ -15,7 +15,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, suffix_of
 from hagan_clinic.progress import counted
 from hagan_clinic.runtime.synthesis import Encoder, named
-from hagan_clinic.volume import Grid
+from hagan_clinic.volume import Grid, same_lattice
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _check_scan(scan: Scan, mask_grid: Callable[[Path], Grid]) -> None:
             f"all voxels have the value {float(volume.array.flat[0]):g}: the image is constant; "
             "expected a scan"
         )
-    if scan.mask is not None and not mask_grid(scan.mask).same_as(volume.grid, 1e-2):
+    if scan.mask is not None and not same_lattice(mask_grid(scan.mask), volume.grid):
         raise InputError(
             f"the brain mask {scan.mask} ({mask_grid(scan.mask)}) lies on another grid than the "
             f"scan ({volume.grid}): resample it first"

@@ -14,7 +14,7 @@ from hagan_clinic.imageio import read, read_grid
 from hagan_clinic.intensity import foreground, from_unit, source_window, target_window, to_unit
 from hagan_clinic.training.layouts import some
 from hagan_clinic.training.subject import Subject
-from hagan_clinic.volume import Volume, to_canonical
+from hagan_clinic.volume import Volume, same_lattice, to_canonical
 
 HEAD, STRIPPED, AS_GIVEN = "head", "stripped", "as given"
 FORMS = (HEAD, STRIPPED)
@@ -98,7 +98,7 @@ def check_cases(subjects: Sequence[Subject]) -> tuple[str, ...]:
         for name, extra in (("mask", subject.mask), ("label map", subject.lesion)):
             others += [(name, extra)] if extra is not None else []
         for name, other in others:
-            if not grid_of(other).same_as(grid_of(file), 1e-2):
+            if not same_lattice(grid_of(other), grid_of(file)):
                 raise InputError(
                     f"{subject.name}: {name} ({grid_of(other)}) lies on another grid than {first} "
                     f"({grid_of(file)}); register and resample them to one grid"

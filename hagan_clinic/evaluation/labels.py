@@ -72,7 +72,7 @@ def dice_of_files(prediction: Path, reference: Path) -> dict[int, float]:
         InputError: One is no label map, or their grids differ.
     """
     one, other = read_labels(prediction), read_labels(reference)
-    if not one.grid.same_as(other.grid, 1e-2):
+    if not one.grid.same_as(other.grid):
         raise InputError(
             f"{prediction} ({one.grid}) lies on another grid than {reference} ({other.grid}); "
             "resample it by nearest neighbour"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hagan_clinic.imageio import SUFFIXES, suffix_of
+from hagan_clinic.imageio import is_volume_name
 
 
 def files_of(folder: Path, subject: str) -> list[Path]:
@@ -15,6 +15,6 @@ def files_of(folder: Path, subject: str) -> list[Path]:
         path
         for path in sorted(folder.iterdir())
         if path.name.startswith(subject)
-        and suffix_of(path) in SUFFIXES
+        and is_volume_name(path)
         and not path.name[len(subject) :][:1].isalnum()
     ]

@@ -14,7 +14,7 @@ from hagan_clinic.evaluation.cases import Case, Image
 from hagan_clinic.evaluation.floors import FittedCurve, oracle_linear_fit
 from hagan_clinic.evaluation.named_files import files_of
 from hagan_clinic.evaluation.sides import is_run
-from hagan_clinic.imageio import SUFFIXES, read, suffix_of
+from hagan_clinic.imageio import SUFFIXES, is_volume_name, read
 from hagan_clinic.runtime import Translator
 from hagan_clinic.training.layouts import some
 from hagan_clinic.volume import to_canonical
@@ -109,7 +109,7 @@ class Volumes:
     def _read(self, path: Path, case: Case) -> Image:
         volume = to_canonical(read(path))
         expected = next(iter(case.sources.values())).grid
-        if not volume.grid.same_as(expected, 1e-2):
+        if not volume.grid.same_as(expected):
             raise InputError(
                 f"{path} ({volume.grid}) lies on another grid than the scan of "
                 f"{case.subject.name} ({expected}); bring it back to that grid"
@@ -167,7 +167,7 @@ class Models:
             exported = Path(self._scratch.name) / f"{len(list(Path(self._scratch.name).iterdir()))}"
             return Model(name, export_run(path, exported.with_suffix(".onnx")).path, self._device)
         if path.is_dir():
-            if not any(suffix_of(file) in SUFFIXES for file in path.iterdir()):
+            if not any(map(is_volume_name, path.iterdir())):
                 raise ModelError(
                     f"{path}: neither a run folder nor a folder of volumes ({', '.join(SUFFIXES)})"
                 )

@@ -68,7 +68,7 @@ class Segmenter:
                     f"{'a' if made.is_file() else 'no'} label map; it said: {told[0]}"
                 )
             labels = read_labels(made)
-            if not labels.grid.same_as(grid, 1e-2):
+            if not labels.grid.same_as(grid):
                 raise InputError(
                     f"--segmenter {self.command!r} wrote a label map of {labels.grid}, expected "
                     f"the image's {grid}; let it resample back"

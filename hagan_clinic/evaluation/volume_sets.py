@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio import SUFFIXES, read, read_grid, suffix_of
+from hagan_clinic.imageio import SUFFIXES, is_volume_name, read, read_grid
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.latents import draw_latents
@@ -83,7 +83,7 @@ class Folder(VolumeSet):
 
     def __init__(self, folder: Path, count: int | None = None) -> None:
         there = folder.iterdir() if folder.is_dir() else ()
-        self._files = sorted(path for path in there if suffix_of(path) in SUFFIXES)
+        self._files = sorted(path for path in there if is_volume_name(path))
         if not self._files:
             raise InputError(
                 f"{folder}: neither a run folder nor a folder of volumes ({', '.join(SUFFIXES)})"

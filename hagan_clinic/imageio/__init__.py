@@ -10,6 +10,7 @@ from hagan_clinic.imageio.atomic import (
 from hagan_clinic.imageio.formats import (
     DESCRIPTION,
     SUFFIXES,
+    is_volume_name,
     read,
     read_description,
     read_grid,
@@ -23,6 +24,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "flush_folder",
+    "is_volume_name",
     "read",
     "read_description",
     "read_grid",

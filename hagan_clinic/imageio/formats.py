@@ -119,7 +119,7 @@ def write(
     if suffix not in _FORMATS:
         raise OutputError(f"{path}: {_unknown(suffix)}")
     source = None if like is None else Path(like)
-    if source is not None and not read_grid(source).same_as(volume.grid, tolerance_mm=1e-2):
+    if source is not None and not read_grid(source).same_as(volume.grid):
         raise OutputError(
             f"cannot write {path}: the volume does not lie on the grid of {source}; "
             "bring it back to that grid first"
@@ -132,6 +132,14 @@ def suffix_of(path: Path) -> str:
     """The suffix in lower case; ``.gz`` counts together with the one before it."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
+def is_volume_name(path: Path) -> bool:
+    """Whether a file of a folder is called as a volume.
+
+    One that begins with a dot is not: macOS leaves `._NAME` beside every file on foreign disks.
+    """
+    return suffix_of(path) in SUFFIXES and not path.name.startswith(".")
 
 
 @contextmanager

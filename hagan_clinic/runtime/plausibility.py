@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.choice import MIN_SLICES
 from hagan_clinic.intensity import foreground, head_centre, source_window, to_unit
 from hagan_clinic.preparation import BRAIN_MIDDLE_MM, Prepared
 from hagan_clinic.volume import Grid, Spacing, Volume, to_canonical
 
+MIN_FIELD_MM = 10.0
 THICK_MM = 3.0
 SMALL_FIELD_MM = 100.0
 HEAD_LITRES = (0.3, 8.0)
@@ -27,6 +30,22 @@ UNSEEN_MASK = 0.001
 _RADIUS_MM = 60.0
 _STEP_MM = 3.0
 _SMOOTHEST = 10  # per cent
+
+
+def check_field(name: str, grid: Grid) -> None:
+    """Refuse a fragment of a head, from which no brain could be told.
+
+    Raises:
+        InputError: An axis has fewer than `MIN_SLICES` voxels, or less than `MIN_FIELD_MM`.
+    """
+    extents = [size * step for size, step in zip(grid.shape, grid.spacing, strict=True)]
+    if min(grid.shape) >= MIN_SLICES and min(extents) >= MIN_FIELD_MM:
+        return
+    raise InputError(
+        f"{name} has a field of view of {' x '.join(f'{extent:.3g}' for extent in extents)} mm "
+        f"({' x '.join(map(str, grid.shape))} voxels), expected at least {MIN_FIELD_MM:g} mm and "
+        f"{MIN_SLICES} voxels each way: it is a fragment; give the whole scan"
+    )
 
 
 def grid_warnings(name: str, grid: Grid) -> list[str]:

@@ -118,10 +118,10 @@ def read_inputs(
         paths.append(path)
         spacing = [round(step, 4) for step in volume.spacing]
         facts[name] = {**told, "shape": list(volume.shape), "spacing_mm": spacing}
-    marked = None if mask is None else _read(mask)
-    if marked is not None and stack is not None:
-        # A converted mask lies on the same voxels, with its axes in another order.
-        marked = to_axes_of(marked, volumes[0].grid)
+    # Tools write the same voxels with their axes in another order.
+    grid = volumes[0].grid
+    volumes = [to_axes_of(volume, grid) for volume in volumes]
+    marked = None if mask is None else to_axes_of(_read(mask), grid)
     return Inputs(tuple(volumes), tuple(paths), facts, marked, _mask_sha256(mask), stack)
 
 
@@ -136,7 +136,7 @@ def _told(scan: SeriesScan) -> dict[str, Any]:
 
 def _check_lies_on(volume: Volume, stack: Stack, name: str) -> None:
     turned = to_axes_of(volume, stack.grid)
-    if not turned.grid.same_as(stack.grid, tolerance_mm=1e-2):
+    if not turned.grid.same_as(stack.grid):
         raise InputError(
             f"{name} ({turned.grid}) does not lie on the grid of the series of --dicom-like "
             f"({stack.grid}), expected the same voxels: give the series it was converted from"

@@ -23,7 +23,7 @@ from hagan_clinic.runtime.model_file import ENCODER, GENERATOR, ModelFile, load_
 from hagan_clinic.runtime.plausibility import UNSEEN_HEAD, UNSEEN_MASK
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.synthesis_network import OnnxEncoder, OnnxGenerator
-from hagan_clinic.volume import Grid, Volume, resample
+from hagan_clinic.volume import Grid, Volume, resample, to_axes_of
 
 Float32 = NDArray[np.float32]
 
@@ -240,6 +240,7 @@ class Encoder(_Model):
     def _prepare(self, scan: Volume, mask: Volume | None) -> Scan:
         # Training takes a constant image for one without a brain, whatever its mask says.
         foreground(scan.array)
+        mask = None if mask is None else to_axes_of(mask, scan.grid)
         if mask is not None and self.facts.stripped and mask.shape == scan.shape:
             scan = stripped(scan, mask.array > 0.5, self.facts.recipe)
         prepared = prepare([scan], self.facts.recipe, mask=mask, mask_window=False)

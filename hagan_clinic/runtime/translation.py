@@ -24,7 +24,12 @@ from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Float32, Network
 from hagan_clinic.runtime.outputs import Outputs, all_or_none
-from hagan_clinic.runtime.plausibility import box_warnings, grid_warnings, image_warnings
+from hagan_clinic.runtime.plausibility import (
+    box_warnings,
+    check_field,
+    grid_warnings,
+    image_warnings,
+)
 from hagan_clinic.runtime.preview import write_preview
 from hagan_clinic.runtime.providers import choose_device, gpu_memory
 from hagan_clinic.runtime.refusals import sidecar_path
@@ -131,6 +136,8 @@ class Translator:
             inputs = read_inputs(
                 named, mask, allow_contrast=allow_contrast, series=series, dicom_like=like
             )
+        for name, volume in zip(named, inputs.volumes, strict=True):
+            check_field(name, volume.grid)
         beside = footprint(inputs.volumes[0].grid, self.model.recipe.spacing, len(inputs.volumes))
         self._check_room(beside.preparing)
         progress("preparing", 0.05)

@@ -11,7 +11,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read_grid
 from hagan_clinic.training.layouts import from_csv, from_folder, some
 from hagan_clinic.training.subject import Subject, patient_of
-from hagan_clinic.volume import Grid
+from hagan_clinic.volume import Grid, same_lattice
 
 __all__ = ["Subject", "check_cohort", "find_cohort", "patient_of"]
 
@@ -87,7 +87,7 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
             others.append(("mask", subject.mask))
         for role, file in others:
             found = grid_of(file)
-            if not found.same_as(expected):
+            if not same_lattice(found, expected):
                 raise InputError(
                     f"{subject.name}: {role} is on another grid than {first}: "
                     f"{_difference(found, expected)}; register and resample them to one grid"

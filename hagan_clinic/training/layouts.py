@@ -4,7 +4,8 @@ import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
@@ -24,6 +25,9 @@ LESION_ENDINGS = ("seg", "lesion", "dseg")
 SHOWN = 5
 
 _FILE = re.compile(r"(?:(?P<prefix>.+)[_-])?(?P<ending>[A-Za-z0-9]+)\.nii(?:\.gz)?", re.IGNORECASE)
+# Of a BIDS dataset: what its raw data were made from, and by.
+_NO_RAW_DATA = {"sourcedata", "code"}
+
 _FOLDER_MASK = re.compile(r"(brain_?)?mask\.nii(\.gz)?", re.IGNORECASE)
 
 FilesByEnding = dict[str, list[Path]]
@@ -80,13 +84,22 @@ def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
 
 
 def _nifti_files(root: Path) -> list[Path]:
-    """Every NIfTI file under a folder, also through symbolic links, but never in a circle."""
+    """Every NIfTI file under a folder, also through symbolic links, but never in a circle.
+
+    Names that begin with a dot are not looked at: macOS leaves `._NAME` beside every file on
+    foreign disks, and versions of files lie in `.git`.
+    """
     files = []
     for place, folders, names in os.walk(root, followlinks=True):
         here = Path(place)
-        files += [here / name for name in names if _FILE.fullmatch(name)]
+        shown = (name for name in names if not name.startswith("."))
+        files += [here / name for name in shown if _FILE.fullmatch(name)]
         above = {folder.resolve() for folder in (here.absolute(), *here.absolute().parents)}
-        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() not in above
+        ]
     return sorted(files)
 
 
@@ -104,7 +117,10 @@ def _folders(files: Sequence[Path]) -> dict[str, FilesByEnding]:
 def _bids(root: Path, files: Sequence[Path]) -> dict[str, FilesByEnding]:
     """Subject and session -> ending -> files: raw images, and masks of the raw grid."""
     found: dict[str, FilesByEnding] = defaultdict(lambda: defaultdict(list))
+    ignored = _bidsignore(root)
     for file in files:
+        if _NO_RAW_DATA & set(file.relative_to(root).parts) or ignored(file.relative_to(root)):
+            continue
         prefix, ending = _name_parts(file)
         entities = prefix.split("_")
         derived = "derivatives" in file.relative_to(root).parts
@@ -118,6 +134,27 @@ def _bids(root: Path, files: Sequence[Path]) -> dict[str, FilesByEnding]:
         enhanced = any(part.startswith("ce-") for part in entities)
         found[name]["t1c" if enhanced and ending == "t1w" else ending].append(file)
     return found
+
+
+def _bidsignore(root: Path) -> Callable[[Path], bool]:
+    """Whether `.bidsignore`, if there is one, leaves out a path below `root`."""
+    try:
+        lines = (root / ".bidsignore").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    patterns = [line.strip().strip("/") for line in lines]
+    patterns = [pattern for pattern in patterns if pattern and not pattern.startswith("#")]
+
+    def ignored(path: Path) -> bool:
+        # A folder's name leaves out what is in it; with a slash a pattern is of the whole path.
+        places = [path, *path.parents][:-1]
+        return any(
+            fnmatch(place.as_posix() if "/" in pattern else place.name, pattern)
+            for pattern in patterns
+            for place in places
+        )
+
+    return ignored
 
 
 def read_table(file: Path, required: Sequence[str]) -> list[dict[str, str]]:

@@ -31,7 +31,16 @@ from hagan_clinic.preparation import BACKGROUND, network_grid, prepare, stripped
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.layouts import some
 from hagan_clinic.training.subject import Subject
-from hagan_clinic.volume import Grid, Shape, Spacing, Volume, crop_or_pad, resample, to_canonical
+from hagan_clinic.volume import (
+    Grid,
+    Shape,
+    Spacing,
+    Volume,
+    crop_or_pad,
+    resample,
+    to_axes_of,
+    to_canonical,
+)
 
 CACHE_VERSION = 3
 BOX_MARGIN_MM = 6.0
@@ -232,8 +241,10 @@ def _prepare_once(
 
 
 def _prepare_subject(subject: Subject, recipe: Recipe, shape: Shape) -> Bytes:
-    sources = [read(subject.images[name]) for name in recipe.sources]
-    mask = None if subject.mask is None else read(subject.mask)
+    first = read(subject.images[recipe.sources[0]])
+    others = (subject.images[name] for name in recipe.sources[1:])
+    sources = [first, *(to_axes_of(read(file), first.grid) for file in others)]
+    mask = None if subject.mask is None else to_axes_of(read(subject.mask), first.grid)
     forms = [sources]
     if mask is None:
         region = _filled_foreground(sources[0].array)
@@ -247,7 +258,7 @@ def _prepare_subject(subject: Subject, recipe: Recipe, shape: Shape) -> Bytes:
     arrays: list[Array] = [channel for form in prepared for channel in form.array]
     grid = network_grid(sources[0].grid, recipe.spacing)
     if recipe.target:
-        target = read(subject.images[recipe.target])
+        target = to_axes_of(read(subject.images[recipe.target]), first.grid)
         window = target_window(target.array, region, percentiles=recipe.percentiles)
         resampled = resample(to_canonical(target), grid)
         arrays.append(_cut(resampled.with_array(to_unit(resampled.array, window)), box))

@@ -111,6 +111,14 @@ def test_folder_gives_a_volume_for_each_of_its_t1s_and_a_summary(run, scan, tmp_
     assert "2 of 2 translated" in result.stdout
 
 
+def test_names_that_begin_with_a_dot_are_no_scans(run, scan, tmp_path):
+    scan("in/a_t1.nii.gz")
+    (tmp_path / "in" / "._a_t1.nii.gz").write_bytes(b"\0\5\x16\7 Mac OS X")
+    result = run(tmp_path / "in", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert _names(tmp_path / "out") == ["a_t1_flair.json", "a_t1_flair.nii.gz"]
+
+
 def test_one_failure_does_not_stop_the_others(run, scan, tmp_path):
     (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
     (tmp_path / "worse.nii.gz").write_bytes(b"")

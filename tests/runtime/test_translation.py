@@ -12,7 +12,7 @@ from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import read
 from hagan_clinic.runtime import Translator, translate
 from hagan_clinic.runtime.footprint import footprint
-from hagan_clinic.volume import Volume
+from hagan_clinic.volume import Volume, to_canonical
 
 # Oblique, mirrored, anisotropic: nothing that a mistaken axis order would survive.
 AFFINE = nib.affines.from_matvec(
@@ -221,6 +221,18 @@ def test_mask_decides_the_intensity_window(scan, toy_generator):
     assert np.abs(plain.volume.array - masked.volume.array).max() > 0.01
 
 
+def test_mask_may_have_its_axes_in_another_order(scan, toy_generator):
+    source = read(scan)
+    mask = source.with_array((source.array > 600).astype(np.float32))
+    turned = to_canonical(mask)
+    assert turned.shape != mask.shape
+    one, other = (
+        translate(source, model=toy_generator, device="cpu", mask=given).volume.array
+        for given in (mask, turned)
+    )
+    assert np.array_equal(one, other)
+
+
 @pytest.fixture
 def two_sources(make_generator, tmp_path):
     return make_generator(tmp_path / "two.onnx", sources=("t1", "t2"))
@@ -244,6 +256,24 @@ def test_wrong_number_of_sources_is_named(scan, two_sources, toy_generator):
         translate({"t1": scan, "t3": scan}, model=two_sources, device="cpu")
     with pytest.raises(InputError, match="given t2, and this model translates t1 to flair"):
         translate({"t2": scan}, model=toy_generator, device="cpu")
+
+
+def test_sources_may_have_their_axes_in_another_order(scan, two_sources):
+    t1 = read(scan)
+    t2 = t1.with_array(np.where(t1.array > 0, 1000 - t1.array, 0))
+    one, other = (
+        translate({"t1": t1, "t2": given}, model=two_sources, device="cpu").volume.array
+        for given in (t2, to_canonical(t2))
+    )
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(100, 64, 1), (100, 64, 2), (3, 64, 72), (100, 4, 72)])
+def test_a_fragment_of_a_head_is_refused(shape, scan, toy_generator):
+    whole = read(scan)
+    fragment = Volume(whole.array[tuple(map(slice, shape))], whole.affine)
+    with pytest.raises(InputError, match=r"t1 has a field of view of .* it is a fragment"):
+        translate(fragment, model=toy_generator, device="cpu")
 
 
 def test_sources_on_different_grids_are_refused(scan, two_sources):

@@ -85,6 +85,26 @@ def test_bids_with_sessions(tmp_path):
     assert subjects[0].mask is None
 
 
+def test_of_a_bids_dataset_only_raw_data_count(tmp_path):
+    pair(tmp_path / "sub-01" / "anat", "sub-01", "_", ("T1w", "FLAIR"))
+    image(tmp_path / "sourcedata/sub-01/anat/sub-01_T1w.nii.gz")
+    image(tmp_path / "code/sub-01/anat/sub-01_T1w.nii.gz")
+    image(tmp_path / "sub-01/anat/sub-01_run-2_T1w.nii.gz")
+    image(tmp_path / "extra/old/sub-01/anat/sub-01_T1w.nii.gz")
+    (tmp_path / ".bidsignore").write_text("# ours\n\n*_run-2_T1w.nii.gz\nextra/old/\n")
+    (subject,) = find_cohort(tmp_path)
+    assert subject.images["t1"] == tmp_path / "sub-01/anat/sub-01_T1w.nii.gz"
+    (subject,) = find_cohort(tmp_path / "sourcedata", target=None)
+    assert subject.images["t1"].parts[-4] == "sourcedata"
+
+
+def test_names_that_begin_with_a_dot_are_no_scans(tmp_path):
+    pair(tmp_path / "a", "a")
+    (tmp_path / "a" / "._a_t1.nii.gz").write_bytes(b"\0\5\x16\7 Mac OS X")
+    image(tmp_path / ".git" / "annex" / "a_t1.nii.gz")
+    assert [subject.name for subject in find_cohort(tmp_path)] == ["a"]
+
+
 def test_csv_with_every_column(tmp_path):
     pair(tmp_path, "a")
     image(tmp_path / "m.nii.gz"), image(tmp_path / "s.nii.gz")
@@ -240,6 +260,24 @@ def test_pair_of_another_place_is_refused_by_name_and_distance(tmp_path):
     image(tmp_path / "a_flair.nii.gz", shift=2.5)
     with pytest.raises(InputError, match=r"a: flair is on another grid.*2\.500 mm away"):
         check_cohort(find_cohort(tmp_path))
+
+
+def test_rounding_of_an_affine_is_no_other_grid(tmp_path):
+    pair(tmp_path, "a")
+    image(tmp_path / "a_flair.nii.gz", shift=0.002)
+    check_cohort(find_cohort(tmp_path))
+    image(tmp_path / "a_flair.nii.gz", shift=0.02)
+    with pytest.raises(InputError, match=r"0\.020 mm away"):
+        check_cohort(find_cohort(tmp_path))
+
+
+def test_the_same_voxels_in_another_order_of_axes_are_one_grid(tmp_path):
+    pair(tmp_path, "a")
+    flair = nib.load(tmp_path / "a_flair.nii.gz")
+    turned = flair.as_reoriented(nib.orientations.axcodes2ornt("SLA"))
+    nib.save(turned, tmp_path / "a_flair.nii.gz")
+    assert turned.shape != flair.shape
+    check_cohort(find_cohort(tmp_path))
 
 
 def test_mask_on_another_grid_is_refused(tmp_path):

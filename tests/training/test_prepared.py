@@ -86,6 +86,18 @@ def test_axes_are_inferior_posterior_left_first(subject, tmp_path):
     assert np.corrcoef(h, target[brain > 0])[0, 1] < -0.9
 
 
+def test_the_same_voxels_in_another_order_of_axes_give_the_same(subject, tmp_path):
+    (straight,) = prepare_cohort([subject], RECIPE, tmp_path / "cache")
+    for file, order in ((subject.images["flair"], "SLA"), (subject.mask, "PIR")):
+        image = nib.load(file)
+        turned = image.as_reoriented(nib.orientations.axcodes2ornt(order))
+        nib.save(nib.Nifti1Image(np.asarray(turned.dataobj), turned.affine), file)
+    (turned,) = prepare_cohort([subject], RECIPE, tmp_path / "cache")
+    assert turned.file != straight.file
+    for one, other in zip(straight.load(), turned.load(), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_skull_stripped_subjects_have_one_form(subject, tmp_path):
     mask = read(subject.mask).array > 0
     for file in subject.images.values():

@@ -1,6 +1,7 @@
 """A scan that is a DICOM series: the one that was chosen, its voxels, and what they lie on."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.headers import is_dicom
 from hagan_clinic.imageio.dicom.pixels import read_pixels
 from hagan_clinic.imageio.dicom.series import Stack
-from hagan_clinic.imageio.formats import SUFFIXES, suffix_of
+from hagan_clinic.imageio.formats import SUFFIXES, is_volume_name, suffix_of
 from hagan_clinic.volume import Volume
 
 _BLOCK = 2**20
@@ -56,8 +57,9 @@ def is_series(path: Path) -> bool:
 
 def _is_series_folder(folder: Path) -> bool:
     files = [one for one in folder.iterdir() if one.is_file()]
-    volumes = [one for one in files if suffix_of(one) in SUFFIXES]
-    if volumes and any(map(_is_dicom_file, files)):
+    volumes = [one for one in files if is_volume_name(one)]
+    # Of a file that cannot be read the reader tells, when its turn comes.
+    if volumes and any(os.access(one, os.R_OK) and _is_dicom_file(one) for one in files):
         raise InputError(
             f"a folder holds DICOM files and volume files ({len(volumes)} of {len(files)}), "
             "expected one kind; give the volume files by name, or move them away"

@@ -92,7 +92,7 @@ class MaskMean:
             InputError: The file cannot be read, lies on another grid, or nothing is marked.
         """
         volume = to_canonical(read(path))
-        if not volume.grid.same_as(grid, tolerance_mm=1e-2):
+        if not volume.grid.same_as(grid):
             raise InputError(
                 f"{path} ({volume.grid}) does not lie on the model's grid ({grid}): expected a "
                 "mask drawn on a sample of this model"
