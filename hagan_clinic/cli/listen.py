@@ -32,7 +32,7 @@ Example:
     "--caller", "callers", multiple=True, metavar="AET", help="Who may send; once a title."
 )
 @click.option(
-    "--silence", type=float, metavar="SECONDS", help="A series is complete after it.  [default: 10]"
+    "--silence", type=float, metavar="SECONDS", help="A series is complete after it.  [default: 60]"
 )
 @click.option("--model", help="Name of a bundled model, or a file.  [default: t1_to_flair]")
 @device_option

@@ -1,5 +1,6 @@
-"""When a series is complete: nothing of it has come for a while."""
+"""When a series is complete: who sent it has gone, and nothing of it has come for a while."""
 
+from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.logs import log
 from hagan_clinic.node.spool import Spool
@@ -13,21 +14,28 @@ class Collector:
 
     Args:
         spool: Where the series are.
-        intake: Knows when each was last heard of.
-        silence: Seconds.
+        intake: Knows when each was last heard of, and who may send more of it.
+        config: `silence` and `longest_open`.
     """
 
-    def __init__(self, spool: Spool, intake: Intake, silence: float) -> None:
+    def __init__(self, spool: Spool, intake: Intake, config: NodeConfig) -> None:
         self._spool = spool
         self._intake = intake
-        self._silence = silence
+        self._config = config
 
     def __call__(self) -> None:
         """Look at every incoming series once."""
         for job in self._spool.jobs("incoming"):
-            if self._intake.silent_for(job.name) < self._silence:
+            if not self._is_silent(job.name):
                 continue
             ready = self._spool.complete(job.name)
             if ready is not None:
                 self._intake.forget(job.name)
                 log("complete", series=job.name, instances=sum(1 for _ in ready.source.iterdir()))
+
+    def _is_silent(self, name: str) -> bool:
+        """An association that stays open holds its series, but not for ever."""
+        silent = self._intake.silent_for(name)
+        if self._intake.is_held(name):
+            return silent >= self._config.longest_open
+        return silent >= self._config.silence

@@ -28,11 +28,14 @@ class NodeConfig:
     callers: tuple[str, ...] = ()
     watch: str = ""
 
-    silence: float = 10.0
-    max_associations: int = 10
+    silence: float = 60.0
+    longest_open: float = 600.0
+    max_associations: int = 20
+    max_associations_per_peer: int = 10
     max_instance: str = "1GiB"
     min_free: str = "1GiB"
     timeout: float = 60.0
+    acse_timeout: float = 5.0
 
     model: str = "t1_to_flair"
     model_sha256: str = ""
@@ -82,7 +85,10 @@ class NodeConfig:
                 )
         for name in ("port", "http_port"):
             _require(0 <= getattr(self, name) < 65536, name, getattr(self, name), "a port")
-        for name in ("silence", "timeout", "retry_first", "max_associations", "attempts"):
+        for name in (
+            *("silence", "longest_open", "timeout", "acse_timeout", "retry_first", "attempts"),
+            *("max_associations", "max_associations_per_peer"),
+        ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         for name in ("keep_done_days", "keep_failed_days", "threads", "refusals"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")

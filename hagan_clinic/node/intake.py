@@ -37,9 +37,10 @@ class Intake:
 
     def __init__(self, spool: Spool, metrics: Metrics, min_free: int) -> None:
         self._spool = spool
-        self._metrics = metrics
+        self.metrics = metrics
         self._min_free = min_free
         self._heard: dict[str, float] = {}
+        self._senders: dict[str, set[threading.Thread]] = {}
         self._guard = threading.Lock()
 
     def take(self, content: bytes) -> tuple[Verdict, str]:
@@ -52,7 +53,7 @@ class Intake:
             OSError: It cannot be written, but not for want of space.
         """
         verdict, name = self._take(content)
-        self._metrics.received.labels(verdict.value).inc()
+        self.metrics.received.labels(verdict.value).inc()
         return verdict, name
 
     def _take(self, content: bytes) -> tuple[Verdict, str]:
@@ -87,6 +88,16 @@ class Intake:
             if name in self._heard:
                 self._heard[name] = time.monotonic()
 
+    def hold(self, name: str, sender: threading.Thread) -> None:
+        """A sender that has sent of a series may send more of it, as long as it is at work."""
+        with self._guard:
+            self._senders.setdefault(name, set()).add(sender)
+
+    def is_held(self, name: str) -> bool:
+        """Whether one that has sent of a series is still at work."""
+        with self._guard:
+            return any(sender.is_alive() for sender in self._senders.get(name, ()))
+
     def silent_for(self, name: str) -> float:
         """Seconds since a series was last heard of; one never heard of is heard of now."""
         with self._guard:
@@ -96,3 +107,4 @@ class Intake:
         """The series has gone on."""
         with self._guard:
             self._heard.pop(name, None)
+            self._senders.pop(name, None)

@@ -21,6 +21,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.turned_away = Counter(
+            "hagan_connections_turned_away",
+            "Connections that came to nothing: silent, closed, crowded, limit, peer_limit, title",
+            ["why"],
+            registry=self.registry,
+        )
         self.series = Counter(
             "hagan_series",
             "Series by outcome: translated, warned, refused, failed, sent, rejected",

@@ -5,6 +5,7 @@ An instance is acknowledged only when `Spool.store` has made it durable.
 
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE
 from hagan_clinic.imageio.dicom.uids import fixed_uid
+from hagan_clinic.node.associations import Associations
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.intake import Intake, Verdict
@@ -26,6 +28,8 @@ MAX_PDU = 128 * 2**10
 """Announced to peers; a PDU may be a little larger, one many times as large is hostile."""
 
 _HOSTILE_PDU = 16 * MAX_PDU
+_GRACE = 0.5  # seconds
+_NO_LIMIT = 10**6  # of pynetdicom, which counts connections that have not asked for anything
 
 # PS3.4, table B.2-1.
 SUCCESS = 0x0000
@@ -58,8 +62,11 @@ def receiving(config: NodeConfig, intake: Intake, report: Report) -> Iterator[in
     """
     ae = application_entity(config.aet)
     ae.maximum_pdu_size = MAX_PDU
-    ae.maximum_associations = config.max_associations
-    ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = config.timeout
+    ae.maximum_associations = _NO_LIMIT
+    ae.network_timeout = ae.dimse_timeout = config.timeout
+    # A little more than `_guard` allows half a request: pynetdicom tells of no connection whose
+    # thread gives it up while another is still reading from it.
+    ae.acse_timeout = config.acse_timeout + _GRACE
     ae.require_called_aet = True
     ae.require_calling_aet = _callers(config)
     ae.add_supported_context(Verification)
@@ -67,12 +74,21 @@ def receiving(config: NodeConfig, intake: Intake, report: Report) -> Iterator[in
         ae.add_supported_context(storage, ALL_TRANSFER_SYNTAXES)
     # The archive opens an association as the SCP of commitments (PS3.4, J.3.3).
     ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    associations = Associations(
+        config.max_associations,
+        config.max_associations_per_peer,
+        config.acse_timeout,
+        lambda why: intake.metrics.turned_away.labels(why).inc(),
+    )
     handlers = [
-        (evt.EVT_CONN_OPEN, _guard, [config.timeout, config.max_instance_bytes]),
+        (evt.EVT_CONN_OPEN, associations.opened),
+        (evt.EVT_CONN_OPEN, _guard, [config]),
+        (evt.EVT_REQUESTED, associations.asked),
+        (evt.EVT_REJECTED, associations.rejected),
+        (evt.EVT_CONN_CLOSE, associations.closed),
         (evt.EVT_C_STORE, _store, [intake]),
         (evt.EVT_N_EVENT_REPORT, _committed, [report]),
         (evt.EVT_PDU_RECV, _hear, [intake]),
-        (evt.EVT_REJECTED, _log_rejection),
     ]
     try:
         server = ae.start_server(
@@ -119,26 +135,31 @@ def _callers(config: NodeConfig) -> list[str]:
     return callers
 
 
-def _guard(event: evt.Event, timeout: float, most: int) -> None:
+def _guard(event: evt.Event, config: NodeConfig) -> None:
     """Give a connection up that stops in mid-message, or sends more than an instance can be.
 
-    It also reads all that has come at once, where pynetdicom takes 4096 bytes a call.
+    A request for an association must be there whole within its own, shorter time. It also reads
+    all that has come at once, where pynetdicom takes 4096 bytes a call.
     """
-    set_up_connection(event, timeout)
-    connection = event.assoc.dul.socket
-    event.assoc.received = 0
+    set_up_connection(event, config.timeout)
+    association, connection = event.assoc, event.assoc.dul.socket
+    association.received = 0
 
     def recv(size: int) -> bytearray:
-        event.assoc.received += size
-        if size > _HOSTILE_PDU or event.assoc.received > most:
+        association.received += size
+        if size > _HOSTILE_PDU or association.received > config.max_instance_bytes:
             log("oversized", level=logging.WARNING)
             raise OSError("more than an instance can be")
         content = bytearray()
         while len(content) < size:
+            if not association.has_asked:
+                left = association.opened + config.acse_timeout - time.monotonic()
+                connection.socket.settimeout(max(left, 0.001))
             part = connection.socket.recv(size - len(content))
             if not part:  # the peer has closed the connection
                 break
             content += part
+        connection.socket.settimeout(config.timeout)
         return content
 
     connection.recv = recv
@@ -152,6 +173,8 @@ def _store(event: evt.Event, intake: Intake) -> int:
         return PROCESSING_FAILURE
     event.assoc.received = 0
     event.assoc.series = name
+    if name:
+        intake.hold(name, event.assoc)
     caller = event.assoc.requestor.ae_title
     if verdict in (Verdict.REFUSED, Verdict.NO_SPACE):
         log("not kept", level=logging.WARNING, why=verdict.value, caller=caller)
@@ -174,12 +197,3 @@ def _committed(event: evt.Event, report: Report) -> tuple[int, Any]:
         log("report not understood", level=logging.WARNING, **problem(error))
         return PROCESSING_FAILURE, None
     return SUCCESS, None
-
-
-def _log_rejection(event: evt.Event) -> None:
-    log(
-        "association rejected",
-        level=logging.WARNING,
-        caller=event.assoc.requestor.ae_title,
-        address=event.assoc.requestor.address,
-    )

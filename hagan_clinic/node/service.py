@@ -49,7 +49,7 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
         intake = Intake(spool, metrics, config.min_free_bytes)
         forwarder = Forwarder(spool, _sender(config), config, metrics)
         loops = [
-            _Loop("collector", Collector(spool, intake, config.silence), 0.2, stop),
+            _Loop("collector", Collector(spool, intake, config), 0.2, stop),
             _Loop("worker", Worker(spool, translate, config, metrics), 0.2, stop),
             _Loop("forwarder", forwarder, 0.2, stop),
             _Loop("retention", Retention(spool, config), 60.0, stop),

@@ -1,3 +1,4 @@
+import select
 import shutil
 import socket
 import ssl
@@ -19,6 +20,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from hagan_clinic.node.associations import WAITING_PER_PEER
 from hagan_clinic.node.receiver import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 
 
@@ -26,6 +28,12 @@ def kept(node):
     """What the spool holds, read from its files."""
     files = node.spool.root.glob("*/*/source/*.dcm")
     return {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, files)}
+
+
+def turned_away(node):
+    """How many connections came to nothing, by why."""
+    (counter,) = node.metrics.turned_away.collect()
+    return {one.labels["why"]: one.value for one in counter.samples if one.name.endswith("_total")}
 
 
 def associated(port, contexts, *, aet="HAGAN", caller="SCANNER", tls=None):
@@ -95,11 +103,67 @@ def test_a_wrong_title_is_rejected_and_nothing_kept(receive, make_series, sendin
 
 
 def test_more_associations_than_allowed_are_rejected(receive):
-    port = receive(max_associations=2).port
-    held = [associated(port, [(Verification, None)]) for _ in range(3)]
+    node = receive(max_associations=2)
+    held = [associated(node.port, [(Verification, None)]) for _ in range(3)]
     assert [one.is_established for one in held] == [True, True, False]
+    assert held[2].is_rejected
+    assert turned_away(node) == {"limit": 1}
     for one in held[:2]:
         one.release()
+    assert associated(node.port, [(Verification, None)]).is_established
+
+
+def test_more_associations_of_one_address_than_allowed_are_rejected(receive):
+    node = receive(max_associations_per_peer=1)
+    held = [associated(node.port, [(Verification, None)]) for _ in range(2)]
+    assert [one.is_established for one in held] == [True, False]
+    assert turned_away(node) == {"peer_limit": 1}
+    held[0].release()
+
+
+def bare(port, count):
+    return [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(count)]
+
+
+def test_bare_connections_take_no_slot_from_those_who_send(receive, make_series, sending, waiting):
+    node = receive(max_associations=2, acse_timeout=1.5)
+    connections = []
+    for number in range(3):
+        connections += bare(node.port, 20)
+        for one in connections[::2]:  # some close at once, some never
+            one.close()
+        answers = sending(node.port, make_series(f"bare {number}"))
+        assert list(answers.values()) == [SUCCESS] * 6
+    for one in connections[1::2]:  # all are let go in the end
+        with suppress(ConnectionResetError):
+            assert one.recv(1) == b""
+    waiting(lambda: sum(turned_away(node).values()) == 60, seconds=20)
+    assert set(turned_away(node)) <= {"closed", "silent", "crowded"}
+
+
+def test_of_too_many_bare_connections_the_oldest_is_closed(receive, waiting):
+    node = receive(acse_timeout=60.0)
+    before = threading.active_count()
+    older = bare(node.port, WAITING_PER_PEER // 2)
+    waiting(lambda: threading.active_count() >= before + 2 * len(older))  # two a connection
+    newer = bare(node.port, WAITING_PER_PEER)
+    for one in older:
+        with suppress(ConnectionResetError):
+            assert one.recv(1) == b""
+    waiting(lambda: turned_away(node) == {"crowded": len(older)}, seconds=20)
+    assert select.select(newer, [], [], 0.2)[0] == []
+
+
+def test_half_a_request_is_waited_for_no_longer_than_none(receive, waiting):
+    node = receive(timeout=60.0, acse_timeout=1.0)
+    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as connection:
+        start = time.monotonic()
+        with suppress(ConnectionError):
+            for byte in struct.pack(">BBL", 1, 0, 500) + bytes(100):
+                connection.sendall(bytes([byte]))  # never silent for long
+                time.sleep(0.1)
+        assert time.monotonic() - start < 5
+    waiting(lambda: turned_away(node) == {"silent": 1}, seconds=20)
 
 
 def test_little_space_is_answered_with_out_of_resources(receive, make_series, sending):
@@ -141,7 +205,7 @@ def hostile_bytes():
 
 @pytest.mark.parametrize("content", [pytest.param(c, id=name) for name, c in hostile_bytes()])
 def test_hostile_bytes_end_their_connection_alone(receive, make_series, sending, content):
-    node = receive(timeout=2.0)
+    node = receive(timeout=2.0, acse_timeout=1.0)
     with socket.create_connection(("127.0.0.1", node.port), timeout=30) as connection:
         connection.sendall(content)
         # Half a request is waited for, but not for ever, and not by others.

@@ -1,0 +1,58 @@
+import threading
+
+import pytest
+
+from hagan_clinic.node.collector import Collector
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.intake import Intake
+from hagan_clinic.node.metrics import Metrics
+
+
+@pytest.fixture
+def intake(spool):
+    return Intake(spool, Metrics(spool), 0)
+
+
+@pytest.fixture
+def collect(spool, intake):
+    """A function that lets the collector look once; the names of the series that are ready."""
+
+    def look(**settings):
+        Collector(spool, intake, NodeConfig(**{"silence": 0.001, **settings}))()
+        return [job.name for job in spool.jobs("ready")]
+
+    return look
+
+
+def test_a_series_is_complete_after_silence(intake, collect, make_series, encoded, waiting):
+    _, name = intake.take(encoded(make_series("a")[0]))
+    assert collect(silence=600.0) == []
+    waiting(lambda: intake.silent_for(name) > 0.001)
+    assert collect() == [name]
+
+
+def test_an_open_association_holds_its_series_but_not_for_ever(
+    intake, collect, make_series, encoded, waiting
+):
+    _, name = intake.take(encoded(make_series("a")[0]))
+    end = threading.Event()
+    sender = threading.Thread(target=end.wait)
+    sender.start()
+    intake.hold(name, sender)
+    waiting(lambda: intake.silent_for(name) > 0.01)
+    assert collect() == []
+    assert collect(longest_open=0.01) == [name]
+    end.set()
+    sender.join()
+
+
+def test_once_the_association_has_ended_silence_counts(
+    intake, collect, make_series, encoded, waiting
+):
+    _, name = intake.take(encoded(make_series("a")[0]))
+    sender = threading.Thread(target=bool)
+    sender.start()
+    sender.join()
+    intake.hold(name, sender)
+    waiting(lambda: intake.silent_for(name) > 0.01)
+    assert collect() == [name]
