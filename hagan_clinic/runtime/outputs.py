@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import SUFFIXES, atomic_folder, atomic_path, suffix_of
-from hagan_clinic.runtime.refusals import sidecar_path
+from hagan_clinic.imageio.sidecar import sidecar_path
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Inputs:
         mask: The brain mask, if there is one.
         mask_sha256: Of its file, or of its voxels.
         stack: The series that a derived one can take its patient, study and place from.
+        doubts: Warnings of what was beside the scans (see `refuse_unsuitable`).
     """
 
     volumes: tuple[Volume, ...]
@@ -43,6 +44,7 @@ class Inputs:
     mask: Volume | None
     mask_sha256: str | None = None
     stack: Stack | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def by_name(source: Source | Mapping[str, Source], recipe: Recipe) -> dict[str, Source]:
@@ -94,7 +96,7 @@ def read_inputs(
             no series of a place can be used (see `imageio.dicom.choice`), or the scan does not
             lie on the grid of `dicom_like`.
     """
-    volumes, paths, facts = [], [], {}
+    volumes, paths, facts, doubts = [], [], {}, []
     stack: Stack | None = None
     if dicom_like is not None:
         first = next(iter(named))
@@ -110,7 +112,7 @@ def read_inputs(
         else:
             volume, told = _read(source), {"file": None, "sha256": None}
             if path is not None:
-                refuse_unsuitable(path, name, allow_contrast=allow_contrast)
+                doubts += refuse_unsuitable(path, name, allow_contrast=allow_contrast)
                 told = {"file": path.name, "sha256": file_sha256(path)}
             if dicom_like is not None and stack is not None:
                 _check_lies_on(volume, stack, name)
@@ -122,7 +124,9 @@ def read_inputs(
     grid = volumes[0].grid
     volumes = [to_axes_of(volume, grid) for volume in volumes]
     marked = None if mask is None else to_axes_of(_read(mask), grid)
-    return Inputs(tuple(volumes), tuple(paths), facts, marked, _mask_sha256(mask), stack)
+    return Inputs(
+        tuple(volumes), tuple(paths), facts, marked, _mask_sha256(mask), stack, tuple(doubts)
+    )
 
 
 def _read(source: Source) -> Volume:

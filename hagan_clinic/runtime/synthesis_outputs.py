@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from hagan_clinic import __version__
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import DESCRIPTION, write
+from hagan_clinic.imageio.sidecar import sidecar_path
 from hagan_clinic.runtime.outputs import all_or_none
 from hagan_clinic.runtime.provenance import NOTICE, TOOL
-from hagan_clinic.runtime.refusals import sidecar_path
 from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.volume import Grid, Volume
 

@@ -15,6 +15,7 @@ from hagan_clinic.imageio import DESCRIPTION, write
 from hagan_clinic.imageio.dicom.derivation import Content
 from hagan_clinic.imageio.dicom.options import SeriesOptions, read_options
 from hagan_clinic.imageio.dicom.scan import is_series
+from hagan_clinic.imageio.sidecar import sidecar_path
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.preparation import Prepared, prepare, restore
 from hagan_clinic.runtime import memory, provenance
@@ -32,7 +33,6 @@ from hagan_clinic.runtime.plausibility import (
 )
 from hagan_clinic.runtime.preview import write_preview
 from hagan_clinic.runtime.providers import choose_device, gpu_memory
-from hagan_clinic.runtime.refusals import sidecar_path
 from hagan_clinic.runtime.report import Stopwatch, run_report
 from hagan_clinic.runtime.slabs import plan_slabs
 from hagan_clinic.runtime.sources import Inputs, Source, by_name, files_of, read_inputs
@@ -180,7 +180,7 @@ class Translator:
         return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
 
     def _warnings(self, inputs: Inputs, prepared: Prepared) -> list[str]:
-        warnings = []
+        warnings = list(inputs.doubts)
         for name, volume in zip(self.model.recipe.sources, inputs.volumes, strict=True):
             warnings += grid_warnings(name, volume.grid)
             warnings += image_warnings(name, volume)

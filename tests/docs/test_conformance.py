@@ -17,7 +17,9 @@ from pydicom.uid import UID, UID_dictionary
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import dicom
 from hagan_clinic.imageio.bounded import MAX_VOXELS
-from hagan_clinic.imageio.dicom import archive, attributes, choice, headers, planes
+from hagan_clinic.imageio.contrast import agent_given
+from hagan_clinic.imageio.contrast_fields import AGENT_FIELDS, CIRCUMSTANCES
+from hagan_clinic.imageio.dicom import agent, archive, attributes, choice, headers, planes
 from hagan_clinic.imageio.dicom.carried import PATIENT_AND_STUDY
 from hagan_clinic.imageio.dicom.codecs import _PLUGINS
 from hagan_clinic.imageio.dicom.derivation import Derivation
@@ -273,6 +275,19 @@ def test_what_a_series_is_refused_for_is_listed():
     for message in messages("choice"):
         if not any(word in message for word in choosing):
             assert [name for name in REFUSALS if name in message], message
+
+
+def test_what_tells_of_contrast_agent_is_listed():
+    told = set(quoted(section("Refusals")))
+    assert {*AGENT_FIELDS, *CIRCUMSTANCES, *agent.SEQUENCES} <= told
+    for name in (*AGENT_FIELDS, *CIRCUMSTANCES):
+        assert tag_for_keyword(name), name
+    assert {name for name in told if name.startswith("Contrast")} == {
+        *(*AGENT_FIELDS, *CIRCUMSTANCES, *agent.SEQUENCES, "ContrastBolusUsageSequence"),
+        *("ContrastBolusAgentAdministered", "ContrastBolusAgentDetected"),
+    }
+    for value in ("NONE", "NO", "nativ", "ohne KM"):
+        assert value in told and agent_given(value) is None
 
 
 def test_the_limits_are_those_of_the_code():

@@ -7,7 +7,8 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import DESCRIPTION, SUFFIXES
 from hagan_clinic.imageio import write as write_volume
 from hagan_clinic.imageio.contrast import contrast_sign
-from hagan_clinic.runtime.refusals import refuse_unsuitable, sidecar_path
+from hagan_clinic.imageio.sidecar import sidecar_path
+from hagan_clinic.runtime.refusals import refuse_unsuitable
 from hagan_clinic.volume import Volume
 
 
@@ -35,6 +36,8 @@ CONTRAST_NAMES = [
     "t1_gd.mha",
     "T1Gd.nrrd",
     "3d_t1_contrast.nii.gz",
+    "AX_3D_T1W+C.nii.gz",
+    "sub-01_ses-pre_ce-gad_T1w.nii.gz",
 ]
 NATIVE_NAMES = [
     "BraTS-GLI-00001-000-t1n.nii.gz",
@@ -48,6 +51,10 @@ NATIVE_NAMES = [
     "T1_noncontrast.nii.gz",
     "cedric_t1.nii.gz",
     "sub-gdansk01_T1w.nii.gz",
+    "sub-01_ses-post_T1w.nii.gz",
+    "GD_07_t1.nii.gz",
+    "low_contrast_t1.nii.gz",
+    "CE_001_t1.mha",
 ]
 
 
@@ -68,6 +75,10 @@ def test_native_scans_are_taken(scan, name):
         {"ContrastBolusAgent": "Gadovist"},
         {"SeriesDescription": "t1_mprage_sag +C"},
         {"ProtocolName": "T1 POST"},
+        {"ContrastBolusIngredient": "GADOLINIUM"},
+        {"ContrastBolusVolume": 7.5},
+        {"ContrastBolusStartTime": "10:15:00"},
+        {"ContrastBolusIngredient": ["GADOLINIUM"]},
     ],
 )
 def test_contrast_is_seen_in_the_sidecar(scan, sidecar):
@@ -80,11 +91,36 @@ def test_contrast_is_seen_in_the_sidecar(scan, sidecar):
     [
         {"ContrastBolusAgent": "None"},
         {"ContrastBolusAgent": "", "SeriesDescription": "t1_mprage_sag"},
-        ["not an object"],
+        {"ContrastBolusVolume": 0, "ContrastBolusIngredient": None, "ContrastBolusRoute": []},
+        {"SeriesDescription": "AX T1 PRE", "ProtocolName": "BRAIN POST"},
     ],
 )
 def test_sidecar_without_contrast_is_no_reason(scan, sidecar):
-    refuse_unsuitable(scan(sidecar=sidecar), "t1")
+    assert refuse_unsuitable(scan(sidecar=sidecar), "t1") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"SeriesDescription": "Sch\xe4del T1", "ContrastBolusAgent": "Dotarem"}',
+        b'{"SeriesDescription":"t1\r","ContrastBolusAgent":"Dotarem"}',
+        b'{"SeriesDescription": "T1 +C", "cut off',
+    ],
+)
+def test_contrast_is_seen_in_a_damaged_sidecar(scan, content):
+    path = scan()
+    sidecar_path(path).write_bytes(content)
+    with pytest.raises(InputError, match=r"looks contrast-enhanced .*sidecar"):
+        refuse_unsuitable(path, "t1")
+    assert refuse_unsuitable(path, "t1", allow_contrast=True) == []
+
+
+def test_a_sidecar_that_cannot_be_read_is_warned_of(scan):
+    path = scan()
+    sidecar_path(path).write_text('{"SeriesDescription": "T1", "cut off')
+    (warning,) = refuse_unsuitable(path, "t1")
+    assert "t1 has a sidecar that cannot be read (it is no JSON)" in warning
+    assert "mend t1.json" in warning
 
 
 def test_contrast_may_be_allowed(scan):

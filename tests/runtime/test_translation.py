@@ -163,6 +163,12 @@ def test_contrast_enhanced_scan_needs_to_be_allowed(scan, toy_generator):
     assert translate(enhanced, model=toy_generator, device="cpu", allow_contrast=True)
 
 
+def test_a_sidecar_that_cannot_be_read_is_warned_of_in_the_report(scan, toy_generator):
+    scan.with_name("t1.json").write_text('{"SeriesDescription": ')
+    report = translate(scan, model=toy_generator, device="cpu").report
+    assert "a sidecar that cannot be read" in report["warnings"][0]
+
+
 def test_report_tells_what_ran_and_what_was_warned_of(scan, toy_generator, tmp_path):
     report = tmp_path / "run.json"
     result = translate(scan, model=toy_generator, device="auto", report=report)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.contrast import agent_given, contrast_sign
+from hagan_clinic.imageio.contrast import contrast_sign
+from hagan_clinic.imageio.dicom.agent import contrast_refusal
 from hagan_clinic.imageio.dicom.discovery import Found
 from hagan_clinic.imageio.dicom.geometry import stack
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE
 from hagan_clinic.imageio.dicom.series import Series, Stack
-from hagan_clinic.imageio.dicom.values import items, text, words
+from hagan_clinic.imageio.dicom.values import text, words
 from hagan_clinic.imageio.dicom.weighting import DESCRIPTIONS, tokens, weighting
 
 MIN_SLICES = 5
@@ -129,7 +130,7 @@ def _judged(
     for instance in series.instances:
         reason = _what_it_is(instance.header) or _synthetic(instance.header)
         if not reason and not contrast_taken:
-            reason = _contrast(instance.header)
+            reason = contrast_refusal(instance.header)
         if not reason and not chosen:
             reason = _kind(instance.header)
         if reason:
@@ -167,18 +168,6 @@ def _synthetic(header: Dataset) -> str | None:
             "is synthetic, expected a scan: translating it again would invent on top of invention; "
             "give the original"
         )
-    return None
-
-
-def _contrast(header: Dataset) -> str | None:
-    advice = "expected a scan without contrast agent; --allow-contrast takes it"
-    agent = agent_given(text(header, "ContrastBolusAgent"))
-    if agent or items(header, "ContrastBolusAgentSequence"):
-        # Not which: people write into it, and messages are for logs.
-        return f"is contrast-enhanced (it tells its ContrastBolusAgent), {advice}"
-    for keyword in DESCRIPTIONS:
-        if sign := contrast_sign(text(header, keyword)):
-            return f"looks contrast-enhanced ({sign!r} in {keyword}), {advice}"
     return None
 
 

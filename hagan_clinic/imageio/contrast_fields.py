@@ -1,0 +1,62 @@
+"""Fields of DICOM and of BIDS that tell whether contrast agent was given (PS3.3, C.7.6.4)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hagan_clinic.imageio.contrast import agent_given, read_name
+
+AGENT_FIELDS = (
+    "ContrastBolusAgent",
+    "ContrastBolusIngredient",
+    "ContrastBolusVolume",
+    "ContrastBolusTotalDose",
+    "ContrastBolusIngredientConcentration",
+)
+"""Each tells of an agent by itself, unless its value means none."""
+
+CIRCUMSTANCES = (
+    "ContrastBolusRoute",
+    "ContrastBolusStartTime",
+    "ContrastBolusStopTime",
+    "ContrastFlowRate",
+    "ContrastFlowDuration",
+)
+"""These too, but not against an agent field that says there was none."""
+
+NAMES = ("SeriesDescription", "ProtocolName")
+"""The first that says anything of contrast agent is believed: a protocol is often the study's."""
+
+
+def contrast_field(fields: Mapping[str, Any]) -> str | None:
+    """The name of a field that tells that agent was given, if one does."""
+    for name in AGENT_FIELDS:
+        if any(map(agent_given, _texts(fields.get(name)))):
+            return name
+    if any(text.strip() for text in _texts(fields.get(AGENT_FIELDS[0]))):
+        return None
+    for name in CIRCUMSTANCES:
+        if any(map(agent_given, _texts(fields.get(name)))):
+            return name
+    return None
+
+
+def contrast_name(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The words by which a series' names tell of agent, and the field that has them."""
+    for name in NAMES:
+        for text in _texts(fields.get(name)):
+            read = read_name(text)
+            if read.given:
+                return read.given, name
+            if read.native:
+                return None
+    return None
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+    elif value is not None:
+        yield str(value)

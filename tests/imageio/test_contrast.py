@@ -1,0 +1,94 @@
+"""Names of series and files, labelled by whether contrast agent was given.
+
+`contrast_names.csv` has four lists: `cohorts`, from the labels of public collections; `drafted`,
+written before the table of words was, in a dozen languages; `converters`, series that public
+conversion scripts and reports name; `fresh`, written after the table to find what it lacks.
+"""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from hagan_clinic.imageio.contrast import agent_given, contrast_sign, read_name
+
+with (Path(__file__).parent / "contrast_names.csv").open(newline="", encoding="utf-8") as _file:
+    NAMES = list(csv.DictReader(_file))
+
+# Too rare a way to write it for what it would cost: two letters that stand for much else.
+MISSED = {"T1 tra KA utan"}
+
+
+@pytest.mark.parametrize("row", NAMES, ids=lambda row: row["name"])
+def test_a_name_tells_whether_agent_was_given(row):
+    told = contrast_sign(row["name"]) is not None
+    assert told == (row["label"] == "post") or row["name"] in MISSED
+
+
+@pytest.mark.parametrize("lists", [{"cohorts"}, {"drafted"}, {"converters"}, {"fresh"}])
+def test_each_list_has_nearly_all_found_and_no_native_one_flagged(lists):
+    rows = [row for row in NAMES if row["list"] in lists]
+    post = [row["name"] for row in rows if row["label"] == "post"]
+    assert sum(contrast_sign(name) is not None for name in post) >= 0.97 * len(post)
+    assert not [row for row in rows if row["label"] == "native" and contrast_sign(row["name"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [
+        ("AX_3D_T1W+C", "+c"),
+        ("T1 C+ FS", "c+"),
+        ("BraTS20_001_t1ce", "t1ce"),
+        ("t1_gd", "gd"),
+        ("T1 C AX", "t1 c"),
+        ("sub-01_ce-gadolinium_T1w", "ce-gadolinium"),
+        ("T1 造影後", "造影"),
+    ],
+)
+def test_the_sign_is_what_tells(name, sign):
+    assert contrast_sign(name) == sign
+
+
+@pytest.mark.parametrize("name", ["DoeT1Gd", "Doe+C", "DOE_POST", "doepostgd"])
+def test_the_sign_holds_no_other_words(name):
+    assert "doe" not in (contrast_sign(name) or "")
+
+
+@pytest.mark.parametrize("name", ["T1 PRE", "T1 nativ", "T1 W/O", "T1 C-", "sub-01_ce-none_T1w"])
+def test_a_name_may_say_that_none_was_given(name):
+    assert read_name(name).native
+
+
+@pytest.mark.parametrize("name", ["", "T1", "MRI BRAIN W/WO CONTRAST", "T1 postop", "+++", "()"])
+def test_a_name_may_say_nothing(name):
+    assert not read_name(name).native
+    assert not read_name(name).given
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", " ", "-", "0", "0.0", "0 ml", "00:00:00", "NO", "None", "none given", "N/A", "NA"),
+        *(
+            "No contrast",
+            "nativ",
+            "ohne KM",
+            "keine",
+            "sans",
+            "sin contraste",
+            "brak",
+            "無",
+            "False",
+        ),
+    ],
+)
+def test_values_of_a_field_that_mean_none(value):
+    assert agent_given(value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Gadovist", "12ML MULTIHANCE", "YES", "0.1 mmol/kg", "7.5", "IV", "NON IONIC", "agent X"],
+)
+def test_other_values_of_a_field_are_an_agent(value):
+    assert agent_given(value) == value
