@@ -18,6 +18,7 @@ from pydicom.uid import (
 )
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.character_sets import refuse_undecoded, unknown_set
 from hagan_clinic.imageio.dicom.values import text
 
 # Type 2: there even when empty.
@@ -126,10 +127,13 @@ def copy(target: Dataset, source: Dataset, keywords: Iterable[str], required: bo
     One whose value is none of its kind, such as a size of `1,78`, is left out.
 
     Raises:
-        InputError: One that is `required` is there and cannot be read.
+        InputError: One that is `required` is there and cannot be read, or text is not of its
+            character set.
     """
+    unknown = unknown_set(source)
     for keyword in keywords:
-        element = _copied(source, tag_for_keyword(keyword)) if keyword in source else None
+        tag = tag_for_keyword(keyword)
+        element = _copied(source, tag, unknown) if keyword in source else None
         if element is not None:
             target.add(element)
         elif required and keyword in source:
@@ -138,16 +142,18 @@ def copy(target: Dataset, source: Dataset, keywords: Iterable[str], required: bo
             target.add(DataElement(keyword, dictionary_VR(keyword), None))
 
 
-def _copied(source: Dataset, tag: Any) -> DataElement | None:
+def _copied(source: Dataset, tag: Any, unknown: str) -> DataElement | None:
     """An element of its own, with text decoded: it is encoded anew, as UTF-8.
 
     Private elements, character sets and signatures inside sequences do not come along.
     """
+    raw = source.get_item(tag)
     try:
         element = source[tag]
         value: Any = element.value
         if element.VR == "SQ":
-            value = [_copied_item(item) for item in value]
+            value = [_copied_item(item, unknown) for item in value]
+        refuse_undecoded(element, raw, unknown)
         vr = dictionary_VR(element.tag)
         if element.VR in vr:  # one of several there may be
             vr = element.VR
@@ -155,13 +161,14 @@ def _copied(source: Dataset, tag: Any) -> DataElement | None:
             return None
         # As it stands in the source, even where that breaks a rule.
         return DataElement(element.tag, vr, value, validation_mode=config.IGNORE)
-    except MemoryError:
+    except (MemoryError, InputError):
         raise
     except Exception:  # whatever pydicom makes of a malformed value
         return None
 
 
-def _copied_item(item: Dataset) -> Dataset:
+def _copied_item(item: Dataset, unknown: str) -> Dataset:
+    unknown = unknown_set(item) if "SpecificCharacterSet" in item else unknown
     result = Dataset()
     for tag in item.keys():  # noqa: SIM118 the values parse
         if tag.is_private or keyword_for_tag(tag) in (
@@ -169,7 +176,7 @@ def _copied_item(item: Dataset) -> Dataset:
             *("EncryptedAttributesSequence", "OriginalAttributesSequence"),
         ):
             continue
-        element = _copied(item, tag)
+        element = _copied(item, tag, unknown)
         if element is not None:
             result.add(element)
     return result

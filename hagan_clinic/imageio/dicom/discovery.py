@@ -1,6 +1,7 @@
 """Finding the DICOM series in a folder, a file, a DICOMDIR or a zip."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -117,13 +118,35 @@ def _referenced(path: Path, directory: Dataset) -> Iterator[tuple[str, _Opened]]
         InputError: If one of them lies outside its folder.
     """
     folder = path.parent.resolve()
+    listings: dict[Path, dict[str, Path]] = {}
     for record in items(directory, "DirectoryRecordSequence"):
         name = text(record, "ReferencedFileID").replace("\\", "/")
         if not name:
             continue
         if "\0" in name or not (folder / name).resolve().is_relative_to(folder):
             raise InputError(f"{path}: refers to a file outside its folder; do not trust it")
-        yield name, partial(_open, folder / name)
+        yield name, partial(_open, _as_shown(folder, name, listings))
+
+
+def _as_shown(folder: Path, name: str, listings: dict[Path, dict[str, Path]]) -> Path:
+    """The file of a ReferencedFileID, which systems show in lower case or with a suffix.
+
+    ISO 9660 knows capitals alone, and appends a version; copying programs append `.dcm`.
+    """
+    shown = folder
+    for part in name.split("/"):
+        there = shown / part
+        if not there.exists() and shown.is_dir():
+            if shown not in listings:
+                listings[shown] = {_plain(one.name): one for one in shown.iterdir()}
+            there = listings[shown].get(_plain(part), there)
+        shown = there
+    # As above: a link may lead anywhere.
+    return shown if shown.resolve().is_relative_to(folder) else folder / name
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"(\.dcm|\.?;1|\.)$", "", name.lower())
 
 
 def _open(path: Path) -> BinaryIO:
@@ -138,6 +161,34 @@ def _is_called_dicom(name: str) -> bool:
     """Whether a name says that its file is DICOM; macOS puts its own files `._name` beside all."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1].lower()
     return last.endswith(".dcm") and not last.startswith("._")
+
+
+def _parted(
+    ignored: list[tuple[str, str]], series: dict[str, list[Instance]]
+) -> tuple[list[tuple[str, str]], list[Damaged]]:
+    """Part files that are called as the slices beside them, and must be some, from the others."""
+    alike: dict[tuple[str, str], set[str]] = {}
+    for uid, instances in series.items():
+        for one in instances:
+            alike.setdefault(_place_and_kind(one.name), set()).add(uid)
+    others, damaged = [], []
+    for name, reason in ignored:
+        uids = alike.get(_place_and_kind(name), set())
+        if uids:
+            told = f"{reason}, though it is called as the slices beside it; copy it again"
+            known = min(uids) if len(uids) == 1 else None
+            # Where the series is not known, whoever refuses it says the rest.
+            told += ", or remove it if it is not of the series" if known else ""
+            damaged.append(Damaged(name, told, known))
+        else:
+            others.append((name, reason))
+    return others, damaged
+
+
+def _place_and_kind(name: str) -> tuple[str, str]:
+    """Folder of a file, and its name without what numbers it among its like."""
+    folder, _, last = name.replace("\\", "/").rpartition("/")
+    return folder, re.sub(r"[0-9a-f]{8,}|\d+", "#", last.lower())
 
 
 def _sorted(files: Iterator[tuple[str, _Opened]], listed: bool = False) -> Found:
@@ -172,6 +223,8 @@ def _sorted(files: Iterator[tuple[str, _Opened]], listed: bool = False) -> Found
                 series.setdefault(uid, []).append(Instance(name, opened, header))
             else:
                 damaged.append(Damaged(name, f"{name}: has no SeriesInstanceUID", None))
+    ignored, missing = _parted(ignored, series)
+    damaged += missing
     found = [Series(uid, tuple(instances)) for uid, instances in series.items()]
     found.sort(key=lambda one: (number(one.header, "SeriesNumber") or 0, one.uid))
     return Found(tuple(found), tuple(ignored), tuple(damaged))

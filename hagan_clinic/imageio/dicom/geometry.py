@@ -13,7 +13,12 @@ import numpy as np
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.bounded import check_shape
 from hagan_clinic.imageio.dicom.enhanced import is_enhanced
-from hagan_clinic.imageio.dicom.mixture import refuse_copies, refuse_mixed, refuse_other_kinds
+from hagan_clinic.imageio.dicom.mixture import (
+    refuse_copies,
+    refuse_mixed,
+    refuse_other_kinds,
+    refuse_parts,
+)
 from hagan_clinic.imageio.dicom.planes import (
     VOXEL_MM,
     Points,
@@ -44,10 +49,12 @@ def stack(series: Series) -> Stack:
     Raises:
         InputError: If geometry is missing or malformed, slices differ in matrix, orientation,
             pixel spacing or frame of reference, one is missing, doubled or displaced, there are
-            several volumes, a localizer is mixed in, the gantry is tilted, or it is a mosaic.
+            several volumes, a part of a concatenation is missing, a localizer is mixed in, the
+            gantry is tilted, or it is a mosaic.
     """
     refuse_other_kinds(series)
     refuse_copies(series)
+    refuse_parts(series)
     slices = slices_of(series)
     planes = [checked_plane(part) for part in slices]
     refuse_mixed(slices, planes)

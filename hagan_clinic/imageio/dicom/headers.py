@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -26,8 +27,10 @@ from hagan_clinic.errors import InputError
 MAX_HEADER = 64 * 2**20
 """Bytes of a header, inflated: several times the largest enhanced one."""
 
-# pydicom's warnings quote the values that they complain of, and those may be a patient's.
+# pydicom's warnings quote the values that they complain of, and those may be a patient's; some
+# come whatever it is told.
 config.settings.reading_validation_mode = config.IGNORE
+warnings.filterwarnings("ignore", module="pydicom")
 
 MR_STORAGE = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
@@ -104,10 +107,12 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
     try:
         with closing(opened()) as stream:
             if not is_dicom(stream):
+                stream.seek(0)
+                _refuse_damaged_start(stream.read(_PREAMBLE + len(_MAGIC)))
                 raise InputError(f"{name}: is not DICOM (there is no DICM after its preamble)")
             return _read(_Bounded(stream), budget or Budget())
     except _Unreadable as error:
-        raise DamagedError(f"{name}: {error}; copy it again", error.uid) from None
+        raise DamagedError(f"{name}: {error}; {error.advice}", error.uid) from None
     except (InputError, OSError, MemoryError):
         raise
     # Whatever a hostile header makes pydicom raise, or a damaged archive `zipfile`; the message may
@@ -117,12 +122,25 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
         raise DamagedError(told) from None
 
 
+def _refuse_damaged_start(head: bytes) -> None:
+    """Refuse what was a DICOM file, or is one but for its beginning: it may be a slice."""
+    if len(head) > _PREAMBLE and not any(head):
+        raise _Unreadable("is filled with zeros, as a copy that broke off leaves a file")
+    # A data set begins with its group 2 or 8, in either byte order (PS3.5, 7.1).
+    if head[:2] in (b"\2\0", b"\x08\0") and head[3:4] == b"\0" and len(head) > _PREAMBLE:
+        raise _Unreadable(
+            "is a DICOM data set without the preamble of a file (PS3.10, 7.1)",
+            advice="write it as a file, for example with dcmtk's dcmconv",
+        )
+
+
 class _Unreadable(Exception):
     """What is wrong with a file, without its name."""
 
-    def __init__(self, message: str, uid: str | None = None) -> None:
+    def __init__(self, message: str, uid: str | None = None, advice: str = "copy it again") -> None:
         super().__init__(message)
         self.uid = uid
+        self.advice = advice
 
 
 class _Bounded:
@@ -186,7 +204,9 @@ def _read(stream: _Bounded, budget: Budget) -> Dataset:
         del header[tag]
     budget.spend(stream.taken)
     header.file_meta = FileMetaDataset(meta)
-    is_image = "Rows" in header or meta.get("MediaStorageSOPClassUID") in MR_STORAGE
+    # Raw data and the like may have Rows without pixels.
+    storage = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+    is_image = storage in MR_STORAGE
     if is_image and not deflated:
         try:
             _check_pixels(stream, *header.original_encoding)

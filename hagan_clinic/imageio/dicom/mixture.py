@@ -7,21 +7,23 @@ import numpy as np
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.planes import Plane, name_of, told
-from hagan_clinic.imageio.dicom.series import Series, Slice
+from hagan_clinic.imageio.dicom.series import Instance, Series, Slice
 from hagan_clinic.imageio.dicom.values import number, text, words
 
 COSINE = 1e-4
 """Difference of orientation cosines that counts as none: 0.012 mm at 120 mm from the centre."""
 
+_MAX_PARTS = 64
+
 _PIXEL_MM = 1e-4  # the last decimal of a pixel spacing
 
-# What a scan has one of besides, and how its pixels are stored.
+# What a scan has one of besides. BitsStored is not among it: scanners follow the largest value of
+# each slice with it.
 _ONE_VALUE = (
     "FrameOfReferenceUID",
     "PhotometricInterpretation",
     "SamplesPerPixel",
     "BitsAllocated",
-    "BitsStored",
     "PixelRepresentation",
 )
 
@@ -70,6 +72,25 @@ def refuse_copies(series: Series) -> None:
             raise InputError(
                 f"{odd.name}: is of another {what} ({keyword}) than {often} of {len(values)} "
                 "images under its series UID, expected one"
+            )
+
+
+def refuse_parts(series: Series) -> None:
+    """A concatenation of which an instance is missing (PS3.3 C.7.6.16.2.2.4)."""
+    parts: dict[str, dict[int, Instance]] = {}
+    for one in series.instances:
+        if uid := text(one.header, "ConcatenationUID"):
+            place = int(number(one.header, "InConcatenationNumber") or 0)
+            parts.setdefault(uid, {})[place] = one
+    for there in parts.values():
+        told = (number(one.header, "InConcatenationTotalNumber") for one in there.values())
+        total = int(max((count for count in told if count), default=max(there)))
+        # A number that lies must not make a long list.
+        if gone := [place for place in range(1, min(total, _MAX_PARTS) + 1) if place not in there]:
+            first = there[min(there)]
+            raise InputError(
+                f"{first.name}: is part {min(there)} of {total} of a concatenation, and part "
+                f"{', '.join(map(str, gone))} is missing; export the series again, whole"
             )
 
 

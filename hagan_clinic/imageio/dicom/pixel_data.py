@@ -44,7 +44,7 @@ _SIGNS = {None: "signed or not", True: "signed", False: "unsigned"}
 
 
 def read_frames(
-    instance: Instance, samples: Samples, numbers: Iterable[int]
+    instance: Instance, samples: Samples, numbers: Iterable[int], *, alone: bool = True
 ) -> Generator[NDArray[np.int64], None, None]:
     """Decode frames one after the other.
 
@@ -52,6 +52,8 @@ def read_frames(
         instance: The file.
         samples: Of its header.
         numbers: Of the frames from 0.
+        alone: The other instances store as many bits. Where they do not, one that holds more than
+            it says it stores is taken for damaged, not for one with something else up there.
 
     Yields:
         Integers of shape (rows, columns); bits that are allocated but not stored do not count.
@@ -73,13 +75,13 @@ def read_frames(
             offsets = _extended_offsets(instance.header)
             frames = find_frames(stream, samples.frames, offsets)
             for number in numbers:
-                yield _compressed(stream, frames[number], samples)
+                yield _compressed(stream, frames[number], samples, alone)
         else:
-            _check_native(length, samples)
             start = stream.tell()
+            _check_native(stream, length, samples)
             for number in numbers:
                 stream.seek(start + number * samples.frame_bytes)
-                yield _native(stream, samples, vr)
+                yield _native(stream, samples, vr, alone)
 
 
 def _inflated(file: BinaryIO, samples: Samples, header: Dataset) -> BinaryIO:
@@ -114,7 +116,8 @@ def _at_pixel_data(stream: BinaryIO, samples: Samples, header: Dataset) -> tuple
         read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >= _PIXEL_DATA)
     else:
         # Some writers encode the data set otherwise than their transfer syntax says.
-        implicit = getattr(header, "original_encoding", (None, None))[0] or implicit
+        found = getattr(header, "original_encoding", (None, None))[0]
+        implicit = implicit if found is None else found
         stream.seek(_behind(header))
         _skip_private(stream, implicit, syntax)
         if not _stands_there(stream, syntax):
@@ -183,10 +186,20 @@ def _extended_offsets(header: Dataset) -> tuple[int, ...] | None:
     return unpack(f"<{len(table) // 8}Q", table)
 
 
-def _check_native(length: int, samples: Samples) -> None:
-    """Compare the declared length, which PS3.5 8.1.1 lets be one byte more to be even."""
+def _check_native(stream: BinaryIO, length: int, samples: Samples) -> None:
+    """Compare the declared length; what pads it, as PS3.5 8.1.1 allows, is no image.
+
+    Less than a row cannot be part of one, nor can zeros, if they are not a frame.
+    """
     expected = samples.frame_bytes * samples.frames
-    if length not in (expected, expected + expected % 2):
+    excess = length - expected
+    row = samples.frame_bytes // samples.rows
+    if row <= excess < samples.frame_bytes:
+        stream.seek(expected, SEEK_CUR)
+        padded = not any(_read(stream, excess))
+    else:
+        padded = 0 <= excess < row or excess == expected % 2
+    if not padded:
         frames = f"{samples.frames} x " if samples.frames > 1 else ""
         raise InputError(
             f"has {length} bytes of pixel data where its header declares {frames}{samples.rows} x "
@@ -194,7 +207,7 @@ def _check_native(length: int, samples: Samples) -> None:
         )
 
 
-def _native(stream: BinaryIO, samples: Samples, vr: str) -> NDArray[np.int64]:
+def _native(stream: BinaryIO, samples: Samples, vr: str, alone: bool) -> NDArray[np.int64]:
     little = samples.syntax.is_little_endian
     if not little and samples.allocated != 16 and (samples.allocated, vr) != (8, "OB"):
         raise InputError(
@@ -203,10 +216,21 @@ def _native(stream: BinaryIO, samples: Samples, vr: str) -> NDArray[np.int64]:
         )
     data = _read(stream, samples.frame_bytes)
     words = np.frombuffer(data, dtype=f"{'<' if little else '>'}u{samples.allocated // 8}")
-    return extend(words.reshape(samples.rows, samples.columns), samples.stored, samples.signed)
+    return _stored(words.reshape(samples.rows, samples.columns), samples, alone)
 
 
-def _compressed(stream: BinaryIO, frame: Frame, samples: Samples) -> NDArray[np.int64]:
+def _stored(words: NDArray[Any], samples: Samples, alone: bool) -> NDArray[np.int64]:
+    """The bits of words that are stored."""
+    values = extend(words, samples.stored, samples.signed)
+    if not alone and (values != extend(words, samples.allocated, samples.signed)).any():
+        raise InputError(
+            f"holds more than the {samples.stored} bits that it says it stores, where other slices "
+            "store another number; correct the header"
+        )
+    return values
+
+
+def _compressed(stream: BinaryIO, frame: Frame, samples: Samples, alone: bool) -> NDArray[np.int64]:
     """Decode a frame whose codestream agrees with the header."""
     length = sum(fragment.length for fragment in frame)
     if samples.frame_bytes > max(_ANY_COMPRESSION, _MAX_COMPRESSION * length):
@@ -221,7 +245,7 @@ def _compressed(stream: BinaryIO, frame: Frame, samples: Samples) -> NDArray[np.
     data = b"".join(parts)
     syntax, rows, columns = samples.syntax, samples.rows, samples.columns
     if syntax == RLELossless:
-        return _run_lengths(data, samples)
+        return _run_lengths(data, samples, alone)
     coded = examine(data, syntax)
     if (coded.columns, coded.rows, coded.components) != (columns, rows, 1):
         raise InputError(
@@ -256,7 +280,7 @@ def _compressed(stream: BinaryIO, frame: Frame, samples: Samples) -> NDArray[np.
     return values
 
 
-def _run_lengths(data: bytes, samples: Samples) -> NDArray[np.int64]:
+def _run_lengths(data: bytes, samples: Samples, alone: bool) -> NDArray[np.int64]:
     """Decode RLE, which is twice as long as what it holds at most (PS3.5 G)."""
     if len(data) > _RLE_HEADER + 2 * samples.frame_bytes + samples.allocated // 8:
         raise InputError(
@@ -266,7 +290,7 @@ def _run_lengths(data: bytes, samples: Samples) -> NDArray[np.int64]:
     decoded = decode(
         data, samples.syntax, samples.rows, samples.columns, samples.allocated, samples.signed
     )
-    return extend(decoded, samples.stored, samples.signed)
+    return _stored(decoded, samples, alone)
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:

@@ -44,12 +44,14 @@ def read_pixels(stack: Stack, progress: Callable[[], object] | None = None) -> N
         of_instance.setdefault(id(part.instance), []).append(part)
     instances = [sorted(parts, key=lambda part: part.frame) for parts in of_instance.values()]
     described = [_described(parts, rows, columns) for parts in instances]
+    alone = len({samples.stored for samples in described}) == 1
     rescales = _rescales(stack)
     volume: NDArray[np.float32] | None = None
     padded: dict[int, NDArray[np.bool_]] = {}
     for parts, samples in zip(instances, described, strict=True):
         instance = parts[0].instance
-        with closing(read_frames(instance, samples, [part.frame for part in parts])) as frames:
+        places = [part.frame for part in parts]
+        with closing(read_frames(instance, samples, places, alone=alone)) as frames:
             for part in parts:
                 number = numbers[id(part)]
                 with _naming(part):
@@ -135,6 +137,7 @@ def _rescale(part: Slice) -> tuple[float, float] | None:
     told = [element(place, "RescaleSlope"), element(place, "RescaleIntercept")]
     if told == [None, None]:
         return None
+    told = [1 if told[0] is None else told[0], 0 if told[1] is None else told[1]]
     try:
         slope, intercept = (float(value) for value in told)
     except (TypeError, ValueError, OverflowError):
@@ -171,21 +174,12 @@ def _padding(
     """The voxels that PixelPaddingValue marks, if there are any (PS3.3 C.7.5.1.1.2)."""
     if element(header, "PixelPaddingValue") is None:
         return None
-    low = _sample(integer(header, "PixelPaddingValue"), samples)
-    high = _sample(integer(header, "PixelPaddingRangeLimit", low), samples)
+    # They are written with all bits that are allocated; one that no sample has marks no voxel.
+    told = integer(header, "PixelPaddingValue")
+    ends = np.array([told, integer(header, "PixelPaddingRangeLimit", told)])
+    low, high = extend(ends, samples.allocated, samples.signed).tolist()
     mask: NDArray[np.bool_] = (frame >= min(low, high)) & (frame <= max(low, high))
     return mask if mask.any() else None
-
-
-def _sample(padding: int, samples: Samples) -> int:
-    """A padding value as a stored sample: it is written with all bits that are allocated."""
-    value = int(extend(np.array(padding), samples.allocated, samples.signed))
-    if value != int(extend(np.array(padding), samples.stored, samples.signed)):
-        raise InputError(
-            f"has the PixelPaddingValue {padding}, which no sample of {samples.stored} stored bits "
-            "can have; correct the header"
-        )
-    return value
 
 
 def _clear(volume: NDArray[np.float32], padded: dict[int, NDArray[np.bool_]]) -> None:

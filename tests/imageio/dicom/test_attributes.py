@@ -449,6 +449,9 @@ NAMES = {
     "ISO_IR 192": "王^小东",
     "GB18030": "Wang^XiaoDong=王^小东",
     "ISO_IR 166": "ประยุทธ์^จันทร์",
+    "ISO_IR 203": "Œuvrard^Zoë",
+    "ISO 2022 IR 6\\ISO 2022 IR 203": "Œuvrard^Zoë",
+    "ISO IR 192": "Œuvrard^Zoë",  # misspelt, and common
     "\\ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
     "ISO 2022 IR 13\\ISO 2022 IR 87": "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
     "\\ISO 2022 IR 149": "Hong^Gildong=洪^吉洞=홍^길동",
@@ -479,6 +482,44 @@ def test_names_keep_their_letters_in_utf_8(charset, sources, make_stack, write, 
         assert derived.StudyDescription == alphabetic
         assert derived.ProcedureCodeSequence[0].CodeMeaning == alphabetic
         assert derived.ContributingEquipmentSequence[1].Manufacturer == alphabetic
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "told"),
+    [
+        ("ISO_IR 999", "Müller".encode("latin-1"), "is in the character set 'ISO_IR 999', which"),
+        ("ISO_IR 192", "Müller".encode("latin-1"), "has bytes that are not of its character set"),
+        ("ISO_IR 166", b"M\xfcller\xff", "has bytes that are not of its character set"),
+    ],
+)
+def test_text_that_cannot_be_decoded_is_refused_and_not_changed(
+    charset, name, told, sources, make_stack, write, tmp_path, recwarn
+):
+    read = [_with_bytes(source, charset, name, tmp_path) for source in sources]
+    with pytest.raises(InputError, match=f"the source's PatientName {told}"):
+        write(make_stack(read))
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"), [("ISO_IR 999", b"Miller"), ("ISO_IR 192", "M\ufffdller".encode())]
+)
+def test_text_that_reads_the_same_in_any_character_set_is_carried(
+    charset, name, sources, make_stack, write, tmp_path, recwarn
+):
+    read = [_with_bytes(source, charset, name, tmp_path) for source in sources]
+    derived = pydicom.dcmread(write(make_stack(read))[0])
+    assert str(derived.PatientName).encode() == name
+
+
+def _with_bytes(source, charset, name, folder):
+    """The source read from a file with a name of these bytes, whatever its character set."""
+    source.SpecificCharacterSet, source.PatientName = "ISO_IR 100", "N" * (len(name) + 1)
+    path = folder / f"{source.InstanceNumber}.dcm"
+    source.save_as(path, enforce_file_format=True)
+    content = path.read_bytes().replace(b"ISO_IR 100", charset.encode())
+    written = name.ljust(len(name) + 1)
+    path.write_bytes(content.replace(b"N" * len(written), written))
+    return pydicom.dcmread(path)
 
 
 def test_an_item_with_its_own_character_set_becomes_utf_8(sources, make_stack, write, tmp_path):

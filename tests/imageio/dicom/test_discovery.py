@@ -1,11 +1,14 @@
 import os
 import shutil
 
+import pydicom
 import pytest
 from pydicom.fileset import FileSet
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom import headers
+from hagan_clinic.imageio.dicom.choice import choose
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.geometry import stack
 from hagan_clinic.imageio.dicom.series import Instance
@@ -41,6 +44,61 @@ def test_a_file_that_is_called_dicom_and_is_not_is_damage(make_draft, save, cont
     (folder / "IM0010.DCM").write_bytes(content)  # the last slice, perhaps
     (damaged,) = find_series(folder).damaged
     assert damaged.reason.startswith("IM0010.DCM: is not DICOM") and damaged.uid is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 40000, b"<html>" * 100])
+def test_a_file_that_is_called_as_the_slices_and_is_none_is_damage(make_draft, save, content):
+    folder = save(make_draft())
+    (folder / "IM0010").write_bytes(content)
+    found = find_series(folder)
+    (damaged,) = found.damaged
+    assert damaged.name == "IM0010"
+    with pytest.raises(InputError, match=r"IM0010: is (not DICOM|filled with zeros)"):
+        choose(found, "t1")
+
+
+def test_it_is_of_the_series_beside_it_alone(make_draft, save, tmp_path):
+    save(make_draft(), "a/b")
+    save(make_draft(uid="1.2.4", MRAcquisitionType="2D"), "a/c")
+    (tmp_path / "a" / "c" / "IM0010").touch()
+    found = find_series(tmp_path / "a")
+    assert [one.uid for one in found.damaged] == ["1.2.4"]
+    assert choose(found, "t1").series.uid == "1.2.3"
+    with pytest.raises(InputError, match="called as the slices beside it; copy it again, or rem"):
+        choose(found, "t1", "1.2.4")
+
+
+def test_a_file_filled_with_zeros_is_damage_whatever_it_is_called(make_draft, save):
+    folder = save(make_draft())
+    (folder / "last").write_bytes(b"\0" * 40000)
+    (damaged,) = find_series(folder).damaged
+    assert damaged.reason.startswith("last: is filled with zeros")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("meta", [True, False])
+def test_a_slice_without_the_preamble_of_a_file_is_damage(make_draft, save, syntax, meta):
+    folder = save(make_draft())
+    last = pydicom.dcmread(folder / "IM0009")
+    last.file_meta.TransferSyntaxUID = syntax
+    last.save_as(folder / "IM0009", enforce_file_format=True)
+    content = (folder / "IM0009").read_bytes()
+    skipped = 132 if meta else content.index(b"\x08\0\x08\0")
+    (folder / "IM0009").rename(folder / "last")
+    (folder / "last").write_bytes(content[skipped:])
+    found = find_series(folder)
+    assert len(found.series[0].instances) == 8
+    with pytest.raises(InputError, match="last: is a DICOM data set without the preamble of a f"):
+        choose(found, "t1")
+
+
+def test_raw_data_with_rows_are_no_truncated_image(make_draft, save):
+    raw = make_draft(1, uid="1.2.4", SOPClassUID="1.2.840.10008.5.1.4.1.1.66")[0]
+    raw.file_meta.MediaStorageSOPClassUID = raw.SOPClassUID
+    del raw.PixelData
+    found = find_series(save([*make_draft(), raw]))
+    assert not found.damaged
+    assert choose(found, "t1").series.uid == "1.2.3"
 
 
 def test_a_link_to_nothing_is_damage(make_draft, save):
@@ -110,6 +168,22 @@ def test_a_dicomdir_in_a_folder_is_no_series(dicomdir):
     assert [name for name, _ in find_series(dicomdir.parent).ignored] == ["DICOMDIR"]
 
 
+@pytest.mark.parametrize("shown", [str.lower, lambda name: f"{name.lower()}.dcm", "{};1".format])
+def test_a_dicomdir_finds_its_files_as_systems_show_them(dicomdir, shown):
+    """ISO 9660 under Linux: lower case; a copy to a disk: a suffix; a raw one: a version."""
+    straight = find_series(dicomdir).series[0]
+    paths = sorted(dicomdir.parent.rglob("*"), reverse=True)  # files before their folders
+    for path in paths:
+        if path != dicomdir:
+            path.rename(path.with_name(shown(path.name) if path.is_file() else path.name.lower()))
+    found = find_series(dicomdir)
+    assert not found.damaged
+    assert [len(series.instances) for series in found.series] == [9]
+    assert [one.name for one in found.series[0].instances] == [
+        one.name for one in straight.instances
+    ]
+
+
 def test_a_file_that_a_dicomdir_names_and_is_not_there_is_damage(dicomdir):
     image = next(path for path in dicomdir.parent.rglob("*") if path.is_file() and path != dicomdir)
     image.unlink()
@@ -127,8 +201,6 @@ def test_a_file_that_a_dicomdir_names_and_is_not_dicom_is_damage(dicomdir):
 
 @pytest.mark.parametrize("outside", [["..", "IM1"], ["", "etc", "passwd"], ["IM\0", "IM1"]])
 def test_a_dicomdir_that_refers_outside_its_folder_is_refused(dicomdir, outside):
-    import pydicom
-
     directory = pydicom.dcmread(dicomdir)
     directory.DirectoryRecordSequence[-1].ReferencedFileID = outside
     directory.save_as(dicomdir)
@@ -186,7 +258,7 @@ def test_a_path_to_nothing_is_refused(tmp_path):
 
 def test_a_file_that_is_not_dicom_is_refused(tmp_path):
     path = tmp_path / "scan.nii"
-    path.write_bytes(b"\0" * 500)
+    path.write_bytes(b"some text " * 50)
     with pytest.raises(InputError, match=r"scan\.nii: is not DICOM"):
         find_series(path)
 

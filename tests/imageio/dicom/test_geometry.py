@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import EnhancedMRImageStorage
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.discovery import find_series
@@ -45,9 +46,9 @@ def _stack(folder):
 def refused(save):
     """Claim that the data sets are refused with this message."""
 
-    def claim(datasets, match):
+    def claim(datasets, match, folder="series"):
         with pytest.raises(InputError, match=match):
-            _stack(save(datasets))
+            _stack(save(datasets, folder))
 
     return claim
 
@@ -240,7 +241,6 @@ def test_slices_beside_each_other_are_refused(make_draft, refused):
             "FrameOfReferenceUID no. 2, where 8 of 9 slices have no. 1",
         ),
         ("PhotometricInterpretation", "MONOCHROME1", "PhotometricInterpretation MONOCHROME1"),
-        ("BitsStored", 8, "BitsStored 8, where 8 of 9 slices have 12"),
         ("PixelRepresentation", 1, "PixelRepresentation 1"),
         ("StudyInstanceUID", "1.99", "is of another study"),
         ("PatientID", "other", "is of another patient"),
@@ -308,3 +308,45 @@ def test_slice_locations_may_run_backwards(make_draft, save):
 
 def test_a_single_slice_is_refused(make_draft, refused):
     refused(make_draft(count=1), "IM0001: is a single slice, expected a volume")
+
+
+def _concatenation(draft, parts, total):
+    """Frames of a series as the parts of a concatenation, those of them that are there."""
+    made = []
+    for number, places in parts.items():
+        part = draft[places[0]]
+        part.SOPClassUID = part.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+        part.ConcatenationUID, part.InConcatenationNumber = "1.2.77", number
+        if total:
+            part.InConcatenationTotalNumber = total
+        groups = []
+        for place in places:
+            group = pydicom.Dataset()
+            for sequence, keywords in (
+                ("PlanePositionSequence", ["ImagePositionPatient"]),
+                ("PlaneOrientationSequence", ["ImageOrientationPatient"]),
+                ("PixelMeasuresSequence", ["PixelSpacing"]),
+            ):
+                item = pydicom.Dataset()
+                for keyword in keywords:
+                    item.add(draft[place][keyword])
+                setattr(group, sequence, [item])
+            groups.append(group)
+        part.NumberOfFrames, part.PerFrameFunctionalGroupsSequence = len(groups), groups
+        part.PixelData = part.PixelData * len(groups)
+        made.append(part)
+    return made
+
+
+@pytest.mark.parametrize("total", [3, None])
+def test_a_concatenation_is_one_volume_if_all_of_it_is_there(make_draft, refused, save, total):
+    parts = {1: range(3), 2: range(3, 7), 3: range(7, 9)}
+    whole = _concatenation(make_draft(), parts, total)
+    (series,) = find_series(save(whole)).series
+    assert stack(series).grid.shape[2] == 9
+    for gone, name in ((1, "IM0001: is part 2 of 3"), (2, "IM0001: is part 1 of 3")):
+        told = f"{name} of a concatenation, and part {gone} is missing; export the series again"
+        refused([part for part in whole if part.InConcatenationNumber != gone], told, f"no{gone}")
+    if total:
+        told = "IM0001: is part 1 of 3 of a concatenation, and part 2, 3 is missing"
+        refused(whole[:1], told, "first")

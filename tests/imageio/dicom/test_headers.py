@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from functools import partial
@@ -156,3 +158,21 @@ def test_a_message_quotes_no_patient(raw):
             _read(changed)
         except InputError as error:
             assert "Doe" not in str(error) and "4711" not in str(error)
+
+
+def test_nothing_is_printed_of_what_pydicom_warns_of(raw, tmp_path):
+    """Its warnings quote values, and a node's log holds a JSON object a line."""
+    content = raw(SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Zoë")
+    for charset in (b"ISO IR 192", b"ISO_IR 999", b"ISO_IR 192"):
+        path = tmp_path / charset.decode().replace(" ", "-")
+        path.write_bytes(content.replace(b"ISO_IR 100", charset))
+    code = (
+        "import sys\n"
+        "from functools import partial\n"
+        "from hagan_clinic.imageio.dicom.headers import read_header\n"
+        "for path in sys.argv[1:]:\n"
+        "    str(read_header(partial(open, path, 'rb'), 'IM1').PatientName)\n"
+    )
+    paths = map(str, tmp_path.iterdir())
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -384,7 +384,7 @@ def sign_changed_in_all(folder):
     folder.edit(lambda dataset: setattr(dataset, "PixelRepresentation", 1))
 
 
-@classic(REFUSED)
+@classic(TRUE)
 def bits_stored_changed_in_one(folder):
     def change(dataset):
         dataset.BitsStored, dataset.HighBit = 7, 6
