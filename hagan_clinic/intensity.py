@@ -38,6 +38,10 @@ class Window:
     low: float
     high: float
 
+    def at(self, part: float) -> np.float32:
+        """The scanner value a part of the way from the low end to the high one."""
+        return np.float32(self.low + part * (self.high - self.low))
+
 
 def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
     """The voxels that are not background, for whole heads and for skull-stripped brains.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.box import fixed_box, grown_box, head_box, missed_by, share_outside, top_of
 from hagan_clinic.errors import InputError
-from hagan_clinic.intensity import Window, foreground, occupied_span, source_window, to_unit
+from hagan_clinic.intensity import Window, foreground, source_window, to_unit
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import (
     Grid,
@@ -24,8 +25,11 @@ from hagan_clinic.volume import (
 
 BACKGROUND = -1.0
 
-BRAIN_MIDDLE_MM = 90.0
-"""The brain's middle lies about this far under the top of an adult's head."""
+# What interpolation takes less of leaves no trace.
+_ANY_PART = 1e-3
+
+TISSUE = 0.15
+"""What the network sees as more than air: voxels this part of the window above its low end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +42,15 @@ class Prepared:
         source_grid: The grid of the scanner volumes.
         unseen: The share of the brain mask that lies outside `grid`; without a mask, of the
             foreground within `BRAIN_MIDDLE_MM` of the head's top, with a window of all of it.
+        missed: Where the scan shows tissue outside `grid`, on the field that `network_grid` gives;
+            None if it does so nowhere.
     """
 
     array: NDArray[np.float32]
     grid: Grid
     source_grid: Grid
     unseen: float
+    missed: NDArray[np.bool_] | None
 
 
 def prepare(
@@ -55,12 +62,13 @@ def prepare(
 ) -> Prepared:
     """Orient, resample, scale and crop source volumes as the recipe says.
 
-    The result has the size of `recipe.box`, which is centred on the brain, or, where the recipe
-    has none, holds the head with `recipe.margin_mm` around it and has sides in multiples of
+    The result has the size of `recipe.box`, which is centred on the brain. A box that grows holds
+    the head instead, from where the box would begin upwards, and without a box the result holds
+    all that is not background; both have `recipe.margin_mm` around it and sides in multiples of
     `recipe.multiple`.
 
-    With a `recipe.window`, as of CT, the body is centred instead of the brain, and values are
-    scaled by that window instead of percentiles.
+    With a `recipe.window`, as of CT, the body is centred instead of the brain, or held whole, and
+    values are scaled by that window instead of percentiles.
 
     Args:
         volumes: One volume for each of `recipe.sources`, on one grid.
@@ -86,22 +94,17 @@ def prepare(
     grid = network_grid(source_grid, recipe.spacing)
     brain = None if mask is None else _brain_on_grid(mask, grid)
     arrays = [_on_grid(volume, grid) for volume in volumes]
-    occupied = np.logical_or.reduce([foreground(array) for array in arrays])
-    if recipe.box and recipe.window:
-        start, size = _centred_box(occupied, recipe.box)
-    elif recipe.box:
-        start, size = _brain_box(occupied, brain, grid.spacing, recipe.box)
-    else:
-        start, size = _head_box(occupied, grid.spacing, recipe)
+    used = brain if mask_window else None
+    windows = [_window(array, grid.spacing, used, recipe) for array in arrays]
+    brightness = zip(arrays, windows, strict=True)
+    tissue = np.logical_or.reduce([array > window.at(TISSUE) for array, window in brightness])
+    start, size, unseen = _box(arrays, tissue, brain, grid.spacing, recipe)
     result = np.empty((len(arrays), *size), dtype=np.float32)
-    for channel, array in zip(result, arrays, strict=True):
-        window = _window(array, grid.spacing, brain if mask_window else None, recipe)
-        unit = Volume(to_unit(array, window), grid.affine)
-        cropped = crop_or_pad(unit, start, size, fill=BACKGROUND)
-        channel[...] = cropped.array
-    whole = occupied if recipe.window else _top(occupied, grid.spacing)
-    sought = whole if brain is None else brain
-    return Prepared(result, cropped.grid, source_grid, _share_outside(sought, start, size))
+    for channel, array, window in zip(result, arrays, windows, strict=True):
+        cropped = crop_or_pad(Volume(array, grid.affine), start, size, fill=window.low)
+        channel[...] = to_unit(cropped.array, window)
+    missed = missed_by(tissue, start, size)
+    return Prepared(result, cropped.grid, source_grid, unseen, missed)
 
 
 def stripped(volume: Volume, region: NDArray[np.bool_], recipe: Recipe) -> Volume:
@@ -124,12 +127,28 @@ def restore(array: NDArray[np.float32], prepared: Prepared, fill: float) -> Volu
     Returns:
         A volume whose grid equals `prepared.source_grid` bit for bit.
     """
-    canonical = canonical_grid(prepared.source_grid)
     full = network_grid(prepared.source_grid, prepared.grid.spacing)
     start = _voxel_of(full, prepared.grid.affine[:3, 3])
     back = [-first for first in start]
     padded = crop_or_pad(Volume(array, prepared.grid.affine), back, full.shape, fill=fill)
-    return to_axes_of(resample(padded, canonical, fill=fill), prepared.source_grid)
+    return _on_source(padded, prepared, fill)
+
+
+def missed_on_source(prepared: Prepared) -> NDArray[np.bool_] | None:
+    """The scanner volume's voxels whose value would come from `prepared.missed`, at least in part.
+
+    None where nothing is missed.
+    """
+    if prepared.missed is None:
+        return None
+    full = network_grid(prepared.source_grid, prepared.grid.spacing)
+    missed = Volume(prepared.missed.astype(np.float32), full.affine)
+    return _on_source(missed, prepared, fill=0.0).array > _ANY_PART
+
+
+def _on_source(volume: Volume, prepared: Prepared, fill: float) -> Volume:
+    canonical = canonical_grid(prepared.source_grid)
+    return to_axes_of(resample(volume, canonical, fill=fill), prepared.source_grid)
 
 
 def network_grid(source_grid: Grid, spacing: Spacing) -> Grid:
@@ -155,6 +174,32 @@ def _brain_on_grid(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
     return brain
 
 
+def _box(
+    arrays: Sequence[NDArray[np.float32]],
+    tissue: NDArray[np.bool_],
+    brain: NDArray[np.bool_] | None,
+    spacing: Spacing,
+    recipe: Recipe,
+) -> tuple[list[int], Shape, float]:
+    """First voxel and size of the network's field, and the share of the brain outside it."""
+    sought = brain
+    if brain is None or recipe.window or not recipe.box:
+        occupied = np.logical_or.reduce([foreground(array) for array in arrays])
+        if brain is None:
+            sought = occupied if recipe.window else top_of(occupied, spacing)
+    else:
+        occupied = brain  # which alone says where the box lies
+    if not recipe.box:
+        start, size = head_box(occupied, spacing, recipe)
+    else:
+        start, size = fixed_box(occupied, brain, spacing, recipe)
+    if recipe.box_grows:
+        lowest = 0 if recipe.window else start[0]
+        start, size = grown_box(tissue, brain, lowest, spacing, recipe)
+    assert sought is not None
+    return start, size, share_outside(sought, start, size)
+
+
 def _window(
     array: NDArray[np.float32],
     spacing: Spacing,
@@ -173,84 +218,6 @@ def _window(
         radius_mm=recipe.radius_mm,
         head_mm=recipe.head_mm,
     )
-
-
-def _centred_box(occupied: NDArray[np.bool_], box: Sequence[int]) -> tuple[list[int], Shape]:
-    """First voxel and size of a box centred on all that is not background."""
-    return _around([occupied_span(occupied, axis) for axis in range(3)], box)
-
-
-def _brain_box(
-    occupied: NDArray[np.bool_],
-    brain: NDArray[np.bool_] | None,
-    spacing: Spacing,
-    box: Sequence[int],
-) -> tuple[list[int], Shape]:
-    """First voxel and size of a box centred on the brain, which may reach beyond the scan.
-
-    A brain mask, or a skull-stripped brain, is centred whole. Of a head with a neck, the brain's
-    middle is taken to lie `BRAIN_MIDDLE_MM` under the top, and in the slices what is above it, and
-    so above the nose, is centred if the whole does not fit.
-    """
-    if brain is None:
-        low, high = occupied_span(occupied, 0)
-        spans = [(max(low, high - 2 * round(BRAIN_MIDDLE_MM / spacing[0])), high)]
-        for axis in (1, 2):
-            span = occupied_span(occupied, axis)
-            fits = span[1] - span[0] <= box[axis]
-            spans.append(span if fits else occupied_span(_top(occupied, spacing), axis))
-    else:
-        spans = [occupied_span(brain, axis, part=0) for axis in range(3)]
-    return _around(spans, box)
-
-
-def _around(spans: Sequence[tuple[int, int]], box: Sequence[int]) -> tuple[list[int], Shape]:
-    """First voxel and size of a box with the middle of the spans as its own."""
-    start = [(low + high - side) // 2 for (low, high), side in zip(spans, box, strict=True)]
-    d, h, w = box
-    return start, (d, h, w)
-
-
-def _top(occupied: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.bool_]:
-    """The head down to the brain's middle; below it nothing is set."""
-    low, high = occupied_span(occupied, 0)
-    top = np.zeros_like(occupied)
-    inside = slice(max(low, high - round(BRAIN_MIDDLE_MM / spacing[0])), high)
-    top[inside] = occupied[inside]
-    return top
-
-
-def _head_box(
-    occupied: NDArray[np.bool_], spacing: Spacing, recipe: Recipe
-) -> tuple[list[int], Shape]:
-    """First voxel and size of the network's field around the head."""
-    start, size = [], []
-    for axis in range(3):
-        low, high = occupied_span(occupied, axis)
-        wanted = high - low + 2 * int(np.ceil(recipe.margin_mm / spacing[axis]))
-        # Beyond the field of view there is nothing to see.
-        wanted = min(wanted, occupied.shape[axis])
-        length = -(-wanted // recipe.multiple) * recipe.multiple
-        start.append(_centred_start(low, high, length, occupied.shape[axis]))
-        size.append(length)
-    d, h, w = size
-    return start, (d, h, w)
-
-
-def _share_outside(mask: NDArray[np.bool_], start: Sequence[int], size: Shape) -> float:
-    """The part of a mask's voxels that lie outside a box."""
-    box = tuple(
-        slice(max(first, 0), max(first + side, 0)) for first, side in zip(start, size, strict=True)
-    )
-    return 1 - int(np.count_nonzero(mask[box])) / int(np.count_nonzero(mask))
-
-
-def _centred_start(low: int, high: int, length: int, available: int) -> int:
-    """Start of a span centred on [low, high), moved to lie within the field of view if it fits."""
-    start = (low + high - length) // 2
-    if length <= available:
-        return min(max(start, 0), available - length)
-    return min(max(start, available - length), 0)
 
 
 def _voxel_of(grid: Grid, position: NDArray[np.float64]) -> list[int]:

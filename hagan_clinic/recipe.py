@@ -11,7 +11,7 @@ from hagan_clinic.volume import Spacing
 
 SCHEMA = 1
 
-ADDED = frozenset(["window"])
+ADDED = frozenset(["window", "box_grows"])
 """Fields that files of this schema may lack, as they were written before there was one."""
 
 
@@ -32,6 +32,8 @@ class Recipe:
         margin_mm: Background kept around the head.
         box: (D, H, W) of the network's input, centred on the brain, as in training; empty for
             the whole head with its margin.
+        box_grows: The network takes boxes of any size: the box holds the head with its margin,
+            from where `box` would begin upwards, and may be smaller or larger than it.
         window: Scanner values that become -1 and 1, for images in absolute units as of CT, which
             is then centred whole, not on a brain; empty for percentiles.
         schema: Version of this list.
@@ -51,6 +53,7 @@ class Recipe:
     head_mm: float = HEAD_MM
     margin_mm: float = 12.0
     box: tuple[int, ...] = ()
+    box_grows: bool = False
     window: tuple[float, ...] = ()
     schema: int = SCHEMA
 
@@ -67,6 +70,7 @@ class Recipe:
             and self.head_mm > 0
             and self.margin_mm >= 0
             and len(self.box) in (0, 3)
+            and (bool(self.box) or not self.box_grows)
             and all(side > 0 and side % self.multiple == 0 for side in self.box)
             and (not self.window or (len(self.window) == 2 and self.window[0] < self.window[1]))
         )

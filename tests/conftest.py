@@ -75,6 +75,7 @@ def build_generator(
     opset=21,
     factor=2.0,
     box=(),
+    box_grows=False,
     nan=False,
     metadata=None,
 ):
@@ -142,6 +143,8 @@ def build_generator(
         halo=TOY_HALO,
         interval_factor=factor,
         box=box,
+        box_grows=box_grows,
+        margin_mm=4.0 if box_grows else Recipe.margin_mm,
     )
     card = {"name": path.stem, "version": "1", "licence": "CC0-1.0", "description": "A toy."}
     entries = {

@@ -36,7 +36,7 @@ def test_a_missing_field_is_named():
 
 def test_a_file_from_before_a_field_was_added_is_read():
     fields = json.loads(RECIPE.to_json())
-    del fields["window"]
+    del fields["window"], fields["box_grows"]
     assert Recipe.from_json(json.dumps(fields)) == RECIPE
 
 
@@ -72,6 +72,7 @@ def test_what_is_no_json_object_is_refused(text):
         {"box": [112, 128, 100]},
         {"window": [600, -1024]},
         {"window": [-1024]},
+        {"box": [], "box_grows": True},
     ],
 )
 def test_a_value_out_of_range_is_refused(change):
@@ -88,6 +89,7 @@ def test_a_value_out_of_range_is_refused(change):
         {"halo": 1.5},
         {"target": 3},
         {"sources": "t1"},
+        {"box_grows": 1},
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(change):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hagan_clinic.backbone.translating import TranslatingNetwork
-from hagan_clinic.conditional import SIDE_MULTIPLE
+from hagan_clinic.conditional import SIDE_MULTIPLE, ConditionalGenerator
 from hagan_clinic.errors import HaganClinicError, ModelError
 from hagan_clinic.imageio import read
 from hagan_clinic.onnx_export.description import read_card, training_facts
@@ -48,6 +48,9 @@ from hagan_clinic.training.split import read_split
 
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""
+
+HEAD_MARGIN_MM = 3.0
+"""Air around the head in a box that grows: what lies beyond, the network draws as air too."""
 
 PROBED_SIDES = (64, 128)
 """Sides, where they are free, of the volumes between which a run's memory is measured."""
@@ -94,6 +97,8 @@ def export_run(
     facts = read_facts(run)
     box = _training_box(run, facts)
     recipe = dataclasses.replace(described.recipe, interval_factor=float(factor), box=box)
+    if isinstance(generator, ConditionalGenerator):  # to which padding is air
+        recipe = dataclasses.replace(recipe, box_grows=True, margin_mm=HEAD_MARGIN_MM)
     if 2 not in generator.free_axes:
         recipe = dataclasses.replace(recipe, halo=box[0])  # no slab does without the others
     training = training_facts(config, state, facts)

@@ -56,9 +56,7 @@ def derivation(model: ModelFile, inputs: Inputs, content: Content) -> Derivation
         f"{model.recipe.target} scans of the training, 0 also where nothing was synthesised"
     )
     if content == "uncertainty":
-        scale = (
-            "half-width of the 90 % interval in the image's units, 1 where nothing was synthesised"
-        )
+        scale = "half-width of the 90 % interval in the image's units, 1 at tissue not synthesised"
     return Derivation(
         target=model.recipe.target,
         content=content,

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.box import BRAIN_MIDDLE_MM
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.choice import MIN_SLICES
 from hagan_clinic.intensity import foreground, head_centre, source_window, to_unit
-from hagan_clinic.preparation import BRAIN_MIDDLE_MM, Prepared
+from hagan_clinic.preparation import Prepared
 from hagan_clinic.volume import Grid, Spacing, Volume, to_canonical
 
 MIN_FIELD_MM = 10.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +103,10 @@ def draw_preview(
     from PIL import Image, ImageDraw
 
     first = to_canonical(sources[0][1])
-    centre = _centre(first.array)
+    head = foreground(first.array[_EVERY])
+    centre = _centre(head)
     half_width = to_canonical(uncertainty).array
-    top = _top_of_scale(half_width)
+    top = _top_of_scale(half_width[_EVERY][head])
     share_of_top: Fraction = np.divide(half_width, top, dtype=np.float32)
     share_of_top[half_width >= 1] = np.nan
     columns: list[tuple[str, str, Fraction, bool]] = [
@@ -144,9 +145,8 @@ def draw_preview(
     return picture
 
 
-def _centre(array: NDArray[Any]) -> list[int]:
+def _centre(head: NDArray[np.bool_]) -> list[int]:
     """The middle of the head's extent along each axis."""
-    head = foreground(array[_EVERY])
     # The sum of first and last is twice the middle, in steps of two voxels.
     return [sum(occupied_span(head, axis)) - 1 for axis in range(3)]
 
@@ -160,8 +160,10 @@ def _windowed(volume: Volume) -> Fraction:
 
 
 def _top_of_scale(half_width: Fraction) -> float:
-    """A round upper end of the colour bar: only the most uncertain voxels in 200 go beyond."""
-    half_width = half_width[_EVERY]
+    """A round upper end of the colour bar: only the most uncertain voxels in 200 go beyond.
+
+    Of the head's voxels, so that no air, of which a box holds more or less, bends the scale.
+    """
     known = half_width[(half_width > 0) & (half_width < 1)]
     highest = float(np.percentile(known, 99.5)) if known.size else 0.1
     return max(math.ceil(highest * 20) / 20, 0.05)

@@ -60,7 +60,7 @@ def sidecar(model: ModelFile, sources: Mapping[str, Any], content: Content) -> d
             "scale": (
                 "half-width of the 90 % interval: calibrated so that the scan lies within "
                 "synthesised value ± this in 90 % of the voxels of patients like those of the "
-                "calibration set; 1, the whole range, where nothing was synthesised"
+                "calibration set; 1, the whole range, where tissue was not synthesised"
             ),
         },
     }

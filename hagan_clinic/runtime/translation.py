@@ -17,7 +17,7 @@ from hagan_clinic.imageio.dicom.options import SeriesOptions, read_options
 from hagan_clinic.imageio.dicom.scan import is_series
 from hagan_clinic.imageio.sidecar import sidecar_path
 from hagan_clinic.intensity import from_unit
-from hagan_clinic.preparation import Prepared, prepare, restore
+from hagan_clinic.preparation import Prepared, missed_on_source, prepare, restore
 from hagan_clinic.runtime import memory, provenance
 from hagan_clinic.runtime.derived_series import derivation, write_derived
 from hagan_clinic.runtime.footprint import footprint
@@ -52,8 +52,9 @@ class Translation:
 
     Attributes:
         volume: float32 in [0, 1], the training targets' percentile scale, on the source's grid.
-        uncertainty: Half-width of the 90 % interval in the same units, on the same grid; 1, the
-            whole range, where nothing was synthesised.
+        uncertainty: Half-width of the 90 % interval in the same units, on the same grid. Outside
+            the network's box it is 1, the whole range, where there is tissue, and 0, as the volume
+            is, in the air around it.
         report: What `--report` writes.
     """
 
@@ -160,8 +161,11 @@ class Translator:
         progress("restoring", 0.8)
         with clock.stage("restore"):
             volume = restore(from_unit(target), prepared, fill=0.0)
-            # Where nothing was synthesised, nothing is known: the interval is the whole range.
-            half_width = restore(self._half_width(scale), prepared, fill=1.0)
+            half_width = restore(self._half_width(scale), prepared, fill=0.0)
+            missed = missed_on_source(prepared)
+            if missed is not None:
+                # Of tissue that the network did not see nothing is known.
+                half_width.array[missed] = 1
         facts: dict[str, Any] = {
             "model": self.model,
             "device": self.device,

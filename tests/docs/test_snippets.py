@@ -42,5 +42,9 @@ def test_the_model_without_this_package_gives_what_translate_gives(
     expected = hagan_clinic.translate(scan, mask=mask, device="cpu")
     assert names["flair"].shape == scan.shape
     assert np.abs(names["flair"] - expected.volume.array).max() < 1e-3
-    assert np.abs(names["half_width"] - expected.uncertainty.array).max() < 1e-3
+    # `translate` marks also what tissue encloses as unknown.
+    differs = np.abs(names["half_width"] - expected.uncertainty.array) > 1e-3
+    assert set(names["half_width"][differs]) <= {0}
+    assert set(expected.uncertainty.array[differs]) <= {1}
+    assert differs.mean() < 0.02
     assert (names["before"] + names["after"]).any() == (min(size) < 112)  # the box reaches beyond

@@ -1,17 +1,21 @@
 """The examples of export/examples against `translate`, on a real head in two orientations."""
 
 import ast
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import onnx
 import pytest
 
 import hagan_clinic
+from hagan_clinic.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "export" / "examples"
@@ -29,17 +33,38 @@ def turned(image):
     return nib.Nifti1Image(np.asarray(turned.dataobj), rotation @ turned.affine)
 
 
-@pytest.fixture(scope="module", params=["axial", "sagittal, oblique"])
+def with_box(grows, path):
+    """The bundled model, said to take boxes of one size or of any."""
+    proto = onnx.load(MODEL)
+    (entry,) = (one for one in proto.metadata_props if one.key == "hagan_clinic.recipe")
+    recipe = Recipe.from_json(entry.value)
+    entry.value = replace(recipe, box_grows=grows, margin_mm=6.0).to_json()
+    onnx.save(proto, path)
+
+
+@pytest.fixture(
+    scope="module",
+    params=itertools.product(["axial", "sagittal, oblique"], ["fixed", "growing"]),
+    ids=", ".join,
+)
 def head(request, tmp_path_factory):
-    """A T1, its brain mask, and what `translate` makes of them."""
+    """A T1, its brain mask, a model, and what `translate` makes of them."""
+    orientation, box = request.param
     folder = tmp_path_factory.mktemp("head")
+    with_box(box == "growing", folder / "model.onnx")
     image = nib.load(SAMPLE)
-    if request.param != "axial":
+    if orientation != "axial":
         image = turned(image)
     nib.save(image, folder / "t1.nii.gz")
-    brain = (np.asarray(image.dataobj) > 0).astype(np.uint8)
-    nib.save(nib.Nifti1Image(brain, image.affine), folder / "mask.nii.gz")
-    result = hagan_clinic.translate(folder / "t1.nii.gz", mask=folder / "mask.nii.gz")
+    brain = np.asarray(image.dataobj) > 0
+    # A mask of the middle alone, so that the head reaches beyond it and a neck is left below.
+    places = np.indices(brain.shape).T - np.array(brain.shape) / 2
+    brain &= np.linalg.norm(places / (0.4 * np.array(brain.shape)), axis=-1).T < 1
+    mask = nib.Nifti1Image(brain.astype(np.uint8), image.affine)
+    nib.save(mask, folder / "mask.nii.gz")
+    result = hagan_clinic.translate(
+        folder / "t1.nii.gz", mask=folder / "mask.nii.gz", model=folder / "model.onnx"
+    )
     return folder, result.volume
 
 
@@ -64,7 +89,7 @@ def javascript(tmp_path_factory):
 def assert_is_what_translate_gives(command, head):
     folder, expected = head
     output = folder / f"{Path(command[0]).name}.nii.gz"
-    files = [MODEL, folder / "t1.nii.gz", folder / "mask.nii.gz", output]
+    files = [folder / "model.onnx", folder / "t1.nii.gz", folder / "mask.nii.gz", output]
     subprocess.run([*command, *map(str, files)], check=True, timeout=300)
     image = nib.load(output)
     np.testing.assert_array_equal(image.affine, nib.load(folder / "t1.nii.gz").affine)

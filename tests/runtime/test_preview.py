@@ -109,6 +109,20 @@ def test_what_is_unknown_is_grey_and_does_not_stretch_the_scale():
     assert np.array_equal(known[:, bar], unknown[:, bar])
 
 
+def test_the_scale_is_that_of_the_head_however_much_air_is_known():
+    source, target, half_width = _volumes()
+    faint = half_width.with_array(np.maximum(half_width.array, np.float32(0.01)))
+    picture, with_air = (
+        np.asarray(draw_preview([("t1", source)], ("flair", target), u, ""))
+        for u in (half_width, faint)
+    )
+    bar = slice(-96, None)
+    assert np.array_equal(picture[:, bar], with_air[:, bar])
+    brighter = half_width.with_array(np.where(source.array > 0, half_width.array, np.float32(0.9)))
+    in_air = np.asarray(draw_preview([("t1", source)], ("flair", target), brighter, ""))
+    assert np.array_equal(picture[:, bar], in_air[:, bar])
+
+
 def test_volume_without_any_uncertainty_is_drawn_black():
     source, target, half_width = _volumes()
     flat = half_width.with_array(np.zeros_like(half_width.array))

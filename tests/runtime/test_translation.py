@@ -142,7 +142,7 @@ def test_sidecars_tell_what_the_outputs_are(scan, toy_generator):
         in json.loads(map_.with_name("u.json").read_text())["scale"]
     )
     told = json.loads(map_.with_name("u.json").read_text())["scale"]
-    assert "1, the whole range, where nothing was synthesised" in told
+    assert "1, the whole range, where tissue was not synthesised" in told
     for path in (out, map_):
         description = bytes(nib.load(path).header["descrip"])
         assert b"SYNTHETIC NOT FOR DIAGNOSIS" in description
@@ -195,7 +195,7 @@ def test_two_onnxruntime_packages_are_refused_on_every_device(
         translate(scan, model=toy_generator, device=device)
 
 
-def test_where_nothing_is_synthesised_the_volume_is_0_and_the_uncertainty_1(
+def test_tissue_outside_the_box_is_0_with_uncertainty_1_and_air_there_is_0_with_0(
     scan, make_generator, tmp_path
 ):
     model = make_generator(tmp_path / "boxed.onnx", box=(48, 48, 48), factor=0.2)
@@ -204,7 +204,10 @@ def test_where_nothing_is_synthesised_the_volume_is_0_and_the_uncertainty_1(
     result = translate(scan, model=model, device="cpu", mask=mask)
     # 48 voxels of 2 mm around slice 10 of 1.5 mm reach to slice 42; one more is interpolated.
     seen, unseen = slice(0, 40), slice(44, None)
-    assert (result.uncertainty.array[unseen] == 1).all()
+    tissue = read(scan).array[unseen] > 0
+    assert (result.uncertainty.array[unseen][tissue] == 1).all()
+    assert (result.uncertainty.array[unseen][:, :4, :4] == 0).all()
+    assert set(np.unique(result.uncertainty.array[unseen])) == {0, 1}
     assert (result.volume.array[unseen] == 0).all()
     assert result.uncertainty.array[seen, 28:36, 32:40].max() < 0.3
     assert result.volume.array[seen, 28:36, 32:40].min() > 0
@@ -212,6 +215,31 @@ def test_where_nothing_is_synthesised_the_volume_is_0_and_the_uncertainty_1(
     unmasked = translate(scan, model=model, device="cpu")
     (cut,) = (warning for warning in unmasked.report["warnings"] if "lies outside" in warning)
     assert "of the head's top 90 mm lies outside the 96 x 96 x 96 mm" in cut
+
+
+def test_a_box_that_grows_leaves_no_frame_around_a_head(scan, make_generator, tmp_path):
+    model = make_generator(tmp_path / "growing.onnx", box=(64, 64, 64), box_grows=True, factor=0.2)
+    whole = make_generator(tmp_path / "whole.onnx", factor=0.2)
+    result, expected = (translate(scan, model=one, device="cpu") for one in (model, whole))
+    assert result.report["network"]["input_shape"] == [80, 80, 80]  # (D, H, W) at 2 mm
+    head = read(scan).array > 0
+    assert result.uncertainty.array[head].max() < 0.3
+    assert not (result.uncertainty.array == 1).any()
+    assert result.volume.array[head].min() > 0
+    assert result.report["warnings"] == expected.report["warnings"]
+
+
+def test_where_a_neck_is_not_synthesised_its_edge_is_sharp(make_generator, tmp_path):
+    """No voxel between the network's half-widths and 1: they would be drawn as a bright line."""
+    model = make_generator(tmp_path / "growing.onnx", box=(48, 48, 48), box_grows=True, factor=0.2)
+    array = np.zeros((60, 60, 160), np.float32)  # RAS at 1.5 mm: a head above a neck
+    array[10:50, 10:50, 60:155] = np.random.default_rng(0).uniform(300, 900, (40, 40, 95))
+    array[20:40, 20:40, :60] = np.random.default_rng(1).uniform(300, 900, (20, 20, 60))
+    result = translate(Volume(array, np.diag([1.5, 1.5, 1.5, 1])), model=model, device="cpu")
+    half_width = result.uncertainty.array
+    assert (half_width[20:40, 20:40, :40] == 1).all()
+    assert (half_width[:8, :, :40] == 0).all()
+    assert set(np.unique(half_width[half_width > 0.3])) == {1}
 
 
 def test_preview_is_written(scan, toy_generator, tmp_path):

@@ -14,6 +14,9 @@ import { axesToCanonical, each, fromCanonical, product, resample, spacingOf, toC
 import { recipeOf } from "./metadata.js";
 import { readNifti, writeNifti } from "./nifti.js";
 
+const HEAD = -0.7; // what is brighter in the network's input is head, not air
+const TIP_PART = 0.002; // a slice of the head has this part of the fullest one's voxels
+
 async function main(modelFile, t1File, maskFile, output) {
   const recipe = recipeOf(readFileSync(modelFile));
   const session = await InferenceSession.create(modelFile);
@@ -47,9 +50,8 @@ async function main(modelFile, t1File, maskFile, output) {
   near.sort((a, b) => a - b);
   const [low, high] = recipe.percentiles.map((percent) => percentile(near, percent));
 
-  // The network has learned where in its box a brain lies.
-  const size = recipe.box;
-  const start = size.map((side, axis) => Math.floor((first[axis] + last[axis] + 1 - side) / 2));
+  const unit = t1.data.map((value) => clip((2 * (value - low)) / (high - low) - 1, -1, 1));
+  const { start, size } = boxOf(recipe, { ...t1, data: unit }, inside, first, last);
   const place = (d, h, w) => {
     const index = [d + start[0], h + start[1], w + start[2]];
     const outside = index.some((n, axis) => n < 0 || n >= t1.shape[axis]);
@@ -58,7 +60,7 @@ async function main(modelFile, t1File, maskFile, output) {
   const source = new Float32Array(product(size)).fill(-1);
   each(size, (d, h, w, i) => {
     const from = place(d, h, w);
-    if (from >= 0) source[i] = clip((2 * (t1.data[from] - low)) / (high - low) - 1, -1, 1);
+    if (from >= 0) source[i] = unit[from];
   });
   const feeds = { source: new Tensor("float32", source, [1, 1, ...size]) };
   const { target } = await session.run(feeds, ["target"]);
@@ -70,6 +72,32 @@ async function main(modelFile, t1File, maskFile, output) {
   });
   if (resamples) flair = resample(flair, wanted, canonical, spacing);
   writeNifti(output, scan.header, fromCanonical(flair, axes, scan.volume));
+}
+
+/** First voxel and size of the network's field: `box`, or where it grows, what holds the head. */
+function boxOf(recipe, unit, inside, first, last) {
+  const size = [...recipe.box];
+  const start = size.map((side, axis) => Math.floor((first[axis] + last[axis] + 1 - side) / 2));
+  if (!recipe.box_grows) return { start, size };
+  const lowest = Math.max(start[0], 0);
+  const counts = unit.shape.map((side) => Array(side).fill(0));
+  each(unit.shape, (d, h, w, i) => {
+    if (inside(i) || (d >= lowest && unit.data[i] > HEAD))
+      [d, h, w].forEach((n, axis) => (counts[axis][n] += 1));
+  });
+  size.forEach((side, axis) => {
+    const least = Math.max(TIP_PART * Math.max(...counts[axis]), 1);
+    const from = counts[axis].findIndex((count) => count >= least);
+    const to = counts[axis].findLastIndex((count) => count >= least) + 1;
+    const margin = Math.ceil(recipe.margin_mm / recipe.spacing[axis]);
+    const low = Math.max(from - margin, axis === 0 ? Math.min(lowest, from) : 0);
+    const high = Math.min(to + margin, unit.shape[axis]);
+    const longest = Math.floor(Math.floor((side * 3) / 2) / recipe.multiple);
+    size[axis] = Math.min(Math.ceil((high - low) / recipe.multiple), longest) * recipe.multiple;
+    const centred = Math.floor((low + high - size[axis]) / 2);
+    start[axis] = axis === 0 ? Math.max(low, high - size[axis]) : centred;
+  });
+  return { start, size };
 }
 
 /** Centre of mass, and first and last index of what is inside along each axis. */

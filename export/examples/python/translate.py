@@ -19,6 +19,8 @@ import numpy as np
 import onnxruntime
 
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
+HEAD = -0.7  # what is brighter in the network's input is head, not air
+TIP_PART = 0.002  # a slice of the head has this part of the fullest one's voxels
 WORDS = b"SYNTHETIC, NOT FOR DIAGNOSIS"
 
 
@@ -118,6 +120,28 @@ def resample(array, spacing, shape, wanted, fill=0.0):
     return result.astype(np.float32)
 
 
+def box_of(recipe, unit, brain):
+    """First voxel and size of the network's field: `box`, or what holds the head."""
+    voxels = np.argwhere(brain)
+    size = np.array(recipe["box"])
+    start = (voxels.min(axis=0) + voxels.max(axis=0) + 1 - size) // 2
+    if not recipe.get("box_grows"):
+        return start, size
+    lowest, longest, multiple = max(start[0], 0), size * 3 // 2, recipe["multiple"]
+    head = brain.copy()
+    head[lowest:] |= unit[lowest:] > HEAD
+    for axis in range(3):
+        counts = np.count_nonzero(head, axis=tuple({0, 1, 2} - {axis}))
+        filled = np.flatnonzero(counts >= max(TIP_PART * counts.max(), 1))
+        low, high = filled[0], filled[-1] + 1
+        margin = int(np.ceil(recipe["margin_mm"] / recipe["spacing"][axis]))
+        bottom = min(lowest, low) if axis == 0 else 0
+        low, high = max(low - margin, bottom), min(high + margin, unit.shape[axis])
+        size[axis] = min(-(-(high - low) // multiple), longest[axis] // multiple) * multiple
+        start[axis] = max(low, high - size[axis]) if axis == 0 else (low + high - size[axis]) // 2
+    return start, size
+
+
 def span(first, size):
     """The index of a box."""
     return tuple(slice(a, a + n) for a, n in zip(first, size, strict=True))
@@ -149,9 +173,7 @@ def main(model, t1_file, mask_file, output):
     low, high = np.percentile(t1[near], recipe["percentiles"])
     unit = np.clip(2 * (t1 - low) / (high - low) - 1, -1, 1).astype(np.float32)
 
-    # The network has learned where in its box a brain lies.
-    size = np.array(recipe["box"])
-    start = (voxels.min(axis=0) + voxels.max(axis=0) + 1 - size) // 2
+    start, size = box_of(recipe, unit, brain)
     before, after = np.maximum(-start, 0), np.maximum(start + size - full, 0)
     field = np.pad(unit, np.stack([before, after], axis=1), constant_values=-1)
     box = span(start + before, size)

@@ -111,7 +111,7 @@ def _stored(array: NDArray[np.float32], stack: Stack) -> NDArray[np.uint16]:
 def _window(stored: NDArray[np.uint16]) -> tuple[float, float]:
     """Window centre and width of the whole series (PS3.3 C.11.2.1.2.1).
 
-    Where nothing was synthesised an image holds 0 and an uncertainty map the full scale: neither
+    Outside the network's box an image holds 0 and an uncertainty map 0 or the full scale: neither
     counts.
     """
     counts = np.zeros(FULL_SCALE + 1, dtype=np.int64)
