@@ -18,6 +18,10 @@ class InputError(HaganClinicError):
     exit_code = 3
 
 
+class UnsuitableError(InputError):
+    """A scan that is sound, and not one for this model: nobody need look at it."""
+
+
 class ModelError(HaganClinicError):
     """A model file is missing, damaged or does not fit the request."""
 

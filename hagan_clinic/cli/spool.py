@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,17 @@ _spool_option = click.option(
 
 @click.group(short_help="Show, retry and purge what the DICOM node holds.")
 def command() -> None:
-    """Show, retry and purge what the DICOM node holds; the node may run meanwhile."""
+    """Show, retry and purge what the DICOM node holds; the node may run meanwhile.
+
+    Run by root, it acts as the spool's owner, so that the node can use what it leaves.
+    """
 
 
 @command.command()
 @_spool_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(folder: Path, as_json: bool) -> None:
-    """List the series with their states, and the reasons of those that failed.
+    """List the series with their states, and the reasons of those that were not sent.
 
     A series is named by a hash; a reason may quote the description of the series.
     """
@@ -55,7 +59,7 @@ def show(folder: Path, as_json: bool) -> None:
 @_spool_option
 @click.option("--accept-warnings", is_flag=True, help="Send it though the input checks warn.")
 def retry(name: str, folder: Path, accept_warnings: bool) -> None:
-    """Have a failed or done series translated and sent again.
+    """Have a failed, skipped or done series translated and sent again.
 
     NAME is the series' name or the beginning of it. Sent again, its instances have the same UIDs.
     """
@@ -68,11 +72,13 @@ def retry(name: str, folder: Path, accept_warnings: bool) -> None:
 @_spool_option
 @click.option("--all-failed", is_flag=True, help="Every failed series.")
 def purge(name: str | None, folder: Path, all_failed: bool) -> None:
-    """Delete a failed, done or unsent series for good, with what was received of it."""
+    """Delete a failed, skipped, done or unsent series for good, with what was received of it."""
     if bool(name) == all_failed:
         raise click.UsageError("Give a NAME or --all-failed, one of the two.")
+    from hagan_clinic.node.spool import ENDED
+
     spool = _existing(folder)
-    jobs = [spool.find(name, ("failed", "done", "outbox"))] if name else spool.jobs("failed")
+    jobs = [spool.find(name, (*ENDED, "outbox"))] if name else spool.jobs("failed")
     for job in jobs:
         spool.purge(job)
     click.echo(f"{len(jobs)} series deleted")
@@ -85,17 +91,37 @@ def _existing(folder: Path) -> Spool:
 
     if not (folder / "incoming").is_dir():
         raise InputError(f"{folder} is no spool of the node; give the folder of `listen --spool`")
+    _act_as_owner(folder)
     return Spool(folder)
 
 
+def _act_as_owner(folder: Path) -> None:
+    """Let root be the owner of a folder from now on, as to the rights on files."""
+    owner = folder.stat()
+    if os.name == "posix" and os.geteuid() == 0 != owner.st_uid:
+        os.setgroups([])
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+
+
 def _facts(job: Job) -> dict[str, Any]:
-    record = job.record()
+    from hagan_clinic.node.job import DamagedError
+
+    try:
+        record = job.record()
+    except DamagedError as error:
+        record = {"reason": str(error)}
+    try:
+        instances, changed = sum(1 for _ in job.source.iterdir()), job.changed()
+    except OSError as error:
+        instances, changed = 0, time.time()
+        record["reason"] = f"what was received cannot be read ({error.strerror})"
     return {
         "series": job.name,
         "state": job.state,
         "outcome": record.get("outcome", ""),
-        "instances": sum(1 for _ in job.source.iterdir()),
-        "age_seconds": round(time.time() - job.changed(), 1),
+        "instances": instances,
+        "age_seconds": round(time.time() - changed, 1),
         "attempts": record.get("attempts", 0),
         "reason": record.get("reason") or record.get("last", ""),
     }

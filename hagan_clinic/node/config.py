@@ -62,6 +62,7 @@ class NodeConfig:
     forward_token_file: str = ""
 
     keep_done_days: float = 1.0
+    keep_skipped_days: float = 1.0
     keep_failed_days: float = 14.0
     max_disk_share: float = 0.5
 
@@ -90,7 +91,8 @@ class NodeConfig:
             *("max_associations", "max_associations_per_peer"),
         ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
-        for name in ("keep_done_days", "keep_failed_days", "threads", "refusals"):
+        kept = ("keep_done_days", "keep_skipped_days", "keep_failed_days")
+        for name in (*kept, "threads", "refusals"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         _require(0 < self.max_disk_share <= 1, "max_disk_share", self.max_disk_share, "0 to 1")
         _require(self.warnings in (KEEP, SEND), "warnings", self.warnings, f"{KEEP} or {SEND}")

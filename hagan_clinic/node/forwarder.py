@@ -7,19 +7,20 @@ that was under way at a crash is sent again, byte for byte the same, under the s
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from hagan_clinic.node.audit import audit
+from hagan_clinic.node.audit import audit, folder_sha256
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import CutOffError, RefusedError, Sender, UnreachableError
 from hagan_clinic.node.dimse import DimseSender, reference_of
-from hagan_clinic.node.job import Job
-from hagan_clinic.node.logs import log
+from hagan_clinic.node.endings import Endings, is_of_the_machine
+from hagan_clinic.node.job import DamagedError, Job
+from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
 
@@ -41,6 +42,7 @@ class Forwarder:
         self._sender = sender
         self._config = config
         self._metrics = metrics
+        self._endings = Endings(spool, metrics)
         self._failures = 0
         self._due = 0.0
 
@@ -49,7 +51,7 @@ class Forwarder:
         if time.monotonic() < self._due:
             return
         for job in self._spool.jobs("outbox"):
-            with self._spool.held(job) as there:
+            with self._endings.alone(job), self._spool.held(job) as there:
                 if not there or not job.is_due():
                     continue
                 try:
@@ -60,13 +62,20 @@ class Forwarder:
                 except CutOffError as error:
                     self._cut_off(job, error)
                 except RefusedError as error:
-                    self._refused(job, error)
+                    self._refused(job, str(error))
+                except DamagedError:
+                    raise
+                except Exception as error:
+                    # Nobody foresaw it: of this series perhaps, or of the network at this moment.
+                    if is_of_the_machine(error):
+                        raise
+                    self._refused(job, f"{type(error).__name__}: {error}", problem(error))
 
     def report(self, event: int, information: Dataset) -> None:
         """What the archive says of a commitment that it was asked for."""
         with self._spool.locked():
             for job in self._spool.jobs("outbox"):
-                if job.record().get("commitment_asked") != str(information.TransactionUID):
+                if not _asked_for(job, str(information.TransactionUID)):
                     continue
                 if event == _COMMITTED:
                     self._spool.note(job, commitment="committed")
@@ -77,14 +86,16 @@ class Forwarder:
                     self._send_again(job, failed)
 
     def _deliver(self, job: Job) -> None:
-        files = sorted(job.result.iterdir())
-        rest = [path for path in files if path.name not in _sent(job)]
+        files, sent = _results(job), _sent(job)
+        rest = [path for path in files if path.name not in sent]
+        if rest or not files or len(sent) > len(files):
+            _check(job)
         if rest:
-            with job.sent.open("a", encoding="ascii") as sent:
+            with job.sent.open("a", encoding="ascii") as noted:
 
                 def taken(path: Path) -> None:
-                    sent.write(f"{path.name}\n")
-                    sent.flush()
+                    noted.write(f"{path.name}\n")
+                    noted.flush()
                     self._metrics.sent.inc()
 
                 self._sender.store(rest, taken)
@@ -142,19 +153,22 @@ class Forwarder:
         self._metrics.send_failures.labels("cut_off").inc()
         log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
 
-    def _refused(self, job: Job, error: RefusedError) -> None:
+    def _refused(self, job: Job, reason: str, told: Mapping[str, str] | None = None) -> None:
+        """Ask again later, but not for ever.
+
+        Args:
+            job: The series.
+            reason: Kept beside it.
+            told: What the log may tell; the reason, if not given.
+        """
         self._metrics.send_failures.labels("refused").inc()
-        log("not sent", level=logging.WARNING, series=job.name, why=str(error))
-        self._count_refusal(job, str(error))
+        log("not sent", level=logging.WARNING, series=job.name, **(told or {"why": reason}))
+        self._count_refusal(job, reason)
 
     def _count_refusal(self, job: Job, reason: str, **facts: Any) -> None:
         refusals = job.record().get("refusals", 0) + 1
         if refusals > self._config.refusals:
-            audit(self._spool, job, "rejected")
-            self._metrics.series.labels("rejected").inc()
-            self._spool.move(
-                job, "failed", outcome="rejected", reason=reason, ended=time.time(), **facts
-            )
+            self._endings.keep(job, "rejected", reason, **facts)
             return
         wait = self._config.wait(refusals)
         self._spool.note(job, refusals=refusals, wait=wait, last=reason, **facts)
@@ -170,6 +184,37 @@ class Forwarder:
         job.sent.write_text("".join(f"{name}\n" for name in kept), "ascii")
         reason = f"the archive did not commit itself to {len(failed)} instances"
         self._count_refusal(job, reason, commitment_asked=None, commitment_since=None)
+
+
+def _results(job: Job) -> list[Path]:
+    try:
+        return sorted(job.result.iterdir())
+    except OSError as error:
+        raise DamagedError(f"the result cannot be read ({error.strerror})") from error
+
+
+def _check(job: Job) -> None:
+    """Refuse to send what is not, byte for byte, what was translated.
+
+    Raises:
+        DamagedError: The result is another by now.
+    """
+    try:
+        found = folder_sha256(job.result)
+    except OSError as error:
+        raise DamagedError(f"the result cannot be read ({error.strerror})") from error
+    if found != job.record().get("result_sha256"):
+        raise DamagedError(
+            "the result is not what was translated, by its sha256: the disk may be failing; "
+            "`hagan-clinic spool retry` translates it again"
+        )
+
+
+def _asked_for(job: Job, transaction: str) -> bool:
+    try:
+        return job.record().get("commitment_asked") == transaction
+    except DamagedError:  # its next turn sets it aside
+        return False
 
 
 def _sent(job: Job) -> set[str]:

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 
+class DamagedError(Exception):
+    """A series whose files in the spool are not as the node left them."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A series in the spool.
@@ -37,11 +41,21 @@ class Job:
         return self.folder / "sent"
 
     def record(self) -> dict[str, Any]:
-        """What is known of it besides its files."""
+        """What is known of it besides its files.
+
+        Raises:
+            DamagedError: It cannot be read.
+        """
         try:
-            facts: dict[str, Any] = json.loads((self.folder / "record.json").read_text("utf-8"))
+            facts = json.loads((self.folder / "record.json").read_text("utf-8"))
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise DamagedError(f"its record cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise DamagedError("its record is not JSON") from error
+        if not isinstance(facts, dict):
+            raise DamagedError("its record is not a JSON object")
         return facts
 
     def is_due(self) -> bool:

@@ -29,7 +29,7 @@ class Metrics:
         )
         self.series = Counter(
             "hagan_series",
-            "Series by outcome: translated, warned, refused, failed, sent, rejected",
+            "Series by outcome: translated, warned, refused, failed, skipped, sent, rejected",
             ["outcome"],
             registry=self.registry,
         )
@@ -51,6 +51,12 @@ class Metrics:
         held = Gauge("hagan_spool_series", "Series in the spool", ["state"], registry=self.registry)
         for state in STATES:
             held.labels(state).set_function(partial(_count, spool, state))
+        stuck = Gauge(
+            "hagan_spool_stuck_series",
+            "Series that can neither go on nor be set aside",
+            registry=self.registry,
+        )
+        stuck.set_function(spool.stuck)
         free = Gauge("hagan_spool_free_bytes", "Free space of its disk", registry=self.registry)
         free.set_function(lambda: shutil.disk_usage(spool.root).free)
 

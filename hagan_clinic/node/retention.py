@@ -1,58 +1,115 @@
-"""What the spool lets go of: done and failed series that are old, or when the disk fills up."""
+"""What the spool lets go of: series that ended long ago, or when the disk fills up.
 
+Age is counted by the time that the node has been at work, not by the machine's clock, which may be
+set: only between a stop and the next start does it count, for an hour at most. So no clock makes
+the node delete what it should keep; at worst, what a machine that was off holds stays longer.
+"""
+
+import json
+import logging
 import shutil
 import time
 from contextlib import suppress
+from typing import Any
 
+from hagan_clinic.imageio.atomic import write_text
 from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
 from hagan_clinic.node.spool import Spool
 
 _DAY = 86400.0
+_LONGEST_STOP = 3600.0  # seconds of a stop that count
 
 
 class Retention:
-    """Deletes done and failed series; those that are still to be translated or sent, never.
+    """Deletes series that have ended; those that are still to be translated or sent, never.
 
     Args:
         spool: Where they are.
-        config: `keep_done_days`, `keep_failed_days` and `max_disk_share`.
+        config: `keep_done_days`, `keep_skipped_days`, `keep_failed_days` and `max_disk_share`.
+        endings: Of what cannot be deleted.
     """
 
-    def __init__(self, spool: Spool, config: NodeConfig) -> None:
+    def __init__(self, spool: Spool, config: NodeConfig, endings: Endings) -> None:
         self._spool = spool
-        self._config = config
+        self._days = {
+            "skipped": config.keep_skipped_days,
+            "done": config.keep_done_days,
+            "failed": config.keep_failed_days,
+        }
+        self._share = config.max_disk_share
+        self._endings = endings
+        self._clock = _Clock(spool)
 
     def __call__(self) -> None:
-        """Delete what is too old; then, done before failed, what takes too much of the disk."""
-        now = time.time()
-        days = {"done": self._config.keep_done_days, "failed": self._config.keep_failed_days}
+        """Delete what is too old; then, failed last, what takes too much of the disk."""
+        now = self._clock.tick()
         rest = []
-        for state, kept in days.items():
+        for state, kept in self._days.items():
             for job in self._spool.jobs(state):
-                age = now - job.record().get("ended", job.changed())
-                if age > kept * _DAY:
-                    self._purge(job, "age")
-                else:
-                    rest.append(job)
+                with self._endings.alone(job):
+                    if self._age(job, now) > kept * _DAY:
+                        self._purge(job, "age")
+                    else:
+                        rest.append(job)
         size = _size(self._spool)
-        most = self._config.max_disk_share * shutil.disk_usage(self._spool.root).total
+        most = self._share * shutil.disk_usage(self._spool.root).total
         for job in rest:
             if size <= most:
                 return
-            size -= sum(path.stat().st_size for path in job.folder.rglob("*.*"))
-            self._purge(job, "disk share")
+            with self._endings.alone(job):
+                size -= sum(path.stat().st_size for path in job.folder.rglob("*.*"))
+                self._purge(job, "disk share")
+
+    def _age(self, job: Job, now: float) -> float:
+        """Seconds of work since the series was first seen to have ended."""
+        since: Any = job.record().get("kept_since")
+        # One that is later than now is of a clock that was lost.
+        if not isinstance(since, int | float) or since > now:
+            self._spool.note(job, kept_since=now)
+            return 0.0
+        return now - float(since)
 
     def _purge(self, job: Job, why: str) -> None:
         log("purged", series=job.name, state=job.state, why=why)
         self._spool.purge(job)
 
 
+class _Clock:
+    """Counts the seconds for which the node of a spool has been at work, all starts together."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._file = spool.root / "clock.json"
+        self._last = time.monotonic()
+        told = self._told()
+        off = time.time() - told.get("time", time.time())
+        if not 0 <= off <= _LONGEST_STOP:
+            log("long stop, or a clock was set", level=logging.WARNING, seconds=round(off))
+            off = _LONGEST_STOP if off > 0 else 0.0
+        self._seconds = told.get("seconds", 0.0) + off
+
+    def tick(self) -> float:
+        """The seconds by now, which are kept for the next start."""
+        now = time.monotonic()
+        self._seconds += now - self._last
+        self._last = now
+        write_text(json.dumps({"seconds": self._seconds, "time": time.time()}), self._file)
+        return self._seconds
+
+    def _told(self) -> dict[str, float]:
+        try:
+            told = json.loads(self._file.read_text("utf-8"))
+            return {key: float(told[key]) for key in ("seconds", "time")}
+        except (OSError, ValueError, LookupError, TypeError):
+            return {}
+
+
 def _size(spool: Spool) -> int:
     """Bytes of all files of the spool."""
     size = 0
     for path in spool.root.rglob("*.*"):
-        with suppress(FileNotFoundError):  # it has gone on
+        with suppress(OSError):  # it has gone on, or cannot be looked at
             size += path.stat().st_size
     return size

@@ -16,6 +16,7 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import Sender
 from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.dimse import DimseSender
+from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.forwarder import Forwarder
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.logs import log, problem
@@ -45,14 +46,17 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
     with ExitStack() as stack:
         stack.enter_context(spool.alone())
         again = spool.recover()
+        if strays := spool.strays():
+            log("strays", level=logging.WARNING, files=strays)
         metrics = Metrics(spool)
+        endings = Endings(spool, metrics)
         intake = Intake(spool, metrics, config.min_free_bytes)
         forwarder = Forwarder(spool, _sender(config), config, metrics)
         loops = [
-            _Loop("collector", Collector(spool, intake, config), 0.2, stop),
+            _Loop("collector", Collector(spool, intake, config, endings), 0.2, stop),
             _Loop("worker", Worker(spool, translate, config, metrics), 0.2, stop),
             _Loop("forwarder", forwarder, 0.2, stop),
-            _Loop("retention", Retention(spool, config), 60.0, stop),
+            _Loop("retention", Retention(spool, config, endings), 60.0, stop),
         ]
         if config.watch:
             watch = Watch(_folder(config.watch), intake, config.silence, config.max_instance_bytes)
@@ -102,7 +106,7 @@ class _Loop:
 
 @dataclass(frozen=True)
 class _Health:
-    """Whether every part is at work and there is room."""
+    """Whether every part is at work, every series can move, and there is room."""
 
     spool: Spool
     loops: list[_Loop]
@@ -113,13 +117,15 @@ class _Health:
         faults = {one.name: one.fault for one in self.loops if one.fault}
         free = shutil.disk_usage(self.spool.root).free
         room = free >= self.config.min_free_bytes
+        stuck = self.spool.stuck()
         return {
-            "ok": not dead and not faults and room,
+            "ok": not dead and not faults and not stuck and room,
             "version": __version__,
             "dead": dead,
             "faults": faults,
             "free_bytes": free,
             "room": room,
+            "stuck": stuck,
             "series": dict(counts(self.spool)),
         }
 

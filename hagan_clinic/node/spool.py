@@ -6,19 +6,23 @@ patient, and the same series comes to the same name again.
 
     incoming  instances come in        outbox  translated, to be sent
     ready     complete, waits          done    sent (with its source, for slices that come late)
-    running   is being translated      failed  kept with its reason
+    running   is being translated      skipped is not for this model
+                                       failed  kept with its reason: someone must look
+
+What else lies in a folder of states is none of the node's, and is left alone.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +30,11 @@ from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio.atomic import flush_folder, write_bytes, write_text
 from hagan_clinic.node.job import Job
 
-STATES = ("incoming", "ready", "running", "outbox", "done", "failed")
+STATES = ("incoming", "ready", "running", "outbox", "done", "skipped", "failed")
+ENDED = ("done", "skipped", "failed")
+
+_NAME = re.compile(r"[0-9a-f]{24}")
+_STUCK_SECONDS = 60.0
 
 Stored = Literal["stored", "duplicate"]
 
@@ -49,6 +57,7 @@ class Spool:
         self._threads = threading.RLock()
         self._depth = 0
         self._held: set[str] = set()
+        self._stuck: dict[str, float] = {}
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in (*STATES, "tmp"):
@@ -75,13 +84,34 @@ class Spool:
     def jobs(self, state: str) -> list[Job]:
         """The series in a state, those whose instances came first, first."""
         found = []
-        for entry in os.scandir(self.folder(state)):
+        for entry in self._entries(state):
+            if self._stuck.get(entry.name, 0.0) > time.monotonic():
+                continue
             job = Job(entry.name, state, Path(entry.path))
             try:
                 found.append((job.changed(), job))
-            except FileNotFoundError:  # it has gone on, or is just being made
-                continue
+            except OSError:
+                # Gone on or just being made; else who works at it will meet what is wrong.
+                if state != "incoming" and job.folder.is_dir():
+                    found.append((0.0, job))
         return [job for _, job in sorted(found, key=lambda pair: pair[0])]
+
+    def count(self, state: str) -> int:
+        """Number of series in a state."""
+        return sum(1 for _ in self._entries(state))
+
+    def strays(self) -> int:
+        """Number of files and folders among the series that are none."""
+        every = sum(1 for state in STATES for _ in os.scandir(self.folder(state)))
+        return every - sum(map(self.count, STATES))
+
+    def stuck(self) -> int:
+        """Number of series that can neither go on nor be set aside; each is tried again."""
+        return len(self._stuck)
+
+    def was_stuck(self, job: Job) -> bool:
+        """Whether it could not be set aside before."""
+        return job.name in self._stuck
 
     def find(self, name: str, states: tuple[str, ...] = STATES) -> Job:
         """The series whose name begins so.
@@ -208,14 +238,39 @@ class Spool:
             flush_folder(self.folder("incoming"))
             return ready
 
-    def take(self) -> Job | None:
-        """The next ready series, now running; its attempts are counted before it is tried."""
+    def take(self, job: Job) -> Job | None:
+        """A ready series, now running; its attempts are counted before it is tried.
+
+        Returns:
+            None where it waits, or has gone.
+        """
         with self.locked():
-            for job in self.jobs("ready"):
-                if job.is_due():
-                    self.note(job, attempts=job.record().get("attempts", 0) + 1)
-                    return self._rename(job, "running")
-        return None
+            if not (job.folder.is_dir() and job.is_due()):
+                return None
+            self.note(job, attempts=job.record().get("attempts", 0) + 1)
+            return self._rename(job, "running")
+
+    def set_aside(self, job: Job, **facts: Any) -> bool:
+        """Let a series fail, whatever is wrong with its files.
+
+        Returns:
+            Whether it could be moved; if not, `jobs` leaves it out for a while.
+        """
+        with self.locked():
+            if not job.folder.is_dir():  # it has changed its state since
+                job = self._later_state(job.name) or job
+            try:
+                if job.state != "failed":
+                    job = self._rename(job, "failed")
+                record = job.folder / "record.json"
+                if record.is_dir():
+                    shutil.rmtree(record)
+                write_text(json.dumps(facts), record)
+            except (OSError, OutputError):
+                self._stuck[job.name] = time.monotonic() + _STUCK_SECONDS
+                return False
+            self._stuck.pop(job.name, None)
+            return True
 
     def put_back(self, job: Job) -> None:
         """Let a running series be ready as it was, without a word."""
@@ -240,20 +295,20 @@ class Spool:
             write_text(json.dumps({**job.record(), **facts}), job.folder / "record.json")
 
     def retry(self, name: str, **facts: Any) -> Job:
-        """Have a failed or done series translated and sent again.
+        """Have a series that has come to its end translated and sent again.
 
         Raises:
             InputError: There is none of that name.
         """
         with self.locked():
-            job = self.find(name, ("failed", "done"))
+            job = self.find(name, ENDED)
             _clear(job, keep=("source",))
             return self.move(job, "ready", **facts)
 
     def purge(self, job: Job) -> None:
-        """Delete a series that is failed, done or waits to be sent."""
+        """Delete a series that has come to its end or waits to be sent."""
         with self.locked():
-            if job.state not in ("failed", "done", "outbox"):
+            if job.state not in (*ENDED, "outbox"):
                 raise ValueError(f"{job.state} series are not purged")
             if job.folder.is_dir():
                 # Renamed first, so that nothing takes half of it for a series.
@@ -277,18 +332,36 @@ class Spool:
             self._held.discard(job.name)
 
     def recover(self) -> int:
-        """Begin again what a stop or crash cut off.
+        """Begin again what a stop or crash cut off, and remove what it left half made.
 
         Returns:
             The number of series whose translation begins again.
         """
         with self.locked():
             for path in (self.root / "tmp").iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
+            for entry in self._entries("incoming"):
+                # An empty one beside an earlier state of its series has slices yet to be joined.
+                begun = not _holds_files(Path(entry.path) / "source")
+                if begun and self._later_state(entry.name) is None:
+                    _remove(Path(entry.path))
+            for state in STATES:
+                for job in self.jobs(state):
+                    _remove_half_made(job)
             running = self.jobs("running")
             for job in running:
-                self.put_back(job)
+                try:
+                    self.put_back(job)
+                except OSError as error:
+                    reason = f"cannot begin again ({error.strerror})"
+                    self.set_aside(job, outcome="failed", reason=reason, ended=time.time())
         return len(running)
+
+    def _entries(self, state: str) -> Iterator["os.DirEntry[str]"]:
+        """The folders of series in a state; files, links and other folders are strays."""
+        for entry in os.scandir(self.folder(state)):
+            if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield entry
 
     def _later_state(self, name: str) -> Job | None:
         for state in STATES[1:]:
@@ -319,6 +392,31 @@ def _clear(job: Job, keep: tuple[str, ...]) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def _remove(path: Path) -> None:
+    """Remove a file or folder, or leave it: what cannot be removed must not stop the node."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
+
+
+def _remove_half_made(job: Job) -> None:
+    """Remove what was being written beside its place when the process ended."""
+    with suppress(OSError):
+        for path in job.folder.glob(".*"):
+            _remove(path)
+
+
+def _holds_files(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:  # then it is not for us to say
+        return True
+
+
 def counts(spool: Spool) -> Mapping[str, int]:
     """Number of series in each state."""
-    return {state: sum(1 for _ in os.scandir(spool.folder(state))) for state in STATES}
+    return {state: spool.count(state) for state in STATES}

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hagan_clinic.errors import DeviceError, InputError, OutputError
+from hagan_clinic.errors import DeviceError, InputError, OutputError, UnsuitableError
 from hagan_clinic.imageio.atomic import flush_folder
-from hagan_clinic.node.audit import audit, folder_sha256
+from hagan_clinic.node.audit import folder_sha256
 from hagan_clinic.node.config import SEND, NodeConfig
+from hagan_clinic.node.endings import SKIPPED, Endings, is_of_the_machine
 from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.metrics import Metrics
@@ -39,8 +40,9 @@ class Translated:
 Translate = Callable[[Path, Path], Translated]
 """Translates the DICOM series in one folder into a derived series in another, which it makes.
 
-It raises InputError for a source that it refuses, and OutputError, DeviceError or MemoryError for
-what may be mended meanwhile: a full disk, a GPU that others use."""
+It raises UnsuitableError for a source that is not for its model, InputError for one that it
+refuses, and OutputError, DeviceError or MemoryError for what may be mended meanwhile: a full disk,
+a GPU that others use."""
 
 # What may be otherwise the next time.
 _PASSING = (OutputError, DeviceError, MemoryError, OSError)
@@ -60,16 +62,28 @@ class Worker:
         self._translate = translate
         self._config = config
         self._metrics = metrics
+        self._endings = Endings(spool, metrics)
 
     def __call__(self) -> None:
         """Translate all that is ready."""
-        while (job := self._spool.take()) is not None:
+        # After each, the list anew: what has come meanwhile may be older.
+        while any(self._try(job) for job in self._spool.jobs("ready")):
+            pass
+
+    def _try(self, job: Job) -> bool:
+        """Work at a series, unless it is to wait."""
+        with self._endings.alone(job):
+            running = self._spool.take(job)
+            if running is None:
+                return False
             try:
-                self._work(job)
-            except Exception:
-                # Not even the failure could be noted: the disk is full, perhaps.
-                self._spool.put_back(job)
+                self._work(running)
+            except Exception as error:
+                if is_of_the_machine(error):
+                    # Not even the failure could be noted: the disk is full, perhaps.
+                    self._spool.put_back(running)
                 raise
+        return True
 
     def _work(self, job: Job) -> None:
         attempts = job.record()["attempts"]
@@ -93,6 +107,8 @@ class Worker:
                 "device": done.device,
                 "warnings": len(done.warnings),
             }
+        except UnsuitableError as error:
+            self._keep(job, SKIPPED, str(error))
         except InputError as error:
             self._keep(job, "refused", str(error), problem(error))
         except _PASSING as error:
@@ -115,9 +131,7 @@ class Worker:
         """Let the series stay here, with its reason."""
         shutil.rmtree(job.result, ignore_errors=True)
         told = {"instances": sum(1 for _ in job.source.iterdir()), **(facts or {})}
-        audit(self._spool, job, outcome, **told)
-        self._metrics.series.labels(outcome).inc()
-        self._spool.move(job, "failed", outcome=outcome, reason=reason, ended=time.time(), **told)
+        self._endings.keep(job, outcome, reason, **told)
 
     def _later(self, job: Job, error: Exception) -> None:
         """Try again after a while."""

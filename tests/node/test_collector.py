@@ -1,9 +1,11 @@
+import shutil
 import threading
 
 import pytest
 
 from hagan_clinic.node.collector import Collector
 from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.metrics import Metrics
 
@@ -18,7 +20,8 @@ def collect(spool, intake):
     """A function that lets the collector look once; the names of the series that are ready."""
 
     def look(**settings):
-        Collector(spool, intake, NodeConfig(**{"silence": 0.001, **settings}))()
+        config = NodeConfig(**{"silence": 0.001, **settings})
+        Collector(spool, intake, config, Endings(spool, Metrics(spool)))()
         return [job.name for job in spool.jobs("ready")]
 
     return look
@@ -29,6 +32,21 @@ def test_a_series_is_complete_after_silence(intake, collect, make_series, encode
     assert collect(silence=600.0) == []
     waiting(lambda: intake.silent_for(name) > 0.001)
     assert collect() == [name]
+
+
+def test_a_series_that_cannot_be_joined_to_what_came_before_holds_up_no_other(
+    spool, intake, collect, make_series, encoded, waiting
+):
+    first, *late = make_series("damaged")
+    _, damaged = intake.take(encoded(first))
+    shutil.rmtree(spool.complete(damaged).source)
+    intake.take(encoded(late[0]))
+    _, good = intake.take(encoded(make_series("good")[0]))
+    waiting(lambda: intake.silent_for(good) > 0.001)
+    assert good in collect()
+    (job,) = spool.jobs("failed")
+    assert job.name == damaged
+    assert job.record()["reason"]
 
 
 def test_an_open_association_holds_its_series_but_not_for_ever(

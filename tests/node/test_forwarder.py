@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from pydicom import Dataset
 
 from hagan_clinic.cli import main
+from hagan_clinic.node.audit import folder_sha256
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import CutOffError, RefusedError, UnreachableError
 from hagan_clinic.node.destination import DimseDestination
@@ -22,12 +23,11 @@ def outbox(spool, series):
     """The series as a result that waits to be sent."""
     for one in series:
         name, _ = spool.store(series[0].SeriesInstanceUID, one.SOPInstanceUID, b"source")
-    spool.complete(name)
-    job = spool.take()
+    job = spool.take(spool.complete(name))
     job.result.mkdir()
     for number, one in enumerate(series):
         one.save_as(job.result / f"{number:04}.dcm", enforce_file_format=True)
-    return spool.move(job, "outbox")
+    return spool.move(job, "outbox", result_sha256=folder_sha256(job.result))
 
 
 def forwarder(spool, port, sender=None, **settings):
@@ -209,6 +209,88 @@ def test_a_series_at_which_the_archive_ends_the_association_does_not_hold_up_the
     forward()
     assert len(spool.jobs("done")) == 2
     assert set(archive.stored.values()) == {1}
+
+
+def cut(job):
+    path = job.result / "0003.dcm"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def removed(job):
+    shutil.rmtree(job.result)
+
+
+def emptied(job):
+    for path in job.result.iterdir():
+        path.unlink()
+
+
+def with_a_folder(job):
+    (job.result / "folder.dcm").mkdir()
+
+
+def without_record(job):
+    (job.folder / "record.json").unlink()
+
+
+def without_source(job):
+    shutil.rmtree(job.source)
+    cut(job)
+
+
+@pytest.mark.parametrize(
+    "harm", [cut, removed, emptied, with_a_folder, without_record, without_source]
+)
+def test_a_result_that_is_not_what_was_translated_is_not_sent_and_holds_up_nothing(
+    spool, archive, make_series, harm
+):
+    harmed = outbox(spool, make_series("harmed"))
+    harm(harmed)
+    outbox(spool, make_series("whole"))
+    forwarder(spool, archive.port)()
+    assert len(archive.stored) == 6
+    assert len(spool.jobs("done")) == 1
+    (job,) = spool.jobs("failed")
+    assert (job.name, job.record()["outcome"]) == (harmed.name, "failed")
+    assert job.record()["reason"]
+
+
+def test_what_nobody_foresaw_of_a_delivery_is_tried_again_and_given_up_at_last(
+    spool, make_series, caplog
+):
+    strange, good = outbox(spool, make_series("strange")), outbox(spool, make_series("good one"))
+
+    class Odd(Committing):
+        def store(self, paths, taken):
+            if paths[0].parent == strange.result:
+                raise ValueError("of Jane Doe")
+            super().store(paths, taken)
+
+    forward = forwarder(spool, 0, Odd(), refusals=2)
+    forward()
+    assert [job.name for job in spool.jobs("outbox")] == [strange.name]
+    assert [job.name for job in spool.jobs("done")] == [good.name]
+    until(lambda: spool.jobs("failed"), forward)
+    (job,) = spool.jobs("failed")
+    assert (job.record()["outcome"], job.record()["reason"]) == (
+        "rejected",
+        "ValueError: of Jane Doe",
+    )
+    assert "Jane" not in caplog.text
+
+
+def test_a_record_that_cannot_be_read_keeps_no_report_from_the_others(spool, make_series):
+    damaged = outbox(spool, make_series("damaged"))
+    outbox(spool, make_series("reported"))
+    sender = Committing()
+    forward = forwarder(spool, 0, sender, commitment=True)
+    forward()
+    (damaged.folder / "record.json").write_text("{")
+    forward.report(1, answer(sender.asked[1][0]))
+    forward()
+    assert len(spool.jobs("done")) == 1
+    (job,) = spool.jobs("failed")
+    assert "is not JSON" in job.record()["reason"]
 
 
 def answer(transaction, failed=()):

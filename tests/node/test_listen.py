@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import shutil
 import threading
 import time
 from collections import Counter, defaultdict
@@ -12,6 +13,9 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import generate_uid
+
+from hagan_clinic.node.audit import folder_sha256
+from hagan_clinic.node.spool import STATES, Spool
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 
@@ -197,6 +201,73 @@ def test_late_slices_have_the_whole_series_translated_again(
     assert listener.states()["failed"] == []
     assert len(archive.stored) == len(series)
     assert {source_series(one) for one in archive.datasets()} == {series[0].SeriesInstanceUID}
+
+
+def poison(spool, make_series, encoded):
+    """Series and files of many kinds that a part of the node cannot work at."""
+
+    def ready(name, content=encoded):
+        for one in make_series(name):
+            series, _ = spool.store(one.SeriesInstanceUID, one.SOPInstanceUID, content(one))
+        return spool.complete(series)
+
+    def translated(name):
+        job = spool.take(ready(name))
+        job.result.mkdir()
+        for number, one in enumerate(make_series(name)):
+            one.save_as(job.result / f"{number}.dcm")
+        return spool.move(job, "outbox", result_sha256=folder_sha256(job.result))
+
+    cut = translated("cut result").result / "3.dcm"
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    (translated("odd list of what was sent").folder / "sent").mkdir()
+    (ready("torn record").folder / "record.json").write_text('{"attempts": 1, "la')
+    (ready("no record but a folder").folder / "record.json").mkdir()
+    ready("no DICOM", content=lambda one: b"x" * 5000)
+    shutil.rmtree(ready("nothing received").source)
+    (ready("odd record").folder / "record.json").write_text('{"wait": 5}')
+    twice = spool.take(ready("in two states"))
+    shutil.copytree(twice.folder, spool.root / "ready" / twice.name)
+    for state in STATES:
+        (spool.root / state / "stray.tmp").write_bytes(b"x")
+        (spool.root / state / "stray").mkdir()
+        (spool.root / state / ("0" * 24)).symlink_to("/nowhere")
+    return 8
+
+
+def test_poison_of_many_kinds_stops_none_of_20_series(
+    make_listener, make_series, sending, archive, encoded, waiting
+):
+    listener = make_listener(start=False, attempts=2)
+    poisoned = poison(Spool(listener.spool), make_series, encoded)
+    listener.start()
+    everything = [make_series(f"good {number}") for number in range(20)]
+    for series in everything:
+        assert set(sending(listener.port, series).values()) == {SUCCESS}
+    everything.append(make_series("in two states"))  # one of the two is as good as any
+    waiting(lambda: len(listener.states()["done"]) == 21, listener.failure)
+    waiting(lambda: len(listener.states()["failed"]) == poisoned, listener.failure)
+    found = derived_by_source(archive)
+    assert {uid: len(one) for uid, one in found.items()} == {
+        series[0].SeriesInstanceUID: len(series) for series in everything
+    }
+    assert all(record["reason"] for record in listener.records("failed"))
+    assert listener.events("fault") == []
+
+
+def test_a_series_for_another_model_is_skipped_and_rings_no_alarm(
+    make_listener, make_series, sending, archive
+):
+    listener = make_listener(silence=1.0)
+    series = make_series("of a study")
+    for one in series:
+        one.SeriesDescription = one.ProtocolName = "t2_tse_tra"
+    sending(listener.port, series)
+    listener.wait_for_rest(done=1)
+    (record,) = listener.records("skipped")
+    assert (record["outcome"], "is no T1" in record["reason"]) == ("skipped", True), record
+    assert listener.states()["failed"] == []
+    assert archive.stored == {}
 
 
 def test_a_series_that_is_only_doubted_is_kept_back_until_someone_accepts_it(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hagan_clinic.errors import InputError, OutputError
-from hagan_clinic.node.spool import STATES, Spool
+from hagan_clinic.node.spool import STATES, Spool, counts
 
 UID = "1.2.840.99.7"
 
@@ -25,7 +25,7 @@ def place(spool, state):
         return spool.find(name)
     job = spool.complete(name)
     if state != "ready":
-        job = spool.take()
+        job = spool.take(job)
         job.result.mkdir()
         (job.result / "0001.dcm").write_bytes(b"derived")
         job = spool.move(job, state, reason="so") if state != "running" else job
@@ -83,13 +83,13 @@ def test_a_series_waits_and_a_clock_that_is_set_back_does_not_prolong_it(spool, 
     now = [5000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
     spool.note(job, wait=10.0)
-    assert spool.take() is None
+    assert spool.take(job) is None
     now[0] = 5009.9
     assert not job.is_due()
     now[0] = 4000.0
     assert job.is_due()
     now[0] = 5010.0
-    assert spool.take().name == job.name
+    assert spool.take(job).name == job.name
 
 
 def test_the_very_same_instance_is_a_duplicate_wherever_its_series_is(spool):
@@ -100,7 +100,7 @@ def test_the_very_same_instance_is_a_duplicate_wherever_its_series_is(spool):
         shutil.rmtree(job.folder)
 
 
-@pytest.mark.parametrize("state", ["ready", "outbox", "done", "failed"])
+@pytest.mark.parametrize("state", ["ready", "outbox", "done", "skipped", "failed"])
 def test_a_late_instance_has_all_translated_again(spool, state):
     earlier = place(spool, state)
     spool.store(UID, f"{UID}.late", b"late")
@@ -174,6 +174,59 @@ def test_what_was_running_at_a_crash_begins_again_without_its_half_result(spool)
     assert list((spool.root / "tmp").iterdir()) == []
 
 
+def test_what_a_kill_left_half_made_is_removed_at_the_next_start(spool):
+    begun = spool.root / "incoming" / ("a" * 24)
+    (begun / "source").mkdir(parents=True)
+    barely = spool.root / "incoming" / ("b" * 24)
+    barely.mkdir()
+    job = place(spool, "running")
+    (job.folder / ".0123456789ab.result").mkdir()
+    (job.folder / ".0123456789ab.record.json").write_text("{")
+    again = Spool(spool.root)
+    assert again.recover() == 1
+    (ready,) = again.jobs("ready")
+    assert sorted(path.name for path in ready.folder.iterdir()) == ["record.json", "source"]
+    assert not begun.exists() and not barely.exists()
+
+
+def test_what_is_no_series_is_left_alone_and_counted(spool, tmp_path):
+    job = place(spool, "ready")
+    for state in STATES:
+        (spool.root / state / ".DS_Store").write_bytes(b"x")
+        (spool.root / state / "a folder").mkdir()
+        (spool.root / state / ("c" * 24)).symlink_to(tmp_path)
+        (spool.root / state / ("d" * 24)).write_bytes(b"x")
+    again = Spool(spool.root)
+    again.recover()
+    assert [one for state in STATES for one in again.jobs(state)] == [job]
+    assert counts(again) == {state: state == "ready" for state in STATES}
+    assert again.strays() == 4 * len(STATES)
+    assert all((spool.root / state / ".DS_Store").exists() for state in STATES)
+
+
+def test_a_series_that_cannot_begin_again_does_not_stop_the_start(spool):
+    job = place(spool, "running")
+    shutil.copytree(job.folder, spool.root / "ready" / job.name)
+    again = Spool(spool.root)
+    again.recover()
+    (failed,) = again.jobs("failed")
+    assert "cannot begin again" in failed.record()["reason"]
+
+
+def test_a_series_that_cannot_be_moved_is_left_out_for_a_while(spool, monkeypatch):
+    stuck = place(spool, "ready")
+    shutil.copytree(stuck.folder, spool.root / "failed" / stuck.name)
+    assert spool.set_aside(stuck, reason="damaged") is False
+    assert spool.jobs("ready") == []
+    assert spool.stuck() == 1
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 100)
+    assert spool.jobs("ready") == [stuck]
+    shutil.rmtree(spool.root / "failed" / stuck.name)
+    assert spool.set_aside(stuck, reason="damaged") is True
+    assert spool.stuck() == 0
+
+
 def test_a_second_listener_is_refused(spool):
     with (
         spool.alone(),
@@ -205,7 +258,7 @@ def test_retry_takes_failed_and_done_series_by_the_beginning_of_their_name(spool
         spool.retry(job.name)
 
 
-@pytest.mark.parametrize("state", ["failed", "done", "outbox"])
+@pytest.mark.parametrize("state", ["failed", "skipped", "done", "outbox"])
 def test_only_what_nothing_works_at_is_purged(spool, state):
     spool.purge(place(spool, state))
     assert spool.jobs(state) == []

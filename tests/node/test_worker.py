@@ -1,10 +1,13 @@
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from hagan_clinic.errors import DeviceError, InputError, OutputError
+from hagan_clinic.errors import DeviceError, InputError, OutputError, UnsuitableError
+from hagan_clinic.node.audit import AuditError
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
@@ -132,7 +135,7 @@ def test_where_not_even_the_failure_can_be_noted_the_series_stays_ready(spool, m
 
     def full(job, **facts):
         if "reason" in facts:
-            raise OutputError("the disk is full")
+            raise OutputError("the disk is full") from OSError(errno.ENOSPC, "no space")
         note(job, **facts)
 
     note = spool.note
@@ -141,3 +144,61 @@ def test_where_not_even_the_failure_can_be_noted_the_series_stays_ready(spool, m
         worker(spool, failing(InputError("a gap")))()
     assert len(spool.jobs("ready")) == 1
     assert spool.jobs("running") == []
+
+
+def test_a_series_that_is_not_for_this_model_is_skipped_and_nobody_need_look(spool):
+    stored(spool)
+    work = worker(spool, failing(UnsuitableError("is T2-weighted")))
+    work()
+    assert spool.jobs("failed") == []
+    (job,) = spool.jobs("skipped")
+    assert (job.record()["outcome"], job.record()["reason"]) == ("skipped", "is T2-weighted")
+    assert [line["outcome"] for line in lines(spool)] == ["skipped"]
+
+
+def not_json(job):
+    (job.folder / "record.json").write_text('{"attempts": ')
+
+
+def of_another_kind(job):
+    (job.folder / "record.json").write_text("[1, 2]")
+
+
+def a_folder(job):
+    (job.folder / "record.json").mkdir()
+
+
+def of_wrong_values(job):
+    (job.folder / "record.json").write_text('{"attempts": "many"}')
+
+
+def without_source(job):
+    shutil.rmtree(job.source)
+
+
+@pytest.mark.parametrize(
+    "harm", [not_json, of_another_kind, a_folder, of_wrong_values, without_source]
+)
+def test_a_series_whose_files_are_damaged_fails_alone_with_its_reason(spool, harm):
+    harmed = stored(spool, "1.2.3")
+    harm(harmed)
+    good = stored(spool, "1.2.4")
+    work = worker(spool, writes)
+    for _ in range(4):  # more than the attempts, which may have to be used up
+        work()
+        for job in spool.jobs("ready"):
+            spool.note(job, wait=0.0)
+    assert [job.name for job in spool.jobs("outbox")] == [good.name]
+    (job,) = spool.jobs("failed")
+    assert job.name == harmed.name
+    assert job.record()["reason"]
+    assert [line["outcome"] for line in lines(spool)] == ["failed"]
+
+
+def test_an_audit_trail_that_cannot_be_written_fails_no_series(spool):
+    stored(spool)
+    (spool.root / "audit.jsonl").mkdir()
+    with pytest.raises(AuditError):
+        worker(spool, failing(InputError("a gap")))()
+    assert spool.jobs("failed") == []
+    assert len(spool.jobs("ready")) == 1

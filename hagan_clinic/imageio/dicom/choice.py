@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, UnsuitableError
 from hagan_clinic.imageio.contrast import contrast_sign
 from hagan_clinic.imageio.dicom.agent import contrast_refusal
 from hagan_clinic.imageio.dicom.discovery import Found
@@ -51,10 +51,13 @@ class Verdict:
     Attributes:
         usable: Whether it would be translated.
         reason: Why, or why not.
+        is_doubtful: Whether it may be a scan of that sequence all the same, and somebody should
+            look: what stops it is its geometry.
     """
 
     usable: bool
     reason: str
+    is_doubtful: bool = False
 
 
 def judge(series: Series, source: str = "t1", *, allow_contrast: bool = False) -> Verdict:
@@ -84,6 +87,7 @@ def choose(
         allow_contrast: As in `judge`.
 
     Raises:
+        UnsuitableError: If there are series, and each is plainly another kind of image.
         InputError: If there is none, or `uid` cannot be used, or several are usable and none is
             plainly the better; they are listed. Also if a file is damaged that may belong to it.
     """
@@ -106,10 +110,12 @@ def choose(
             raise InputError(
                 f"found no DICOM series ({len(found.ignored)} other files), expected one"
             )
+        doubtful = any(verdict.is_doubtful for _, verdict, _ in verdicts)
+        kind = InputError if doubtful else UnsuitableError
         if len(verdicts) == 1:
-            raise InputError(f"the series cannot be used: {verdicts[0][1].reason}")
+            raise kind(f"the series cannot be used: {verdicts[0][1].reason}")
         reasons = "; ".join(f"{_label(one)}: {verdict.reason}" for one, verdict, _ in verdicts)
-        raise InputError(
+        raise kind(
             f"none of {len(verdicts)} series can be used ({reasons}); give another folder, or one "
             "of them by --series UID"
         )
@@ -141,7 +147,7 @@ def _judged(
     try:
         made = stack(series)
     except InputError as error:
-        return Verdict(False, str(error)), None
+        return Verdict(False, str(error), is_doubtful=True), None
     if len(made.slices) < MIN_SLICES:
         few = f"has {len(made.slices)} slices, expected {MIN_SLICES} or more"
         return Verdict(False, few), None

@@ -125,7 +125,7 @@ def _anonymously(called: str, path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{called}: {str(error).removeprefix(f'{path}: ')}") from None
+        raise type(error)(f"{called}: {str(error).removeprefix(f'{path}: ')}") from None
     except OSError as error:
         told = error.strerror or type(error).__name__
         raise InputError(f"{called}: cannot be read ({told})") from None

@@ -1,0 +1,70 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("pynetdicom")
+
+from click.testing import CliRunner
+
+from hagan_clinic.cli import main
+from hagan_clinic.node.spool import Spool
+
+OWNER = 54321
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return Spool(tmp_path / "spool")
+
+
+def placed(spool, uid, state):
+    name, _ = spool.store(uid, uid, b"instance")
+    return spool.move(spool.complete(name), state, outcome=state, reason=f"so {state}")
+
+
+def shown(spool):
+    done = CliRunner().invoke(main, ["spool", "show", "--json", "--spool", str(spool.root)])
+    assert done.exit_code == 0, done.output
+    return {one["series"]: one for one in json.loads(done.stdout)}
+
+
+def test_a_skipped_series_is_shown_retried_and_purged(spool):
+    first, second = placed(spool, "1.2", "skipped"), placed(spool, "1.3", "skipped")
+    assert shown(spool)[first.name]["reason"] == "so skipped"
+    where = ["--spool", str(spool.root)]
+    assert CliRunner().invoke(main, ["spool", "retry", first.name, *where]).exit_code == 0
+    assert CliRunner().invoke(main, ["spool", "purge", second.name, *where]).exit_code == 0
+    assert [job.name for job in spool.jobs("ready")] == [first.name]
+    assert spool.jobs("skipped") == []
+
+
+def test_damaged_series_are_shown_with_what_is_wrong_and_can_be_retried(spool):
+    torn, empty = placed(spool, "1.2", "failed"), placed(spool, "1.3", "failed")
+    (torn.folder / "record.json").write_text("{")
+    empty.source.rename(empty.folder / "moved")
+    facts = shown(spool)
+    assert facts[torn.name]["reason"] == "its record is not JSON"
+    assert "cannot be read" in facts[empty.name]["reason"]
+    where = ["--spool", str(spool.root)]
+    assert CliRunner().invoke(main, ["spool", "retry", torn.name, *where]).exit_code == 0
+    assert [job.record() for job in spool.jobs("ready")] == [{"accept_warnings": False}]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_root_leaves_every_file_to_the_owner_of_the_spool(spool):
+    for folder in spool.root.parents:  # pytest's own are for root alone
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o011)
+    job = placed(spool, "1.2", "failed")
+    for path in (spool.root, *spool.root.rglob("*")):
+        os.chown(path, OWNER, OWNER)
+    command = [sys.executable, "-c", "from hagan_clinic.cli import main; main()", "spool"]
+    subprocess.run([*command, "retry", job.name, "--spool", str(spool.root)], check=True)
+    (ready,) = (spool.root / "ready").iterdir()
+    assert (ready / "record.json").exists()
+    assert {path.stat().st_uid for path in spool.root.rglob("*")} == {OWNER}
+    assert {path.stat().st_gid for path in spool.root.rglob("*")} == {OWNER}
