@@ -33,6 +33,7 @@ class NodeConfig:
     max_associations: int = 20
     max_associations_per_peer: int = 10
     max_instance: str = "1GiB"
+    max_in_flight: str = "2GiB"
     min_free: str = "1GiB"
     timeout: float = 60.0
     acse_timeout: float = 5.0
@@ -102,7 +103,13 @@ class NodeConfig:
             (self.tls_certificate, self.tls_key),
             "both or none",
         )
-        parse_size(self.max_instance), parse_size(self.min_free)
+        parse_size(self.min_free)
+        _require(
+            self.max_in_flight_bytes >= self.max_instance_bytes,
+            "max_in_flight",
+            self.max_in_flight,
+            f"max_instance, {self.max_instance}, or more",
+        )
         if self.forward:
             _ = self.destination
 
@@ -119,6 +126,11 @@ class NodeConfig:
     def max_instance_bytes(self) -> int:
         """Of one instance on the wire."""
         return parse_size(self.max_instance)
+
+    @property
+    def max_in_flight_bytes(self) -> int:
+        """Of all instances that are being received."""
+        return parse_size(self.max_in_flight)
 
     @property
     def min_free_bytes(self) -> int:

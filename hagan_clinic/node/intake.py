@@ -1,11 +1,11 @@
 """What the node does with an instance, however it came: keep it, or say why not."""
 
 import errno
-import io
 import shutil
 import threading
 import time
 from enum import Enum
+from pathlib import Path
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE, read_header
@@ -13,7 +13,7 @@ from hagan_clinic.imageio.dicom.values import text
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Verdict(Enum):
@@ -36,15 +36,18 @@ class Intake:
     """
 
     def __init__(self, spool: Spool, metrics: Metrics, min_free: int) -> None:
-        self._spool = spool
+        self.spool = spool
         self.metrics = metrics
         self._min_free = min_free
         self._heard: dict[str, float] = {}
         self._senders: dict[str, set[threading.Thread]] = {}
         self._guard = threading.Lock()
 
-    def take(self, content: bytes) -> tuple[Verdict, str]:
+    def take(self, file: Path) -> tuple[Verdict, str]:
         """Keep a DICOM file; STORED and DUPLICATE promise that no crash loses it.
+
+        Args:
+            file: In `spool.temporary`; moved from there if it is stored, else left.
 
         Returns:
             The verdict, and the name of the series ("" where it is not kept).
@@ -52,13 +55,18 @@ class Intake:
         Raises:
             OSError: It cannot be written, but not for want of space.
         """
-        verdict, name = self._take(content)
+        verdict, name = self._take(file)
         self.metrics.received.labels(verdict.value).inc()
         return verdict, name
 
-    def _take(self, content: bytes) -> tuple[Verdict, str]:
+    def turn_down(self) -> tuple[Verdict, str]:
+        """Count an instance for which there was no room while it came."""
+        self.metrics.received.labels(Verdict.NO_SPACE.value).inc()
+        return Verdict.NO_SPACE, ""
+
+    def _take(self, file: Path) -> tuple[Verdict, str]:
         try:
-            header = read_header(lambda: io.BytesIO(content), "instance")
+            header = read_header(lambda: file.open("rb"), "instance")
         except InputError:
             return Verdict.REFUSED, ""
         if header.file_meta.get("MediaStorageSOPClassUID") not in MR_STORAGE:
@@ -69,12 +77,12 @@ class Intake:
         series, instance = text(header, "SeriesInstanceUID"), text(header, "SOPInstanceUID")
         if not series or not instance:
             return Verdict.REFUSED, ""
-        if shutil.disk_usage(self._spool.root).free - len(content) < self._min_free:
+        if shutil.disk_usage(self.spool.root).free < self._min_free:
             return Verdict.NO_SPACE, ""
         try:
-            name, stored = self._spool.store(series, instance, content)
+            name, stored = self.spool.adopt(series, instance, file)
         except OSError as error:
-            if error.errno in _NO_SPACE:
+            if error.errno in NO_SPACE:
                 return Verdict.NO_SPACE, ""
             raise
         if stored == "stored":

@@ -20,6 +20,7 @@ from hagan_clinic.imageio.dicom.uids import fixed_uid
 from hagan_clinic.node.associations import Associations
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.destination import DimseDestination
+from hagan_clinic.node.inflow import Inflow, OversizedError, is_dropped
 from hagan_clinic.node.intake import Intake, Verdict
 from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.tls import server_context
@@ -80,12 +81,14 @@ def receiving(config: NodeConfig, intake: Intake, report: Report) -> Iterator[in
         config.acse_timeout,
         lambda why: intake.metrics.turned_away.labels(why).inc(),
     )
+    inflow = Inflow(intake.spool.temporary, config)
     handlers = [
         (evt.EVT_CONN_OPEN, associations.opened),
-        (evt.EVT_CONN_OPEN, _guard, [config]),
+        (evt.EVT_CONN_OPEN, _guard, [config, inflow]),
         (evt.EVT_REQUESTED, associations.asked),
         (evt.EVT_REJECTED, associations.rejected),
         (evt.EVT_CONN_CLOSE, associations.closed),
+        (evt.EVT_CONN_CLOSE, inflow.ended),
         (evt.EVT_C_STORE, _store, [intake]),
         (evt.EVT_N_EVENT_REPORT, _committed, [report]),
         (evt.EVT_PDU_RECV, _hear, [intake]),
@@ -101,10 +104,11 @@ def receiving(config: NodeConfig, intake: Intake, report: Report) -> Iterator[in
         raise OutputError(
             f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port"
         ) from error
-    try:
-        yield server.socket.getsockname()[1]
-    finally:
-        server.shutdown()
+    with inflow.to_disk():
+        try:
+            yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
 
 
 def application_entity(aet: str) -> AE:
@@ -135,7 +139,7 @@ def _callers(config: NodeConfig) -> list[str]:
     return callers
 
 
-def _guard(event: evt.Event, config: NodeConfig) -> None:
+def _guard(event: evt.Event, config: NodeConfig, inflow: Inflow) -> None:
     """Give a connection up that stops in mid-message, or sends more than an instance can be.
 
     A request for an association must be there whole within its own, shorter time. It also reads
@@ -143,13 +147,15 @@ def _guard(event: evt.Event, config: NodeConfig) -> None:
     """
     set_up_connection(event, config.timeout)
     association, connection = event.assoc, event.assoc.dul.socket
-    association.received = 0
 
     def recv(size: int) -> bytearray:
-        association.received += size
-        if size > _HOSTILE_PDU or association.received > config.max_instance_bytes:
-            log("oversized", level=logging.WARNING)
-            raise OSError("more than an instance can be")
+        try:
+            if size > _HOSTILE_PDU:
+                raise OversizedError("more than a PDU can be")
+            inflow.arriving(association, size)
+        except OversizedError:
+            log("oversized", level=logging.WARNING, address=association.requestor.address)
+            raise
         content = bytearray()
         while len(content) < size:
             if not association.has_asked:
@@ -166,12 +172,17 @@ def _guard(event: evt.Event, config: NodeConfig) -> None:
 
 
 def _store(event: evt.Event, intake: Intake) -> int:
+    request = event.request
     try:
-        verdict, name = intake.take(event.encoded_dataset())
+        if request._dataset_path is None:
+            verdict, name = Verdict.REFUSED, ""
+        elif is_dropped(request._dataset_file):
+            verdict, name = intake.turn_down()
+        else:
+            verdict, name = intake.take(request._dataset_path)
     except Exception as error:
         log("not kept", level=logging.ERROR, **problem(error))
         return PROCESSING_FAILURE
-    event.assoc.received = 0
     event.assoc.series = name
     if name:
         intake.hold(name, event.assoc)

@@ -13,6 +13,7 @@ What else lies in a folder of states is none of the node's, and is left alone.
 """
 
 import fcntl
+import filecmp
 import hashlib
 import json
 import os
@@ -161,8 +162,27 @@ class Spool:
                 if self._depth == 0:
                     fcntl.flock(self._lock, fcntl.LOCK_UN)
 
+    @property
+    def temporary(self) -> Path:
+        """The folder of files that are being written; what is in it at a start goes."""
+        return self.root / "tmp"
+
     def store(self, series_uid: str, instance_uid: str, content: bytes) -> tuple[str, Stored]:
+        """Keep an instance; see `adopt`."""
+        file = self.temporary / secrets.token_hex(8)
+        try:
+            file.write_bytes(content)
+            return self.adopt(series_uid, instance_uid, file)
+        finally:
+            file.unlink(missing_ok=True)
+
+    def adopt(self, series_uid: str, instance_uid: str, file: Path) -> tuple[str, Stored]:
         """Keep an instance; when this returns, no crash and no power cut loses it.
+
+        Args:
+            series_uid: Of its series.
+            instance_uid: Its own.
+            file: In the folder `temporary`; moved from there if it is stored.
 
         Returns:
             Name of its series, and whether the very same instance was here already.
@@ -171,39 +191,33 @@ class Spool:
             OSError: It could not be kept (`ENOSPC`: the disk is full); nothing of it is left.
         """
         name = self.name_of(series_uid)
-        file = f"{self.name_of(instance_uid)}.dcm"
-        if self._keeps(name, file, content):
+        called = f"{self.name_of(instance_uid)}.dcm"
+        if self._keeps(name, called, file):
             return name, "duplicate"
-        temporary = self.root / "tmp" / secrets.token_hex(8)
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            with self.locked():
-                source = Job(name, "incoming", self.folder("incoming") / name).source
-                if not source.is_dir():
-                    source.mkdir(parents=True, mode=0o700)
-                    flush_folder(source.parent)
-                    flush_folder(source.parent.parent)
-                temporary.replace(source / file)
-                # The open folder stays the same one when the series goes on meanwhile.
-                descriptor = os.open(source, os.O_RDONLY)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with file.open("r+b") as stream:
+            os.fsync(stream.fileno())
+        with self.locked():
+            source = Job(name, "incoming", self.folder("incoming") / name).source
+            if not source.is_dir():
+                source.mkdir(parents=True, mode=0o700)
+                flush_folder(source.parent)
+                flush_folder(source.parent.parent)
+            file.replace(source / called)
+            # The open folder stays the same one when the series goes on meanwhile.
+            descriptor = os.open(source, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
         return name, "stored"
 
-    def _keeps(self, name: str, file: str, content: bytes) -> bool:
+    def _keeps(self, name: str, called: str, file: Path) -> bool:
         """Whether the very same instance is here, for good."""
         for state in STATES:
             try:
-                path = self.folder(state) / name / "source" / file
+                path = self.folder(state) / name / "source" / called
                 # A rename between the states may hide it: it is then merely stored once more.
-                if path.stat().st_size == len(content) and path.read_bytes() == content:
+                if filecmp.cmp(path, file, shallow=False):
                     # Named by another thread, or by a process that was killed before it flushed.
                     for folder in list(path.parents)[:3]:
                         flush_folder(folder)
@@ -312,7 +326,7 @@ class Spool:
                 raise ValueError(f"{job.state} series are not purged")
             if job.folder.is_dir():
                 # Renamed first, so that nothing takes half of it for a series.
-                gone = self.root / "tmp" / secrets.token_hex(8)
+                gone = self.temporary / secrets.token_hex(8)
                 job.folder.rename(gone)
                 shutil.rmtree(gone)
 
@@ -338,7 +352,7 @@ class Spool:
             The number of series whose translation begins again.
         """
         with self.locked():
-            for path in (self.root / "tmp").iterdir():
+            for path in self.temporary.iterdir():
                 _remove(path)
             for entry in self._entries("incoming"):
                 # An empty one beside an earlier state of its series has slices yet to be joined.

@@ -1,11 +1,13 @@
 """A folder whose DICOM files are taken into the spool, for senders without a network."""
 
 import logging
+import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-from hagan_clinic.node.intake import Intake, Verdict
+from hagan_clinic.node.intake import NO_SPACE, Intake, Verdict
 from hagan_clinic.node.logs import log, problem
 
 _KEPT = (Verdict.STORED, Verdict.DUPLICATE)
@@ -61,7 +63,7 @@ class Watch:
         again = False
         try:
             if state[1] <= self._most:
-                verdict, _ = self._intake.take(path.read_bytes())
+                verdict = self._taken(path)
                 if verdict in _KEPT:
                     self._remove(path, state)
                     return
@@ -74,6 +76,18 @@ class Watch:
             self._seen[path] = state, now
         else:
             self._left[path] = state
+
+    def _taken(self, path: Path) -> Verdict:
+        copy = self._intake.spool.temporary / secrets.token_hex(8)
+        try:
+            shutil.copyfile(path, copy)
+            return self._intake.take(copy)[0]
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                return Verdict.NO_SPACE
+            raise
+        finally:
+            copy.unlink(missing_ok=True)
 
     def _remove(self, path: Path, state: _State) -> None:
         """Remove what the spool has, unless another file has its name by now."""

@@ -291,6 +291,18 @@ def encoded():
 
 
 @pytest.fixture
+def arrived(spool, encoded):
+    """The function that puts a DICOM file where the receiver has what it gets."""
+
+    def written(dataset):
+        path = spool.temporary / dataset.SOPInstanceUID
+        path.write_bytes(encoded(dataset))
+        return path
+
+    return written
+
+
+@pytest.fixture
 def receive(spool):
     """A function that starts the receiver in this process: its port, and its parts."""
     from contextlib import ExitStack

@@ -27,8 +27,8 @@ def collect(spool, intake):
     return look
 
 
-def test_a_series_is_complete_after_silence(intake, collect, make_series, encoded, waiting):
-    _, name = intake.take(encoded(make_series("a")[0]))
+def test_a_series_is_complete_after_silence(intake, collect, make_series, arrived, waiting):
+    _, name = intake.take(arrived(make_series("a")[0]))
     assert collect(silence=600.0) == []
     waiting(lambda: intake.silent_for(name) > 0.001)
     assert collect() == [name]
@@ -50,9 +50,9 @@ def test_a_series_that_cannot_be_joined_to_what_came_before_holds_up_no_other(
 
 
 def test_an_open_association_holds_its_series_but_not_for_ever(
-    intake, collect, make_series, encoded, waiting
+    intake, collect, make_series, arrived, waiting
 ):
-    _, name = intake.take(encoded(make_series("a")[0]))
+    _, name = intake.take(arrived(make_series("a")[0]))
     end = threading.Event()
     sender = threading.Thread(target=end.wait)
     sender.start()
@@ -65,9 +65,9 @@ def test_an_open_association_holds_its_series_but_not_for_ever(
 
 
 def test_once_the_association_has_ended_silence_counts(
-    intake, collect, make_series, encoded, waiting
+    intake, collect, make_series, arrived, waiting
 ):
-    _, name = intake.take(encoded(make_series("a")[0]))
+    _, name = intake.take(arrived(make_series("a")[0]))
     sender = threading.Thread(target=bool)
     sender.start()
     sender.join()

@@ -6,13 +6,15 @@ import struct
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES
+from pynetdicom.dimse_messages import C_FIND_RQ, C_STORE_RQ
+from pynetdicom.dimse_primitives import C_FIND, C_STORE
 from pynetdicom.sop_class import (
     CTImageStorage,
     EnhancedMRImageStorage,
@@ -173,7 +175,7 @@ def test_little_space_is_answered_with_out_of_resources(receive, make_series, se
     assert kept(node) == {}
 
 
-def test_a_synthetic_instance_is_acknowledged_and_not_kept(receive, make_series, sending):
+def test_a_synthetic_instance_is_acknowledged_and_not_kept(receive, make_series, sending, waiting):
     node = receive()
     series = make_series("d")
     for one in series[:3]:
@@ -240,6 +242,68 @@ def test_more_bytes_than_an_instance_can_have_end_the_connection(
     assert large.SOPInstanceUID not in kept(node)
 
 
+@contextmanager
+def unfinished(port, kind, request):
+    """An association in which all of a message but its end is sent."""
+    association = associated(port, [(MRImageStorage, ExplicitVRLittleEndian)])
+    message = kind()
+    message.primitive_to_message(request)
+    (context,) = association.accepted_contexts
+    for part in list(message.encode_msg(context.context_id, 16_000))[:-1]:
+        association.dul.send_pdu(part)
+    try:
+        yield association
+    finally:
+        association.abort()
+
+
+@contextmanager
+def held_instance(node, size, waiting):
+    """An instance of so many bytes on its way, of which the end is still to come."""
+    request = C_STORE()
+    request.MessageID, request.AffectedSOPClassUID, request.Priority = 1, MRImageStorage, 0
+    request.AffectedSOPInstanceUID = "1.2.3"
+    request.DataSet = BytesIO(bytes(size))
+    with unfinished(node.port, C_STORE_RQ, request):
+        (path,) = until_there(node.spool.temporary, size - 20_000, waiting)
+        yield path
+
+
+def until_there(folder, size, waiting):
+    waiting(lambda: [path for path in folder.iterdir() if path.stat().st_size >= size], seconds=20)
+    return folder.iterdir()
+
+
+def test_what_would_exceed_the_budget_of_all_is_read_and_not_kept(
+    receive, make_series, sending, waiting
+):
+    node = receive(max_instance="60KiB", max_in_flight="60KiB", min_free="1KiB")
+    series = make_series("budget")
+    with held_instance(node, 50_000, waiting):
+        assert set(sending(node.port, series[:2]).values()) == {SUCCESS}
+        large = series[2]
+        large.Rows = large.Columns = 150
+        large.PixelData = bytes(2 * 150 * 150)
+        assert set(sending(node.port, [large, series[3]]).values()) == {OUT_OF_RESOURCES, SUCCESS}
+    assert set(kept(node)) == {series[number].SOPInstanceUID for number in (0, 1, 3)}
+    assert set(sending(node.port, [large]).values()) == {SUCCESS}
+
+
+def test_an_unfinished_instance_is_on_the_disk_and_goes_with_its_sender(receive, waiting):
+    node = receive()
+    with held_instance(node, 500_000, waiting) as path:
+        assert path.exists()
+    waiting(lambda: not list(node.spool.temporary.iterdir()), seconds=20)
+
+
+def test_a_message_that_is_no_instance_may_not_be_large(receive, waiting):
+    request = C_FIND()
+    request.MessageID, request.AffectedSOPClassUID, request.Priority = 1, MRImageStorage, 0
+    request.Identifier = BytesIO(bytes(3 * 2**20))
+    with unfinished(receive().port, C_FIND_RQ, request) as association:
+        waiting(lambda: association.is_aborted, seconds=20)
+
+
 def test_two_senders_of_one_series_lose_nothing(receive, make_series, sending):
     node = receive()
     series = make_series("h")
@@ -299,10 +363,10 @@ def test_a_silent_client_holds_no_other_up_with_tls(receive, make_series, sendin
         assert len(sending(node.port, series, tls=client(certificate))) == len(series)
 
 
-def test_a_slow_sender_within_an_instance_is_not_silent(receive, make_series, encoded):
+def test_a_slow_sender_within_an_instance_is_not_silent(receive, make_series, arrived):
     node = receive()
     series = make_series("k")
-    _, name = node.intake.take(encoded(series[0]))
+    _, name = node.intake.take(arrived(series[0]))
     time.sleep(0.3)
     assert node.intake.silent_for(name) >= 0.3
     node.intake.hear(name)

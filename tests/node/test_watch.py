@@ -52,11 +52,11 @@ def test_a_file_that_was_replaced_while_it_was_taken_is_not_removed(
     path.write_bytes(first)
     take = dropped.intake.take
 
-    def take_and_replace(content):
-        if content == first:
+    def take_and_replace(file):
+        if file.read_bytes() == first:
             (dropped.folder / "new").write_bytes(second)
             (dropped.folder / "new").replace(path)
-        return take(content)
+        return take(file)
 
     monkeypatch.setattr(dropped.intake, "take", take_and_replace)
     for _ in range(4):
@@ -85,9 +85,9 @@ def test_what_cannot_be_removed_is_taken_once(
     path.write_bytes(content)
     take, unlink, taken = dropped.intake.take, Path.unlink, []
 
-    def counted(content):
-        taken.append(content)
-        return take(content)
+    def counted(file):
+        taken.append(file.read_bytes())
+        return take(file)
 
     def refused(which, **options):
         if which == path:
