@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hagan_clinic.errors import OutputError
+from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import is_volume_name, suffix_of
 from hagan_clinic.imageio.dicom.scan import is_series
 
@@ -85,10 +85,18 @@ def many_jobs(
 def _scans(inputs: Iterable[Path], source_name: str) -> Iterator[tuple[Path, int]]:
     """Each scan, and of a DICOM series its place among the inputs from 1, of others 0."""
     for place, path in enumerate(inputs, start=1):
-        if is_series(path):
+        if may_be_series(path):
             yield path, place
         else:
             yield from ((p, 0) for p in (scans_in(path, source_name) if path.is_dir() else [path]))
+
+
+def may_be_series(path: Path) -> bool:
+    """Whether a path is to be read as DICOM, or cannot be told: who reads it then says why."""
+    try:
+        return is_series(path)
+    except InputError:
+        return True
 
 
 def scans_in(folder: Path, source_name: str) -> list[Path]:

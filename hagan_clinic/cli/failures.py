@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
@@ -13,6 +16,7 @@ from hagan_clinic.errors import DeviceError, HaganClinicError
 from hagan_clinic.extras import EXTRAS
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+CLOSED_PIPE = 141  # 128 + SIGPIPE
 UNFORESEEN = 1
 
 MEMORY_ADVICE = {
@@ -33,6 +37,7 @@ Exit codes:
   5    device: the device, the memory or a package is missing here
   6    output: cannot be written, or exists already
   130  interrupted; no partial output is left
+  141  who reads the output went away, as `head` does; files are written
 """
 
 
@@ -61,17 +66,47 @@ def told_in_one_line(context: click.Context) -> Iterator[None]:
     """Turn any exception of the block into one line on stderr and an exit code."""
     try:
         yield
+        sys.stdout.flush()  # here, where a pipe that was closed is told from an error
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
         click.echo("interrupted; no partial output is left", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            sys.exit(CLOSED_PIPE)
         message, code = explained(error)
-        if context.meta.get(_DEBUG):
-            traceback.print_exception(error)
-        click.echo(f"error: {message}", err=True)
+        try:
+            if context.meta.get(_DEBUG):
+                traceback.print_exception(error)
+            click.echo(f"error: {message}", err=True)
+        except BrokenPipeError:  # the code tells it still
+            _nobody_reads()
         sys.exit(code)
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of an output stream has gone; what is left for it is then dropped."""
+    left = [stream for stream in (sys.stdout, sys.stderr) if _reader_has_gone(stream)]
+    for stream in left:
+        # Python flushes once more at its end, and would tell of the error.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(left)
+
+
+def _reader_has_gone(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+        # A stream without buffer has nothing to flush.
+        poll = select.poll()
+        poll.register(stream, 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except BrokenPipeError:
+        return True
+    except (AttributeError, OSError, ValueError):  # Windows has no poll; not every stream is a file
+        return False
 
 
 def explained(error: Exception) -> tuple[str, int]:

@@ -82,6 +82,8 @@ def _print_list(models: list[ModelFile], verified: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from hagan_clinic.runtime.provenance import licence_in_words
+
     if not models:
         click.echo("No usable model in this installation.")
         return
@@ -95,7 +97,7 @@ def _print_list(models: list[ModelFile], verified: bool) -> None:
             " + ".join(recipe.sources) + (f" → {recipe.target}" if recipe.target else ""),
             " × ".join(f"{step:g}" for step in recipe.spacing) + " mm",
             f"{len(model.content) / 2**20:.1f} MiB",
-            model.card.licence,
+            licence_in_words(model.card.licence),
         ]
         table.add_row(*map(Text, [*cells, "as published"] if verified else cells))
     Console().print(table)
@@ -107,10 +109,13 @@ def _print_card(model: ModelFile, verified: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from hagan_clinic.runtime.provenance import licence_in_words
+
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for key, value in _facts(model, verified).items():
+    facts = {**_facts(model, verified), "licence": licence_in_words(model.card.licence)}
+    for key, value in facts.items():
         if value not in ("", {}, []):
             table.add_row(key.replace("_", " "), Text(_told(value)))
     Console().print(table)

@@ -65,7 +65,7 @@ def command(
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
     from hagan_clinic.runtime.latents import Latents, draw_latents, write_latents
-    from hagan_clinic.runtime.provenance import REMINDER
+    from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
     from hagan_clinic.runtime.synthesis_outputs import (
         OutputFolder,
         synthetic_sidecar,
@@ -110,7 +110,7 @@ def command(
     if not quiet:
         others = " and ".join(path.name for path in files.others)
         click.echo(f"wrote {output}: {count} volumes of {generator.grid}, {others}")
-        click.echo(f"Weights: {facts.licence}")
+        click.echo(f"Weights: {licence_in_words(facts.licence)}")
         click.echo(REMINDER)
 
 

@@ -28,7 +28,8 @@ Examples:
   hagan-clinic translate series/ -o flair_series/ --burn-in
   hagan-clinic translate series/ -o flair.nii.gz
 """
-_PATH = click.Path(path_type=Path)
+# Whether a scan can be read is found when its turn comes, so that the others go on.
+_PATH = click.Path(path_type=Path, readable=False)
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,15 @@ def command(
         raise click.UsageError("Give INPUTS or --source NAME=FILE, one of the two.")
 
     # Imported here, so that --help is quick.
-    from hagan_clinic.cli.batch import Job, many_jobs
+    from hagan_clinic.cli.batch import Job, many_jobs, may_be_series
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.imageio import SUFFIXES, suffix_of
-    from hagan_clinic.imageio.dicom.scan import is_series
     from hagan_clinic.runtime import Translator
-    from hagan_clinic.runtime.outputs import is_folder
+    from hagan_clinic.runtime.outputs import is_directory, is_folder
 
     given = Given(**chosen)
     scans = [*inputs, *by_name.values()]
-    from_series = dicom_like is not None or any(map(is_series, scans))
+    from_series = dicom_like is not None or any(map(may_be_series, scans))
     writes_series = from_series and any(
         path is not None and is_folder(path) for path in (output, uncertainty)
     )
@@ -166,9 +166,9 @@ def command(
     )
     translator = Translator(model, device, max_memory=max_memory, threads=threads)
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
-    one_series = len(inputs) == 1 and (dicom_like is not None or is_series(inputs[0]))
+    one_series = len(inputs) == 1 and (dicom_like is not None or may_be_series(inputs[0]))
     many = not one_series and (
-        len(inputs) > 1 or output.is_dir() or any(path.is_dir() for path in inputs)
+        len(inputs) > 1 or is_directory(output) or any(map(is_directory, inputs))
     )
     if by_name or not many:
         # A DICOM series is called by its sequence, as its name may be a patient's.
@@ -333,9 +333,9 @@ def _print_warnings(report: Mapping[str, list[str]], prefix: str = "") -> None:
 
 
 def _print_terms(translator: Translator) -> None:
-    from hagan_clinic.runtime.provenance import REMINDER
+    from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
 
     if translator.device.note:
         click.echo(translator.device.note)
-    click.echo(f"Weights: {translator.model.card.licence}")
+    click.echo(f"Weights: {licence_in_words(translator.model.card.licence)}")
     click.echo(REMINDER)

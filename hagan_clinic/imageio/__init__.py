@@ -4,6 +4,7 @@ from hagan_clinic.imageio.atomic import (
     atomic_folder,
     atomic_path,
     flush_folder,
+    reason_of,
     write_bytes,
     write_text,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "read",
     "read_description",
     "read_grid",
+    "reason_of",
     "suffix_of",
     "write",
     "write_bytes",

@@ -23,18 +23,24 @@ _REASONS = {
 }
 
 
+# Of a name, in bytes; file systems take 255.
+_KEPT_OF_NAME = 100
+
+
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there when the block ends well.
 
     The temporary name keeps the suffix of `path`. On any exception, an interrupt included, the
     temporary file is removed and what stood at `path` before stays.
 
     Args:
-        path: Where the file shall appear; a file there is replaced.
+        path: Where the file shall appear.
+        replace: A file there is replaced; otherwise it stays, whenever it appeared.
 
     Raises:
-        OutputError: If the file cannot be written, or `path` is a folder or a device.
+        OutputError: If the file cannot be written, `path` is a folder or a device, or a file
+            stands there that may not be replaced.
     """
     path = Path(path)
     try:
@@ -43,17 +49,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise OutputError(f"{path} is {kind}; expected the path of a file to write")
         # A symbolic link stays one; its target is what is replaced.
         path = path.resolve()
-        temporary = path.with_name(f".{secrets.token_hex(6)}.{path.name[-100:]}")
+        temporary = _beside(path)
         try:
             yield temporary
             _flush(temporary)
-            temporary.replace(path)
+            if replace:
+                temporary.replace(path)
+            else:
+                _place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
         flush_folder(path.parent)
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"cannot write {path}: {reason}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 @contextmanager
@@ -72,7 +80,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path = path.resolve()
-        temporary = path.with_name(f".{secrets.token_hex(6)}.{path.name[-100:]}")
+        temporary = _beside(path)
         temporary.mkdir()
         try:
             yield temporary
@@ -84,8 +92,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         flush_folder(path.parent)
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"cannot write {path}: {reason}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """Why something cannot be written, and what to do."""
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
 
 
 def write_bytes(data: bytes, path: str | Path) -> None:
@@ -117,6 +129,25 @@ def flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name beside a path, no longer than file systems take."""
+    end = os.fsencode(path.name)[-_KEPT_OF_NAME:].decode("utf-8", "ignore")
+    return path.with_name(f".{secrets.token_hex(6)}.{end}")
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Move a file to where none is; of two that come at once, the second is refused."""
+    try:
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if path.exists():
+            raise OutputError(
+                f"{path}: appeared while this run was at work, as another writes there too; "
+                "choose another path or --overwrite"
+            ) from error
+        temporary.replace(path)  # a file system without hard links
 
 
 def _flush(path: Path) -> None:

@@ -11,7 +11,7 @@ from hagan_clinic.imageio.dicom.options import SeriesOptions
 from hagan_clinic.imageio.dicom.series import Stack
 from hagan_clinic.imageio.dicom.writer import write_series
 from hagan_clinic.runtime.model_file import ModelFile
-from hagan_clinic.runtime.provenance import TOOL
+from hagan_clinic.runtime.provenance import TOOL, licence_in_words
 from hagan_clinic.runtime.sources import Inputs
 from hagan_clinic.volume import Volume, to_axes_of
 
@@ -66,7 +66,7 @@ def derivation(model: ModelFile, inputs: Inputs, content: Content) -> Derivation
         model_sha256=model.sha256,
         settings=_settings(inputs),
         scale=scale,
-        licence=model.card.licence,
+        licence=licence_in_words(model.card.licence),
     )
 
 

@@ -27,7 +27,8 @@ def find_model(model: str | Path) -> Path:
     """The file of a model.
 
     Args:
-        model: The name of a bundled model (`t1_to_flair`), or the path of a `.onnx` file.
+        model: The name of a bundled model (`t1_to_flair`), or the path of a `.onnx` file. A
+            `Path` is a name too where there is no such file.
 
     Returns:
         Its path; whether a given path exists is not checked here.
@@ -35,9 +36,11 @@ def find_model(model: str | Path) -> Path:
     Raises:
         ModelError: No bundled model has this name.
     """
-    if isinstance(model, Path) or model.endswith(".onnx") or Path(model).name != model:
+    if str(model).endswith(".onnx") or Path(model).name != str(model):
         return Path(model)
     bundled = bundled_models()
+    if isinstance(model, Path):
+        return model if model.exists() else bundled.get(str(model), model)
     if model not in bundled:
         raise ModelError(
             f"No bundled model is called {model!r}; there {_listed(list(bundled))}. "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.imageio import SUFFIXES, atomic_folder, atomic_path, suffix_of
+from hagan_clinic.imageio import SUFFIXES, atomic_folder, atomic_path, reason_of, suffix_of
 from hagan_clinic.imageio.sidecar import sidecar_path
 
 
@@ -64,6 +64,7 @@ class Outputs:
         inputs += [sidecar_path(scan) for scan in inputs if suffix_of(scan) in SUFFIXES]
         seen: set[Path] = set()
         for path in self.paths:
+            _check_name(path)
             if not path.parent.is_dir():
                 raise OutputError(
                     f"{path}: the folder {path.parent} does not exist; create it first"
@@ -117,7 +118,24 @@ class Outputs:
 
 def is_folder(path: Path) -> bool:
     """Whether an output is a folder, for a DICOM series: it is one, or has no suffix."""
-    return path.is_dir() or not suffix_of(path)
+    return is_directory(path) or not suffix_of(path)
+
+
+def is_directory(path: Path) -> bool:
+    """`Path.is_dir`, which raises an error for a name that the file system does not take."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _check_name(path: Path) -> None:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
@@ -142,7 +160,7 @@ def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool)
 
 
 @contextmanager
-def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
+def all_or_none(paths: Sequence[Path], *, overwrite: bool = True) -> Iterator[list[Path]]:
     """Temporary paths for all of `paths`; at the end they are moved there, the first one last.
 
     On any exception, an interrupt included, every path is left as it was, with its old file or
@@ -150,24 +168,40 @@ def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
     Args:
         paths: Files, and folders as of `is_folder`, for which there are empty temporary ones.
+        overwrite: Replace what stands there. Otherwise nothing but an empty folder may, also at
+            the end: of two runs that write to one path, the second fails.
 
     Raises:
-        OutputError: A file cannot be written.
+        OutputError: A file cannot be written, or may not be replaced.
     """
     targets = [path.resolve() for path in paths]
     new = [target for target in targets if not target.exists()]
     folders = [target for target in targets if is_folder(target)]
     kept: dict[Path, Path] = {}
+    emptied: list[Path] = []
+    ours: dict[Path, int] = {}
     temporaries: list[Path] = []
     try:
         with ExitStack() as stack:  # which ends its contexts last to first
             temporaries += [
-                stack.enter_context((atomic_folder if target in folders else atomic_path)(target))
+                stack.enter_context(
+                    atomic_folder(target)
+                    if target in folders
+                    else atomic_path(target, replace=overwrite)
+                )
                 for target in targets
             ]
             yield temporaries
+            ours = {
+                target: temporary.stat().st_ino
+                for target, temporary in zip(targets, temporaries, strict=True)
+                if temporary.exists()
+            }
             for target in targets:
-                if target not in new:
+                if target not in new and target in folders and not overwrite:
+                    _remove_empty(target)
+                    emptied.append(target)
+                elif target not in new:
                     kept[target] = target.with_name(f".{secrets.token_hex(6)}.old")
                     if target in folders:
                         target.replace(kept[target])
@@ -176,10 +210,14 @@ def all_or_none(paths: Sequence[Path]) -> Iterator[list[Path]]:
     except BaseException as error:
         for target in targets:
             with suppress(OSError):  # which would hide what happened
-                if target in new or (target in kept and target in folders):
+                # What another run has put there meanwhile stays.
+                placed = target.exists() and target.stat().st_ino == ours.get(target)
+                if placed and (target not in kept or target in folders):
                     _remove(target)
                 if target in kept:
                     kept[target].replace(target)
+                if target in emptied and not target.exists():
+                    target.mkdir()
         if isinstance(error, OutputError):
             told = str(error)
             for temporary, path in zip(temporaries, paths, strict=False):
@@ -197,6 +235,13 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {reason_of(error)}") from error
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -11,11 +11,24 @@ from hagan_clinic import __version__
 from hagan_clinic.imageio.dicom.derivation import NOTICE, Content
 from hagan_clinic.runtime.model_file import ModelFile
 
-__all__ = ["NOTICE", "REMINDER", "TOOL", "file_sha256", "model_identity", "sidecar"]
+__all__ = [
+    "NOTICE",
+    "REMINDER",
+    "TOOL",
+    "file_sha256",
+    "licence_in_words",
+    "model_identity",
+    "sidecar",
+]
 
 REMINDER = "SYNTHETIC, research use only, not for diagnosis."
 """The last line of a command that made volumes."""
 TOOL = "hagan-clinic"
+
+
+def licence_in_words(licence: str) -> str:
+    """A licence as people read it: SPDX says `NOASSERTION` where nobody told one."""
+    return "no licence stated" if licence == "NOASSERTION" else licence
 
 
 def file_sha256(path: Path) -> str:

@@ -42,7 +42,7 @@ class Device:
     Attributes:
         requested: What was asked for: `auto`, `cpu`, `cuda` or `tensorrt`.
         name: What runs: `cpu`, `cuda` or `tensorrt`.
-        note: Why `auto` did not take the GPU; else empty.
+        note: Why `auto` did not take the GPU that there seems to be; else empty.
     """
 
     requested: str
@@ -64,7 +64,8 @@ def choose_device(requested: str = "auto") -> Device:
     """The device to run on; a GPU is tried by really starting a session on it.
 
     Args:
-        requested: `auto` takes CUDA where it starts and else the CPU, with a note that says why.
+        requested: `auto` takes CUDA where it starts and else the CPU, with a note that says why
+            where there is an NVIDIA driver: a machine without one was not meant to run on a GPU.
 
     Raises:
         DeviceError: The device is unknown, or was asked for explicitly and cannot be had; or two
@@ -81,7 +82,8 @@ def choose_device(requested: str = "auto") -> Device:
     if reason is None:
         return Device(requested, name)
     if requested == "auto":
-        return Device(requested, "cpu", f"running on the CPU, as CUDA cannot be used: {reason}")
+        note = f"running on the CPU, as CUDA cannot be used: {reason}"
+        return Device(requested, "cpu", note if _driver() else "")
     raise DeviceError(
         f"--device {requested} cannot be used: {reason} "
         "(`--device auto` or `--device cpu` runs without it)"

@@ -116,6 +116,7 @@ def read_inputs(
                 told = {"file": path.name, "sha256": file_sha256(path)}
             if dicom_like is not None and stack is not None:
                 _check_lies_on(volume, stack, name)
+        _check_shown(volume, name if path is None else str(path))
         volumes.append(volume)
         paths.append(path)
         spacing = [round(step, 4) for step in volume.spacing]
@@ -131,6 +132,14 @@ def read_inputs(
 
 def _read(source: Source) -> Volume:
     return source if isinstance(source, Volume) else read(source)
+
+
+def _check_shown(volume: Volume, called: str) -> None:
+    low = float(volume.array.min())
+    if low == float(volume.array.max()):
+        raise InputError(
+            f"{called}: all voxels have the value {low:g}: the image is empty; expected a brain"
+        )
 
 
 def _told(scan: SeriesScan) -> dict[str, Any]:

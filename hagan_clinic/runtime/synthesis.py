@@ -19,8 +19,10 @@ from hagan_clinic.imageio import read
 from hagan_clinic.intensity import foreground, from_unit
 from hagan_clinic.preparation import prepare, stripped
 from hagan_clinic.recipe import Recipe
+from hagan_clinic.runtime.library import find_model
 from hagan_clinic.runtime.model_file import ENCODER, GENERATOR, ModelFile, load_model
 from hagan_clinic.runtime.plausibility import UNSEEN_HEAD, UNSEEN_MASK
+from hagan_clinic.runtime.provenance import licence_in_words
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.synthesis_network import OnnxEncoder, OnnxGenerator
 from hagan_clinic.volume import Grid, Volume, resample, to_axes_of
@@ -85,7 +87,8 @@ class Facts:
     @property
     def credit(self) -> str:
         """Which weights made a picture, and under which licence, in a line."""
-        return f"{self.name}, weights {self.identity[:12]}, {self.licence}"
+        licence = licence_in_words(self.licence)
+        return f"{self.name}, weights {self.identity[:12]}, {licence}"
 
     @property
     def grid(self) -> Grid:
@@ -302,14 +305,14 @@ def onnx_generator(
         ModelError: No usable file, or one of another kind.
         DeviceError: The device cannot be had.
     """
-    model = load_model(path, GENERATOR)
+    model = load_model(find_model(path), GENERATOR)
     network = OnnxGenerator(model, choose_device(device), max_memory=max_memory, threads=threads)
     return Generator(_facts(model, model.shapes["latent"][1]), network)
 
 
 def onnx_encoder(path: str | Path, device: str = "auto", *, threads: int | None = None) -> Encoder:
     """The encoder of a `.onnx` file; arguments and errors as of `onnx_generator`."""
-    model = load_model(path, ENCODER)
+    model = load_model(find_model(path), ENCODER)
     network = OnnxEncoder(model, choose_device(device), threads=threads)
     return Encoder(_facts(model, model.shapes["latent"][1]), network)
 

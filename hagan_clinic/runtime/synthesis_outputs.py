@@ -47,6 +47,7 @@ class OutputFolder:
         series: str = "",
     ) -> None:
         self.folder = folder
+        self._overwrite = overwrite
         self.volumes = [folder / name for name in volumes]
         self.others = [folder / name for name in others]
         if folder.exists() and not folder.is_dir():
@@ -80,7 +81,7 @@ class OutputFolder:
         new = not self.folder.exists()
         try:
             self.folder.mkdir(exist_ok=True)
-            with all_or_none(self.paths) as temporaries:
+            with all_or_none(self.paths, overwrite=self._overwrite) as temporaries:
                 yield dict(zip(self.paths, temporaries, strict=True))
         except OSError as error:
             raise OutputError(

@@ -179,7 +179,16 @@ class Translator:
         }
         progress("writing", 0.9)
         if outputs.paths:
-            self._write(outputs, inputs, volume, half_width, series_options, clock, facts)
+            self._write(
+                outputs,
+                inputs,
+                volume,
+                half_width,
+                series_options,
+                clock,
+                facts,
+                overwrite=overwrite,
+            )
         progress("done", 1.0)
         return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
 
@@ -227,13 +236,15 @@ class Translator:
         series_options: SeriesOptions | None,
         clock: Stopwatch,
         facts: Mapping[str, Any],
+        *,
+        overwrite: bool,
     ) -> None:
         model = self.model
         results: tuple[tuple[Path | None, Volume, Content], ...] = (
             (outputs.image, volume, "image"),
             (outputs.uncertainty, half_width, "uncertainty"),
         )
-        with all_or_none(outputs.paths) as temporaries:
+        with all_or_none(outputs.paths, overwrite=overwrite) as temporaries:
             place = dict(zip(outputs.paths, temporaries, strict=True))
             with clock.stage("write"):
                 for path, written, content in results:
@@ -256,7 +267,8 @@ class Translator:
                         list(zip(model.recipe.sources, inputs.volumes, strict=True)),
                         (model.recipe.target, volume),
                         half_width,
-                        f"{model.card.name}, weights {model.sha256[:12]}, {model.card.licence}",
+                        f"{model.card.name}, weights {model.sha256[:12]}, "
+                        f"{provenance.licence_in_words(model.card.licence)}",
                     )
             if outputs.report is not None:
                 finished = run_report(**facts, seconds=clock.seconds)

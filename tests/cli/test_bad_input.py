@@ -211,7 +211,7 @@ def test_scan_that_cannot_be_used(refused, folder, name, make, message):
 @pytest.mark.parametrize("value", [0, 7])
 def test_scan_without_contrast(refused, folder, value):
     nifti(np.full((32, 32, 32), value, np.float32))(folder / "flat.nii.gz")
-    message = f"all voxels have the value {value}: the image is empty"
+    message = rf"flat\.nii\.gz: all voxels have the value {value}: the image is empty"
     refused("flat.nii.gz", "-o", "flair.nii.gz", code=3, message=message)
 
 

@@ -88,3 +88,11 @@ def test_unknown_name_is_an_error_with_code_four(bundled):
     result = _run("toys")
     assert result.exit_code == 4
     assert "No bundled model is called 'toys'; there is toy." in result.stderr
+
+
+def test_a_licence_that_nobody_stated_is_told_in_words(tmp_path, make_generator):
+    card = {"name": "toy", "licence": "NOASSERTION"}
+    path = make_generator(tmp_path / "toy.onnx", metadata={"hagan_clinic.card": json.dumps(card)})
+    assert "no licence stated" in _run(str(path)).stdout
+    assert "NOASSERTION" not in _run(str(path)).stdout
+    assert json.loads(_run(str(path), "--json").stdout)["licence"] == "NOASSERTION"

@@ -1,8 +1,10 @@
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -129,6 +131,43 @@ def test_one_failure_does_not_stop_the_others(run, scan, tmp_path):
     assert _names(out) == ["good_flair.json", "good_flair.nii.gz"]
     assert f"error: {tmp_path}/bad.nii.gz: " in result.stderr
     assert "2 of 3 failed; the exit code 3 is that of bad.nii.gz" in result.stderr
+
+
+def test_a_scan_that_cannot_be_read_does_not_stop_the_others(run, scan, tmp_path, monkeypatch):
+    """A file, a folder and a DICOM file without suffix that the user may not read."""
+    closed = [scan("closed.nii.gz"), tmp_path / "folder", tmp_path / "IM1"]
+    closed[1].mkdir()
+    closed[2].write_bytes(DICOM)
+    opened, listed = Path.open, Path.iterdir
+
+    def refuse(path):
+        if path in closed:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", lambda self, *a, **o: refuse(self) or opened(self, *a, **o))
+    monkeypatch.setattr(Path, "iterdir", lambda self: refuse(self) or listed(self))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in closed)
+    result = run(*closed, scan("good.nii.gz"), "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    assert _names(tmp_path / "out") == ["good_flair.json", "good_flair.nii.gz"]
+    assert result.stderr.count("cannot be read (Permission denied)") == 3
+    assert "IM1" not in result.stderr  # it may be a patient's name
+
+
+def test_a_name_as_long_as_a_file_system_takes_is_written(run, scan, tmp_path):
+    name = "\N{CJK UNIFIED IDEOGRAPH-753B}" * 80 + ".nii.gz"
+    assert len(name.encode()) == 247
+    result = run(scan(), "-o", tmp_path / name)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / name).is_file()
+
+
+def test_a_name_longer_than_a_file_system_takes_is_an_output_error(run, scan, tmp_path):
+    scan("in/" + "x" * 240 + "_t1.nii.gz")
+    result = run(tmp_path / "in", "-o", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "the name is too long; choose a shorter one" in result.stderr
+    assert run(scan(), "-o", tmp_path / ("y" * 250 + ".nii.gz")).exit_code == 6
 
 
 def test_nothing_translated_leaves_no_folder(run, tmp_path):

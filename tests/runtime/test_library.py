@@ -1,9 +1,11 @@
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime import library
+from hagan_clinic.runtime.synthesis import onnx_generator
 
 
 @pytest.fixture
@@ -65,3 +67,14 @@ def test_missing_listed_file_is_found_by_verification(checkout):
 def test_model_without_checksums_cannot_be_verified(toy_generator):
     with pytest.raises(ModelError, match="no SHA256 file beside it"):
         library.verified(toy_generator)
+
+
+def test_a_name_is_one_as_a_path_too_where_there_is_no_such_file(checkout, monkeypatch):
+    """Commands whose option takes a path."""
+    monkeypatch.chdir(checkout)
+    assert library.find_model(Path("toy")) == checkout / "export/toy/toy.onnx"
+    with pytest.raises(ModelError, match=r"toy\.onnx: .*expected"):
+        onnx_generator(Path("toy"))
+    (checkout / "toy").touch()
+    assert library.find_model(Path("toy")) == Path("toy")
+    assert library.find_model(Path("none")) == Path("none")

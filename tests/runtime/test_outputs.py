@@ -176,6 +176,64 @@ def test_an_old_file_that_cannot_be_kept_is_not_replaced(tmp_path, monkeypatch):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.nii", "before")]
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+@pytest.mark.parametrize("first", ["a.nii", "a.json", "p.png"])
+def test_of_two_runs_at_once_the_second_is_refused_and_takes_nothing_away(
+    tmp_path, monkeypatch, first, links
+):
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", _no_links)
+    paths = [tmp_path / name for name in ("a.nii", "a.json", "p.png")]
+    with (
+        pytest.raises(OutputError, match=f"{first}: appeared while this run was at work"),
+        all_or_none(paths, overwrite=False) as temporaries,
+    ):
+        for temporary in temporaries:
+            temporary.write_text("second")
+        (tmp_path / first).write_text("first")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {first: "first"}
+    with all_or_none(paths, overwrite=True) as temporaries:
+        for temporary in temporaries:
+            temporary.write_text("third")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"third"}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty folder", "no folder"])
+def test_of_two_runs_at_once_the_second_series_is_refused(tmp_path, there):
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    if there:
+        out.mkdir()
+    for order in ([out, report], [report, out]):
+        with (
+            pytest.raises(OutputError, match="the folder is not empty"),
+            all_or_none(order, overwrite=False) as temporaries,
+        ):
+            _series(temporaries[order.index(out)])
+            temporaries[order.index(report)].write_text("{}")
+            out.mkdir(exist_ok=True)
+            _series(out, 5)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert len(list(out.iterdir())) == 5
+        for path in out.iterdir():
+            path.unlink()
+        if not there:
+            out.rmdir()
+
+
+def test_an_empty_folder_comes_back_after_a_failure(tmp_path):
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    out.mkdir()
+    with (
+        pytest.raises(OutputError, match="appeared while"),
+        all_or_none([report, out], overwrite=False) as temporaries,
+    ):
+        _series(temporaries[1])
+        temporaries[0].write_text("{}")
+        report.write_text("first")
+    assert list(out.iterdir()) == []
+    assert report.read_text() == "first"
+
+
 def _series(folder, count=3):
     for number in range(count):
         (folder / f"{number:04}.dcm").write_bytes(b"slice")
@@ -201,8 +259,8 @@ def test_an_old_folder_is_replaced_whole_and_comes_back_after_a_failure(tmp_path
     real = outputs.atomic_path
 
     @contextmanager
-    def failing(path):
-        with real(path) as temporary:
+    def failing(path, **options):
+        with real(path, **options) as temporary:
             yield temporary
             raise OutputError("no")
 

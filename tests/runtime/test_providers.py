@@ -26,10 +26,18 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(providers, "_driver", lambda: None)
 
 
-def test_auto_without_a_gpu_runs_on_the_cpu_and_says_so(no_gpu):
+def test_auto_without_a_driver_runs_on_the_cpu_without_a_word(no_gpu):
+    """Nothing is wrong with a machine that has no GPU."""
+    device = providers.choose_device("auto")
+    assert (device.name, device.note) == ("cpu", "")
+
+
+def test_auto_with_a_driver_and_no_gpu_says_that_it_runs_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(providers, "_driver", lambda: _Driver(0))
+    monkeypatch.setattr(providers, "_missing_provider", lambda *_: None)
     device = providers.choose_device("auto")
     assert device.name == "cpu"
-    assert "CUDA cannot be used: no NVIDIA driver was found" in device.note
+    assert "CUDA cannot be used: the NVIDIA driver finds no GPU" in device.note
 
 
 def test_cuda_asked_for_and_not_to_be_had_is_an_error(no_gpu):

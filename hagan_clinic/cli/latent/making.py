@@ -112,7 +112,7 @@ def made(
     """Write the series and say where; the measured values."""
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration.series import write_series
-    from hagan_clinic.runtime.provenance import REMINDER
+    from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
 
     with counted("synthesising", len(series.latents), quiet=quiet) as step:
         measured = write_series(
@@ -123,6 +123,6 @@ def made(
             f"wrote {output}: {len(series.latents)} volumes, {series.name}.csv, "
             f"{series.name}.png, {series.name}.gif"
         )
-        click.echo(f"Weights: {generator.facts.licence}")
+        click.echo(f"Weights: {licence_in_words(generator.facts.licence)}")
         click.echo(REMINDER)
     return measured

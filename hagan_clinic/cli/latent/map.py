@@ -91,7 +91,7 @@ def command(
             [name, kind, f"{x:.6g}", f"{y:.6g}"]
             for name, (x, y) in zip(names[kind], points, strict=True)
         )
-    with all_or_none([output, table]) as (picture, coordinates):
+    with all_or_none([output, table], overwrite=overwrite) as (picture, coordinates):
         title = f"{generator.image} as the encoder sees it ({method})"
         draw_map(plane, picture, title, f"{NOTICE}: synthetic volumes by {generator.name}")
         coordinates.write_text(text.getvalue(), "utf-8")
