@@ -35,13 +35,13 @@ def test_a_series_is_complete_after_silence(intake, collect, make_series, arrive
 
 
 def test_a_series_that_cannot_be_joined_to_what_came_before_holds_up_no_other(
-    spool, intake, collect, make_series, encoded, waiting
+    spool, intake, collect, make_series, arrived, waiting
 ):
     first, *late = make_series("damaged")
-    _, damaged = intake.take(encoded(first))
+    _, damaged = intake.take(arrived(first))
     shutil.rmtree(spool.complete(damaged).source)
-    intake.take(encoded(late[0]))
-    _, good = intake.take(encoded(make_series("good")[0]))
+    intake.take(arrived(late[0]))
+    _, good = intake.take(arrived(make_series("good")[0]))
     waiting(lambda: intake.silent_for(good) > 0.001)
     assert good in collect()
     (job,) = spool.jobs("failed")
