@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
 from pathlib import Path
 
 import click
 
+from hagan_clinic.cli.failures import INTERRUPTED, explained
 from hagan_clinic.cli.options import device_option
 
 _EXAMPLE = """\b
 Example:
-  hagan-clinic listen --aet HAGAN --forward ORTHANC@127.0.0.1:4242 --spool /var/spool/hagan
+  hagan-clinic listen --caller ROUTER --forward ORTHANC@127.0.0.1:4242 --spool /var/spool/hagan
 """
 
 
@@ -64,27 +67,36 @@ def command(
     data. Stop it with SIGTERM.
     """
     from hagan_clinic.node.config import read_config
-    from hagan_clinic.node.logs import start_logging
+    from hagan_clinic.node.logs import log, start_logging
     from hagan_clinic.node.service import serve
     from hagan_clinic.node.translation import SeriesTranslator
 
-    is_given = context.get_parameter_source("device") is not click.core.ParameterSource.DEFAULT
-    settings = read_config(
-        config,
-        aet=aet,
-        host=host,
-        port=port,
-        forward=forward,
-        spool=spool,
-        watch=watch,
-        callers=callers or None,
-        silence=silence,
-        model=model,
-        device=device if is_given else None,
-        http_port=http_port,
-    )
     start_logging()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    serve(settings, SeriesTranslator(settings), stop)
+    is_given = context.get_parameter_source("device") is not click.core.ParameterSource.DEFAULT
+    try:
+        settings = read_config(
+            config,
+            aet=aet,
+            host=host,
+            port=port,
+            forward=forward,
+            spool=spool,
+            watch=watch,
+            callers=callers or None,
+            silence=silence,
+            model=model,
+            device=device if is_given else None,
+            http_port=http_port,
+        )
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        serve(settings, SeriesTranslator(settings), stop)
+    except KeyboardInterrupt:
+        log("interrupted")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        # No series has been looked at yet: it is about settings, model or machine.
+        message, code = explained(error)
+        log("not started", level=logging.CRITICAL, error=message, exit_code=code)
+        sys.exit(code)

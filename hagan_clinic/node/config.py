@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.node.destination import Destination, parse_destination
+from hagan_clinic.node.destination import Destination, is_loopback, parse_destination
 from hagan_clinic.runtime.memory import parse_size
 
 KEEP, SEND = "keep", "send"
@@ -26,6 +26,7 @@ class NodeConfig:
     host: str = "0.0.0.0"  # scanners and archives are other machines
     port: int = 11112
     callers: tuple[str, ...] = ()
+    allow_any_caller: bool = False
     watch: str = ""
 
     silence: float = 60.0
@@ -68,6 +69,9 @@ class NodeConfig:
     max_disk_share: float = 0.5
 
     http_port: int = 11180
+    alert_url: str = ""
+    alert_command: tuple[str, ...] = ()
+    alert_every: float = 300.0
 
     def wait(self, tries: int) -> float:
         """Seconds until the next try, after so many in vain."""
@@ -93,7 +97,7 @@ class NodeConfig:
         ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         kept = ("keep_done_days", "keep_skipped_days", "keep_failed_days")
-        for name in (*kept, "threads", "refusals"):
+        for name in (*kept, "threads", "refusals", "alert_every"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         _require(0 < self.max_disk_share <= 1, "max_disk_share", self.max_disk_share, "0 to 1")
         _require(self.warnings in (KEEP, SEND), "warnings", self.warnings, f"{KEEP} or {SEND}")
@@ -102,6 +106,12 @@ class NodeConfig:
             "tls_certificate and tls_key",
             (self.tls_certificate, self.tls_key),
             "both or none",
+        )
+        _require(
+            not self.alert_url or self.alert_url.startswith(("https://", "http://")),
+            "alert_url",
+            self.alert_url,
+            "https://… or http://…",
         )
         parse_size(self.min_free)
         _require(
@@ -112,6 +122,19 @@ class NodeConfig:
         )
         if self.forward:
             _ = self.destination
+
+    def check_callers(self) -> None:
+        """Refuse to take images from whoever can reach this machine, unless that is meant.
+
+        Raises:
+            InputError: Nothing says who may send.
+        """
+        told = self.callers or self.tls_ca or self.allow_any_caller
+        if not told and not is_loopback(self.host):
+            raise InputError(
+                f"whoever reaches {self.host} could send to the node; expected callers (or "
+                '--caller TITLE), tls_ca, host = "127.0.0.1", or allow_any_caller = true'
+            )
 
     @property
     def destination(self) -> Destination:

@@ -40,7 +40,7 @@ def parse_destination(text: str, *, tls: bool = False) -> Destination:
         parts = urlsplit(text)
         if parts.username or parts.password:
             raise InputError("forward holds a password; put a token into forward_token_file")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise InputError(
                 f"forward is {text!r}, which would send patient data in clear; expected https://"
             )
@@ -51,7 +51,8 @@ def parse_destination(text: str, *, tls: bool = False) -> Destination:
     return DimseDestination(match["aet"], match["host"].strip("[]"), int(match["port"]), tls)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own, which no other can reach."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

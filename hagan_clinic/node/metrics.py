@@ -42,6 +42,9 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.alerts = Counter(
+            "hagan_alerts", "Alerts by outcome: sent, failed", ["outcome"], registry=self.registry
+        )
         self.translation = Histogram(
             "hagan_translation_seconds",
             "Time to translate a series",

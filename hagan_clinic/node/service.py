@@ -11,6 +11,7 @@ from typing import Any
 
 from hagan_clinic import __version__
 from hagan_clinic.errors import InputError
+from hagan_clinic.node.alerts import Alerts
 from hagan_clinic.node.collector import Collector
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import Sender
@@ -42,6 +43,7 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
         raise InputError("no spool given; expected a folder: --spool FOLDER")
     if not config.forward:
         raise InputError("no archive given; expected --forward AET@HOST:PORT or https://…")
+    config.check_callers()
     spool = Spool(Path(config.spool))
     with ExitStack() as stack:
         stack.enter_context(spool.alone())
@@ -61,8 +63,10 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
         if config.watch:
             watch = Watch(_folder(config.watch), intake, config.silence, config.max_instance_bytes)
             loops.append(_Loop("watch", watch, 1.0, stop))
+        health = _Health(spool, loops, config)
+        if config.alert_url or config.alert_command:
+            loops.append(_Loop("alerts", Alerts(spool, health, config, metrics), 1.0, stop))
         if config.http_port:
-            health = _Health(spool, loops, config)
             stack.enter_context(monitored(config.http_port, metrics.registry, health))
         port = stack.enter_context(receiving(config, intake, forwarder.report))
         for loop in loops:

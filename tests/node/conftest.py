@@ -140,7 +140,7 @@ class Listener:
         command = [sys.executable, "-c", "from hagan_clinic.cli import main; main()"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "listen", "--config", str(self.config)], stderr=log
+                [*command, "listen", "--config", str(self.config)], stdout=log, stderr=log
             )
         wait_for(lambda: b'"listening"' in self.log.read_bytes()[started:], self.failure)
         return self
@@ -177,7 +177,8 @@ class Listener:
         wait_for(rests, lambda: None, seconds)
 
     def events(self, name):
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+        whole = self.log.read_text().rpartition("\n")[0]  # the last may not be written yet
+        lines = [json.loads(line) for line in whole.splitlines()]  # every one is JSON
         return [line for line in lines if line["event"] == name]
 
     def records(self, state):

@@ -34,6 +34,8 @@ def test_options_stand_above_the_file_and_the_file_above_the_defaults(tmp_path):
         ("warnings = 'perhaps'", "expected keep or send"),
         ("tls_key = 'k.pem'", "both or none"),
         ("max_disk_share = 2.0", "max_disk_share"),
+        ("alert_url = 'ftp://monitor'", "alert_url is 'ftp://monitor', expected https://"),
+        ("alert_every = -1", "alert_every is -1"),
         ("min_free = 'lots'", "'lots' is not an amount"),
         ("forward = 'ARCHIVE'", "expected AET@HOST:PORT"),
         ("port =", "is not TOML"),
@@ -47,6 +49,31 @@ def test_a_wrong_setting_is_told_with_its_file(tmp_path, text, told):
     assert told in str(caught.value)
     assert "node.toml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "open_to_all"),
+    [
+        ({}, True),
+        ({"host": ""}, True),
+        ({"host": "10.1.2.3"}, True),
+        ({"host": "node.example"}, True),
+        # A certificate of its own tells nothing of who calls.
+        ({"tls_certificate": "c.pem", "tls_key": "k.pem"}, True),
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "::1"}, False),
+        ({"host": "localhost"}, False),
+        ({"callers": ("ROUTER",)}, False),
+        ({"tls_ca": "ca.pem"}, False),
+        ({"allow_any_caller": True}, False),
+    ],
+)
+def test_who_may_send_is_told_unless_no_other_machine_can(settings, open_to_all):
+    if open_to_all:
+        with pytest.raises(InputError, match="expected callers"):
+            NodeConfig(**settings).check_callers()
+    else:
+        NodeConfig(**settings).check_callers()
 
 
 def test_every_setting_has_a_default_so_that_its_type_is_known():

@@ -252,6 +252,8 @@ def test_poison_of_many_kinds_stops_none_of_20_series(
         series[0].SeriesInstanceUID: len(series) for series in everything
     }
     assert all(record["reason"] for record in listener.records("failed"))
+    told = {one["series"] for one in listener.events("audit") if one["outcome"] == "failed"}
+    assert len(told) > 1
     assert listener.events("fault") == []
 
 
@@ -336,6 +338,15 @@ def test_a_model_that_is_not_the_pinned_one_is_refused(make_listener, tmp_path):
     with pytest.raises(AssertionError, match="model_sha256"):
         listener.start()
     assert listener.process.returncode == 4
+    (line,) = listener.events("not started")
+    assert line["exit_code"] == 4 and "model_sha256" in line["error"]
+
+
+def test_a_node_that_anyone_could_send_to_is_not_started(make_listener):
+    listener = make_listener(start=False, host="0.0.0.0")
+    with pytest.raises(AssertionError, match="whoever reaches"):
+        listener.start()
+    assert listener.process.returncode == 3
 
 
 def test_health_and_metrics_are_served_on_loopback(

@@ -1,22 +1,86 @@
 import json
-import logging
+import subprocess
+import sys
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.node import logs
 
+EVERYTHING = """
+import logging, os, sys, threading, warnings
+from hagan_clinic.node.logs import log, start_logging
 
-def test_a_line_is_json_with_time_level_event_and_facts(capsys):
-    logger = logging.getLogger("hagan_clinic.node")
-    before = logger.handlers[:], logger.propagate, logger.level
-    try:
-        logs.start_logging()
-        logs.log("stored", series="abc", instances=3)
-    finally:
-        logger.handlers[:], logger.propagate = before[0], before[1]
-        logger.setLevel(before[2])
-    line = json.loads(capsys.readouterr().err)
-    assert line.pop("time").endswith("+00:00")
-    assert line == {"level": "info", "event": "stored", "series": "abc", "instances": 3}
+start_logging()
+log("stored", series="abc", instances=3, caller="A\\x1b[31mB")
+warnings.warn("Doe^Jane: unknown encoding", UserWarning)
+logging.getLogger("some.library").error("Doe^Jane is %s", "odd")
+logging.getLogger("pydicom").warning("Doe^Jane")
+print("Doe^Jane")
+print("Doe^Jane", file=sys.stderr)
+sys.stdout.write("Doe^Jane")
+
+
+def broken():
+    raise ValueError("Doe^Jane")
+
+
+thread = threading.Thread(target=broken, name="odd thread")
+thread.start()
+thread.join()
+
+
+class Odd:
+    def __del__(self):
+        broken()
+
+
+Odd()
+logging.getLogger("some.library").error("%d", "no number")  # which logging would print
+broken()
+"""
+
+
+def test_every_line_is_json_and_quotes_no_library():
+    done = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(line.pop("time").endswith("+00:00") for line in lines)
+    events = [line["event"] for line in lines]
+    assert events == [
+        "stored",
+        "library warning",
+        "library log",
+        "library output",
+        "crash",
+        "crash",
+        "library log",
+        "crash",
+    ]
+    stored, warned, logged, printed, thread, unraisable, _, crash = lines
+    assert stored == {
+        "level": "info",
+        "event": "stored",
+        "series": "abc",
+        "instances": 3,
+        "caller": "A\x1b[31mB",
+    }
+    assert warned == {
+        "level": "warning",
+        "event": "library warning",
+        "kind": "UserWarning",
+        "at": "<string>:7",
+    }
+    assert (logged["level"], logged["logger"], logged["at"]) == (
+        "error",
+        "some.library",
+        "<string>:8",
+    )
+    assert printed["lines"] == 1
+    assert (thread["problem"], thread["thread"]) == ("ValueError", "odd thread")
+    assert unraisable["problem"] == crash["problem"] == "ValueError"
+    assert crash["trace"][-1] == "<string>:16"
+    assert "Doe" not in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_of_an_exception_its_kind_and_place_are_told_and_not_its_words():
