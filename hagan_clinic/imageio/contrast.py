@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hagan_clinic.imageio.contrast_words import Meaning, meanings
+from hagan_clinic.imageio.contrast_words import Meaning, is_a_word, meanings
 from hagan_clinic.imageio.sequence_words import SEQUENCE_WORDS, Sequence
 from hagan_clinic.imageio.tokens import MINUS, PLUS, Token, fold, tokens
 
@@ -19,7 +19,8 @@ _ALONE = {"with", "w/", "avec", "apres", "after", "nach", "pos", "con", "cont"}
 _NONE = {"n", "na", "n/a", "false", "null", "nil", "nie", "ne", "nein", "nej", "ei", "yok"} | {
     *("nessuno", "ninguno", "nenhum", "aucun", "brak", "geen", "ingen", "нет", "なし", "无", "無")
 }
-_SAID = (Sequence.T1, Sequence.FLAIR, Sequence.T2, Sequence.PLAIN)
+_T1 = (Sequence.T1, Sequence.TECHNIQUE)
+_SAID = (*_T1, Sequence.FLAIR, Sequence.T2, Sequence.PLAIN)
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ def read_name(text: str) -> Reading:
     if (entity := _CE.search(text)) and text.startswith(("sub-", "ses-", "ce-")):
         none = agent_given(entity[2]) is None
         return Reading(native=True) if none else Reading(given=fold(entity[1]))
-    return _Reader(tokens(_ENTITIES.sub("_", text), _known)).read()
+    return _Reader(tokens(_ENTITIES.sub("_", text), known_word)).read()
 
 
-def _known(word: str) -> bool:
-    return word in SEQUENCE_WORDS or bool(meanings(word))
+def known_word(word: str) -> bool:
+    """Whether the tables of words have a word, which names no one then."""
+    return word in SEQUENCE_WORDS or is_a_word(word)
 
 
 class _Reader:
@@ -113,7 +115,7 @@ class _Reader:
         return self._words[at].before if 0 <= at < len(self._words) else " "
 
     def _t1(self, at: int) -> bool:
-        return SEQUENCE_WORDS.get(self._word(at)) is Sequence.T1
+        return SEQUENCE_WORDS.get(self._word(at)) in _T1
 
     def _end(self, at: int, *inside: Meaning) -> int:
         """Where words of these meanings, and what stands between them, end."""
@@ -219,7 +221,7 @@ class _Reader:
 
     def _names(self, at: int) -> bool:
         """Whether a word is one of the tables' and no sign."""
-        return at >= 0 and self._word(at).isalnum() and _known(self._word(at))
+        return at >= 0 and self._word(at).isalnum() and known_word(self._word(at))
 
     def _shown(self, at: int) -> str:
         """The words that tell, with the plus or the word that they tell by."""

@@ -48,11 +48,11 @@ class Meaning(Enum):
 
 _TABLE = {
     Meaning.AGENT: """
-        gado* gadav* gads gbca dtpa gddtpa gddota dotarem* magnevist* prohance* multihance*
-        omniscan* clariscan* vueway* elucirem* eovist* primovist* ablavar* vasovist* artirem*
-        dotagraf* dotagita* cyclolux* optimark* feraheme* ferumox* teslascan* pixxoscan*
+        gado* gadav* gadolinium gadovist gads gbca dtpa gddtpa gddota dotarem* magnevist* prohance*
+        multihance* omniscan* clariscan* vueway* elucirem* eovist* primovist* ablavar* vasovist*
+        artirem* dotagraf* dotagita* cyclolux* optimark* feraheme* ferumox* teslascan* pixxoscan*
         contrast cte contraste* contrasto contrastad* contrastat* contrasted contrastmedi* contr
-        ctrst kontr kontras* postcontr* poscontr* postkontr* poskontr* t1c t1wc t1g t1k
+        ctrst kontr kontrast kontras* postcontr* poscontr* postkontr* poskontr* t1c t1wc t1g t1k
         enhanced enhance enhancing enh enhancement anreicherung
         inj injecte* injected injection* injekt* iniezione inyec* injet* bolus dce dsc
         mdc cmdc sdc civ nkm mkm ngd mgd kmgabe varjoaine* tehoste*
@@ -117,6 +117,11 @@ for _meaning, _words in _TABLE.items():
         (_STEMS if _word.endswith("*") else _WORDS).setdefault(_word.removesuffix("*"), set()).add(
             _meaning
         )
+
+
+def is_a_word(word: str) -> bool:
+    """Whether the table has a word as it stands."""
+    return word in _WORDS or (len(word) > 3 and word[-1].isdigit() and word[:-1] in _WORDS)
 
 
 def meanings(word: str) -> frozenset[Meaning]:

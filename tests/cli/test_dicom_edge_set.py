@@ -11,6 +11,7 @@ from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.geometry import stack as build_stack
 
 CT = "is of the modality CT, expected MR"
+FRAGMENT = "it is a fragment"
 FEW = "has 4 slices, expected 5 or more"
 UNTOLD = "does not tell its sequence"
 UNPLACED = "has 10 frames .* their places are unknown"
@@ -34,9 +35,12 @@ EDGE_SET = {
     "edge/hitachi/anatomical/001": ("is no T1 by its timing", FEW),
     "edge/hitachi/anatomical/001_implicit": ("is no T1 by its timing", FEW),
     "edge/hyperfine": ("is no T1 by its timing", None),
-    "edge/philips_enhanced/anatomical/001": (None, None),
-    "edge/philips_enhanced/anatomical/001_implicit": (None, None),
-    "edge/siemens_multiframe": (UNTOLD, None),
+    "edge/philips_enhanced/anatomical/001": ("may be a T1 by its timing", FRAGMENT),
+    "edge/philips_enhanced/anatomical/001_implicit": (
+        "may be a T1 by its timing",
+        FRAGMENT,
+    ),
+    "edge/siemens_multiframe": (UNTOLD, FRAGMENT),
     "pydicom_data/JPEG2000_UNC.dcm": ("is of the modality NM", "is of the modality NM"),
     "pydicom_data/MR-SIEMENS-DICOM-WithOverlays.dcm": ("is contrast-enhanced",) * 2,
     "pydicom_data/MR2_J2KI.dcm": ("is derived from scans", "is a single slice"),

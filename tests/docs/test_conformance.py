@@ -296,6 +296,10 @@ def test_the_limits_are_those_of_the_code():
     assert f"more than {archive.MAX_MEMBERS} files or {archive.MAX_BYTES // 2**30} GiB" in text
     assert f"at most {MAX_VOXELS} voxels" in text
     assert f"fewer than {choice.MIN_SLICES} slices" in text
+    covers = (
+        f"{choice.GUESS_COVERS_MM:g} mm each way with pixels up to {choice.GUESS_PIXEL_MM:g} mm"
+    )
+    assert covers in text
     assert "under {:g} mm or over {:g} mm".format(*planes.VOXEL_MM) in text
 
 

@@ -2,11 +2,11 @@
 
 A series is judged by, in this order: what it is (MR images of one channel), whether it is made up
 already (SyntheticData), contrast agent, its kind (localizer, derived, phase), its weighting
-(description first, then timing) and its geometry. `--series` overrides kind and weighting; the
-rest is refused in any case, contrast agent unless it is allowed.
+(description first, then timing) and its geometry. One whose name tells its sequence goes before one
+that is guessed to be of it; of several guesses none is taken. `--series` overrides kind and
+weighting; the rest is refused in any case, contrast agent unless it is allowed.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,26 +14,28 @@ from pydicom import Dataset
 
 from hagan_clinic.errors import InputError, UnsuitableError
 from hagan_clinic.imageio.contrast import contrast_sign
+from hagan_clinic.imageio.contrast_fields import NAMES
 from hagan_clinic.imageio.dicom.agent import contrast_refusal
 from hagan_clinic.imageio.dicom.discovery import Found
 from hagan_clinic.imageio.dicom.geometry import stack
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE
 from hagan_clinic.imageio.dicom.series import Series, Stack
+from hagan_clinic.imageio.dicom.timing import unsure_reason
 from hagan_clinic.imageio.dicom.values import text, words
-from hagan_clinic.imageio.dicom.weighting import DESCRIPTIONS, tokens, weighting
+from hagan_clinic.imageio.dicom.weighting import is_named, localizer_word, weighting
 
 MIN_SLICES = 5
 """Fewer are a localizer or a fragment."""
+
+GUESS_COVERS_MM, GUESS_PIXEL_MM = 100.0, 2.0
+"""A series that is taken for a T1 by its timing covers a brain with pixels up to so large: slabs of
+angiograms do not, surveys and coil calibrations are coarser."""
 
 # By how much thinner the slices, and how much larger the matrix, must be to decide.
 _THINNER = 0.75
 _LARGER = 1.5
 
 _SYNTHETIC = "SYNTHETIC"
-
-_NOT_SCANS = re.compile(
-    r"(aa)?(head)?_?scouts?|locali[sz]ers?|loc|survey|plan(scan)?|3plane|smartbrain"
-)
 
 # Words of ImageType (PS3.3, C.7.6.1.1.2 and C.8.3.1.1.1) of what is computed from scans.
 _COMPUTED = {
@@ -77,8 +79,10 @@ def choose(
 ) -> Stack:
     """The series to translate.
 
-    Of several usable ones of one study, a 3D acquisition is taken before 2D ones, then the one
-    with plainly thinner slices, then the one with a plainly larger matrix.
+    Those named as the sequence go before those that are like it by their timing. Of several
+    named ones of one study, a 3D acquisition is taken before 2D ones, then the one with plainly
+    thinner slices, then the one with a plainly larger matrix. A guess is taken only where it is
+    the only one, and no series that is named as the sequence cannot be used.
 
     Args:
         found: What there is.
@@ -119,14 +123,39 @@ def choose(
             f"none of {len(verdicts)} series can be used ({reasons}); give another folder, or one "
             "of them by --series UID"
         )
-    best = _plainly_best(stacks)
+    named = [made for made in stacks if is_named(made.series.header, source)]
+    if not named:
+        _refuse_unsure(stacks, verdicts, source)
+    meant = named or stacks
+    best = _plainly_best(meant)
     if best is None:
         raise InputError(
-            f"{len(stacks)} series can be used, and none is plainly the better; give one of them "
-            f"by --series UID: {_listing([made.series for made in stacks])}"
+            f"{len(meant)} series can be used, and none is plainly the better; give one of them "
+            f"by --series UID: {_listing([made.series for made in meant])}"
         )
     _refuse_damaged(found, best.series.uid)
     return best
+
+
+def _refuse_unsure(
+    guessed: list[Stack],
+    verdicts: list[tuple[Series, Verdict, Stack | None]],
+    source: str,
+) -> None:
+    """Refuse to choose by timing alone where more than one series could be meant."""
+    refused = [
+        f"{_label(one)}, which {verdict.reason}"
+        for one, verdict, _ in verdicts
+        if not verdict.usable and is_named(one.header, source) and not _kind(one.header)
+    ]
+    if len(guessed) == 1 and not refused:
+        return
+    told = f"; named so, but not usable: {'; '.join(refused)}" if refused else ""
+    raise InputError(
+        f"{len(guessed)} series may be {source} by their timing alone, none that can be used is "
+        f"named so{told}; give one by --series UID: "
+        f"{_listing([made.series for made in guessed])}"
+    )
 
 
 def _judged(
@@ -151,7 +180,19 @@ def _judged(
     if len(made.slices) < MIN_SLICES:
         few = f"has {len(made.slices)} slices, expected {MIN_SLICES} or more"
         return Verdict(False, few), None
+    if not chosen and not is_named(series.header, source) and (doubt := _covers_no_head(made)):
+        return Verdict(False, unsure_reason(why, doubt)), None
     return Verdict(True, why), made
+
+
+def _covers_no_head(made: Stack) -> str | None:
+    """What of a series that is like a T1 by its timing is not like a T1 of a head."""
+    spacing = made.grid.spacing
+    extents = [size * step for size, step in zip(made.grid.shape, spacing, strict=True)]
+    if min(extents) >= GUESS_COVERS_MM and max(spacing[:2]) <= GUESS_PIXEL_MM:
+        return None
+    size = " x ".join(f"{extent:.0f}" for extent in extents)
+    return f"it covers {size} mm with pixels of {max(spacing[:2]):.2g} mm"
 
 
 def _what_it_is(header: Dataset) -> str | None:
@@ -169,7 +210,7 @@ def _what_it_is(header: Dataset) -> str | None:
 
 def _synthetic(header: Dataset) -> str | None:
     marked = text(header, "SyntheticData").upper() == "YES"
-    if marked or any(_SYNTHETIC in text(header, keyword).upper() for keyword in DESCRIPTIONS):
+    if marked or any(_SYNTHETIC in text(header, keyword).upper() for keyword in NAMES):
         return (
             "is synthetic, expected a scan: translating it again would invent on top of invention; "
             "give the original"
@@ -181,12 +222,11 @@ def _kind(header: Dataset) -> str | None:
     kind = words(header, "ImageType")
     if "LOCALIZER" in kind:
         return "is a localizer (ImageType)"
-    for token in tokens(header):
-        if _NOT_SCANS.fullmatch(token):
-            return f"is a localizer ({token!r} in its description)"
+    if word := localizer_word(header):
+        return f"is a localizer ({word!r} in its description)"
     if computed := _COMPUTED.intersection(kind):
         return f"is computed from scans (ImageType {min(computed)})"
-    if "DERIVED" in kind[:1]:
+    if "DERIVED" in kind[:1] and "UNI" not in kind:  # MP2RAGE's T1 is made of two inversions
         return "is derived from scans (ImageType DERIVED), expected ORIGINAL"
     if "SECONDARY" in kind[1:2]:
         return "is a secondary image (ImageType SECONDARY), expected PRIMARY"

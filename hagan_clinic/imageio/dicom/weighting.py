@@ -1,121 +1,111 @@
 """Which sequence a series is of: by the words of its description, else by its timing."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from pydicom import Dataset
 
-from hagan_clinic.imageio.dicom.values import items, number, text, words
-
-DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
-
-# Whole words of a description, as scanners and sites use them.
-_WEIGHTINGS = {
-    "t1": re.compile(
-        r"(3d|ax|axial|sag|sagittal|cor|coronal)?(t1|t1w|t1n|t1weighted|t1wi|mprage|spgr|fspgr|"
-        r"bravo|tfe|tfl|irspgr|irfspgr|vibe|fl2d|fl3d|flash|t1tfe|t1se|t1tse|t1fse|t1ffe|t1mprage)"
-    ),
-    "flair": re.compile(r"(3d|ax|sag|cor)?(t2)?(tirm|flair|darkfluid)"),
-    "t2": re.compile(r"(3d|ax|sag|cor)?(t2|t2w|t2wi|t2tse|t2fse|t2se|ciss|fiesta)"),
-    "pd": re.compile(r"(3d|ax|sag|cor)?(pd|pdw|pd_?t2|dp)"),
-    "other": re.compile(
-        r"(ep2d|epi)?(dwi|dti|diff|diffusion|adc|trace\w*|swi|swan|susceptibility|t2star|t2\*|"
-        r"gre_?field|fieldmap|fmri|bold|asl|pcasl|perf|perfusion|dsc|dce|tof|mra|angio|mrv|mrs|"
-        r"svs|csi|stir|mp2rage|qsm|b0|b1|b1000|vwi)"
-    ),
-}
+from hagan_clinic.imageio.contrast import known_word
+from hagan_clinic.imageio.contrast_fields import NAMES
+from hagan_clinic.imageio.dicom.timing import Timing, guess_t1
+from hagan_clinic.imageio.dicom.values import text, words
+from hagan_clinic.imageio.sequence_words import SEQUENCE_WORDS, Sequence
+from hagan_clinic.imageio.tokens import tokens
 
 _LONGEST_ECHO = 30.0  # ms; beyond it T2 shows
+_T1 = (Sequence.T1, Sequence.TECHNIQUE)
+_SEQUENCES = (*_T1, Sequence.FLAIR, Sequence.T2, Sequence.PD, Sequence.OTHER)
 
 
 def weighting(header: Dataset, source: str) -> tuple[bool, str]:
-    """Whether a series is of the sequence `source`, and by what that was told."""
-    wanted = "t1" if source.lower().startswith("t1") else source.lower()
-    timing = _Timing.of(header)
-    named: dict[str, str] = {}
-    for token in tokens(header):
-        for kind, pattern in _WEIGHTINGS.items():
-            if pattern.fullmatch(token):
-                named.setdefault(kind, token)
-    if named:
-        # An inversion-recovery T1 is sold as "T1 FLAIR".
-        compatible = {wanted, "flair"} if wanted == "t1" and wanted in named else {wanted}
-        for kind, token in named.items():
-            if kind not in compatible:
-                return False, f"is no {wanted.upper()} ({token!r} in its description)"
-        if wanted == "t1" and timing.echo is not None and timing.echo > _LONGEST_ECHO:
-            return False, (
-                f"is called {named[wanted]!r}, but its echo time is {timing.echo:g} ms, "
-                f"expected up to {_LONGEST_ECHO:g} ms"
-            )
-        return True, f"{named[wanted]!r} in its description"
-    if wanted != "t1":
+    """Whether a series is of the sequence `source`, and by what that was told.
+
+    A name tells it; where it tells of no sequence, the timing and more does, for a T1 alone (see
+    `guess_t1`). SeriesDescription is read before ProtocolName, which may be the examination's.
+    """
+    if (told := _by_name(header, source)) is not None:
+        return told
+    if _wanted(source) != "t1":
         return False, f"does not say in its description that it is {source}"
-    return timing.t1_like()
+    return guess_t1(header, _doubt(_said(header)))
 
 
-def tokens(header: Dataset) -> Iterator[str]:
-    """The words of a description, in lower case."""
-    for keyword in DESCRIPTIONS:
-        yield from re.split(r"[^a-z0-9*]+", text(header, keyword).lower())
+def is_named(header: Dataset, source: str) -> bool:
+    """Whether a series' names say that it is of the sequence `source`, and nothing against it."""
+    told = _by_name(header, source)
+    return told is not None and told[0]
 
 
-@dataclass(frozen=True)
-class _Timing:
-    """Repetition, echo and inversion time in ms, and the kind of echo."""
-
-    repetition: float | None
-    echo: float | None
-    inversion: float | None
-    gradient: bool
-    planar: bool
-
-    @classmethod
-    def of(cls, header: Dataset) -> "_Timing":
-        sequence = words(header, "ScanningSequence")
-        pulse = text(header, "EchoPulseSequence").upper()
-        return cls(
-            _timing(header, "RepetitionTime", "MRTimingAndRelatedParametersSequence"),
-            _timing(header, "EchoTime", "MREchoSequence", "EffectiveEchoTime"),
-            _timing(header, "InversionTime", "MRModifierSequence", "InversionTimes"),
-            "GR" in sequence or pulse == "GRADIENT",
-            "EP" in sequence or text(header, "EchoPlanarPulseSequence").upper() == "YES",
+def _by_name(header: Dataset, source: str) -> tuple[bool, str] | None:
+    wanted = _wanted(source)
+    said = _said(header)
+    if "mp2rage" in said:
+        return _mp2rage(header, said, wanted)
+    named = {_of(kind): word for word, kind in reversed(said.items()) if kind in _SEQUENCES}
+    technique = named.keys() == {"t1"} and Sequence.T1 not in said.values()
+    if not named or (technique and _doubt(said)):
+        return None
+    # A FLAIR is T2-weighted, and an inversion-recovery T1 is sold as "T1 FLAIR".
+    compatible = {wanted, "t2"} if wanted == "flair" else {wanted}
+    if wanted == "t1" and any(word.startswith("t1") for word in said):
+        compatible.add("flair")
+    for kind, word in named.items():
+        if kind not in compatible:
+            return False, f"is no {wanted.upper()} ({word!r} in its description)"
+    if wanted not in named:
+        return None
+    word = named[wanted]
+    echo = Timing.of(header).echo
+    if wanted == "t1" and echo is not None and echo > _LONGEST_ECHO:
+        return False, (
+            f"is called {word!r}, but its echo time is {echo:g} ms, "
+            f"expected up to {_LONGEST_ECHO:g} ms"
         )
-
-    def t1_like(self) -> tuple[bool, str]:
-        """Whether white matter is brighter than grey, and grey than fluid, by the timing.
-
-        Short echoes keep T2 out. T1 comes in by an inversion near the null of fluid's or grey
-        matter's longitudinal magnetisation (250–1400 ms; shorter nulls fat, longer is FLAIR), by
-        a short repetition of spin echoes (up to 1000 ms), or of gradient echoes (up to 500 ms).
-        """
-        if self.repetition is None or self.echo is None:
-            return False, (
-                "does not tell its sequence (no description that is known, no RepetitionTime or "
-                "EchoTime)"
-            )
-        told = f"TR {self.repetition:g} ms, TE {self.echo:g} ms"
-        if self.inversion:
-            told += f", TI {self.inversion:g} ms"
-            fits = self.echo <= _LONGEST_ECHO and 250 <= self.inversion <= 1400
-        elif self.gradient:
-            fits = self.echo <= 10 and self.repetition <= 500
-        else:
-            fits = self.echo <= _LONGEST_ECHO and self.repetition <= 1000
-        fits = fits and not self.planar
-        return fits, f"{'T1 by its timing' if fits else 'is no T1 by its timing'} ({told})"
+    return True, f"{word!r} in its description"
 
 
-def _timing(
-    header: Dataset, keyword: str, sequence: str, inside: str | None = None
-) -> float | None:
-    """A time of a classic header, or of the functional groups of an enhanced one."""
-    if (found := number(header, keyword)) is not None:
-        return found
-    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in items(header, groups)[:1]:
-            for item in items(group, sequence)[:1]:
-                if (found := number(item, inside or keyword)) is not None:
-                    return found
+def _doubt(said: Mapping[str, Sequence]) -> str | None:
+    return next((word for word, kind in said.items() if kind is Sequence.DOUBT), None)
+
+
+def localizer_word(header: Dataset) -> str | None:
+    """The word of a series' names by which it is a localizer, if there is one."""
+    for keyword in NAMES:
+        for word, kind in _words(text(header, keyword)):
+            if kind is Sequence.LOCALIZER:
+                return word
     return None
+
+
+def _wanted(source: str) -> str:
+    return "t1" if source.lower().startswith("t1") else source.lower()
+
+
+def _of(kind: Sequence) -> str:
+    """The sequence that a word is of, as models call it."""
+    return "t1" if kind in _T1 else kind.value
+
+
+def _said(header: Dataset) -> dict[str, Sequence]:
+    """Words about sequences, of the first name that says which it is; else of all, in doubt."""
+    doubts: dict[str, Sequence] = {}
+    for keyword in NAMES:
+        said = dict(_words(text(header, keyword)))
+        if "mp2rage" in said or any(kind in _SEQUENCES for kind in said.values()):
+            return said
+        doubts |= {word: kind for word, kind in said.items() if kind is Sequence.DOUBT}
+    return doubts
+
+
+def _words(name: str) -> Iterator[tuple[str, Sequence]]:
+    for token in tokens(name, known_word):
+        if (kind := SEQUENCE_WORDS.get(token.word)) is not None:
+            yield token.word, kind
+
+
+def _mp2rage(header: Dataset, said: dict[str, Sequence], wanted: str) -> tuple[bool, str]:
+    """Of its images the one named UNI is a T1; the two inversions and the T1 map are none."""
+    uniform = {"uni", "unit1", "uniden"} & said.keys() or "UNI" in words(header, "ImageType")
+    inversion = {"inv", "inv1", "inv2"} & said.keys()
+    if wanted == "t1" and uniform and not inversion:
+        return True, "'mp2rage' and 'uni' in its description"
+    return False, f"is no {wanted.upper()} ('mp2rage' in its description, and not its UNI image)"

@@ -68,89 +68,6 @@ def test_other_real_series_are_not_usable(test_data, folder, reason):
     assert any(re.search(reason, verdict.reason) for verdict in verdicts)
 
 
-@pytest.mark.parametrize(
-    "description",
-    [
-        "t1_mprage_sag",
-        "Sag T1 MPRAGE",
-        "3D T1",
-        "AX T1 FLAIR",
-        "MPRAGE",
-        "FSPGR BRAVO",
-        "T1W 3D TFE",
-    ],
-)
-def test_descriptions_of_t1(judged, description):
-    verdict = judged(SeriesDescription=description, RepetitionTime=None)
-    assert verdict.usable, verdict.reason
-    assert "in its description" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    "description",
-    [
-        "t2_tse_tra",
-        "T2 FLAIR",
-        "ep2d_diff",
-        "DWI b1000",
-        "SWI",
-        "PD TSE",
-        "TOF 3D",
-        "t1 and t2",
-        "FLAIR",
-    ],
-)
-def test_descriptions_of_other_sequences(judged, description):
-    verdict = judged(SeriesDescription=description)
-    assert not verdict.usable
-    assert "in its description" in verdict.reason
-
-
-@pytest.mark.parametrize(
-    ("elements", "usable"),
-    [
-        ({"RepetitionTime": 2000, "EchoTime": 2.5, "InversionTime": 900}, True),
-        ({"RepetitionTime": 7, "EchoTime": 3, "InversionTime": None}, True),
-        (
-            {
-                "ScanningSequence": "SE",
-                "RepetitionTime": 500,
-                "EchoTime": 12,
-                "InversionTime": None,
-            },
-            True,
-        ),
-        (
-            {
-                "ScanningSequence": "SE",
-                "RepetitionTime": 4000,
-                "EchoTime": 90,
-                "InversionTime": None,
-            },
-            False,
-        ),
-        (
-            {
-                "ScanningSequence": "SE",
-                "RepetitionTime": 3000,
-                "EchoTime": 12,
-                "InversionTime": None,
-            },
-            False,
-        ),
-        ({"RepetitionTime": 9000, "EchoTime": 100, "InversionTime": 2500}, False),
-        ({"RepetitionTime": 700, "EchoTime": 20, "InversionTime": None}, False),
-        ({"RepetitionTime": 5000, "EchoTime": 12, "InversionTime": 160}, False),
-        ({"ScanningSequence": ["EP", "GR"], "RepetitionTime": 400, "EchoTime": 5}, False),
-        ({"EchoTime": None}, False),
-    ],
-)
-def test_a_series_without_description_is_known_by_its_timing(judged, elements, usable):
-    verdict = judged(SeriesDescription="axial brain", **elements)
-    assert verdict.usable is usable, verdict.reason
-    assert "T1 by its timing" in verdict.reason or "does not tell its sequence" in verdict.reason
-
-
 def test_a_long_echo_contradicts_the_description(judged):
     verdict = judged(SeriesDescription="T1", EchoTime=100)
     assert not verdict.usable
@@ -254,6 +171,74 @@ def test_the_plainly_better_series_is_chosen(make_draft, save, tmp_path, one, ot
     save(make_draft(uid="1.2.4", SeriesNumber=1, **one), "study/one")
     save(make_draft(**other), "study/other")
     assert choose(find_series(tmp_path / "study")).series.uid == "1.2.3"
+
+
+SIZE = {"Rows": 64, "Columns": 64, "PixelSpacing": [1.9, 1.9], "PixelData": bytes(2 * 64 * 64)}
+UNNAMED = {**SIZE, "SeriesDescription": "axial brain", "count": 72}
+TURBO_FLASH = {**UNNAMED, "ScanningSequence": ["GR", "IR"]}
+
+
+@pytest.fixture
+def study(make_draft, save, tmp_path):
+    """A study of these series, numbered from 1."""
+
+    def of(*series):
+        for number, elements in enumerate(series, 1):
+            given = {"uid": f"1.2.{number}", "SeriesNumber": number, **elements}
+            save(make_draft(**given), f"study/{number}")
+        return find_series(tmp_path / "study")
+
+    return of
+
+
+def test_a_named_t1_goes_before_a_better_one_by_timing(study):
+    named = {**SIZE, "SeriesDescription": "T1W_SE", "MRAcquisitionType": "2D", "count": 12}
+    found = study(TURBO_FLASH, {**named, "ScanningSequence": "SE", "InversionTime": None})
+    assert [judge(series).usable for series in found.series] == [True, True]
+    assert choose(found).series.header.SeriesNumber == 2
+
+
+def test_one_unnamed_t1_is_taken_by_its_timing(study):
+    found = study(TURBO_FLASH, {"SeriesDescription": "T2", "EchoTime": 90})
+    assert judge(found.series[0]).reason == "T1 by its timing (TR 2000 ms, TE 2.5 ms, TI 900 ms)"
+    assert choose(found).series.header.SeriesNumber == 1
+
+
+def test_of_two_unnamed_t1_none_is_taken(study):
+    found = study(TURBO_FLASH, {**TURBO_FLASH, "count": 140})
+    with pytest.raises(
+        InputError, match=r"2 series may be t1 by their timing alone.*--series UID.*series 1, ser"
+    ):
+        choose(found)
+    assert choose(found, uid="1.2.2").series.header.SeriesNumber == 2
+
+
+@pytest.mark.parametrize(
+    ("elements", "why"),
+    [({"ContrastBolusAgent": "Gd"}, "contrast-enhanced"), ({"count": 3}, "has 3 slices")],
+)
+def test_an_unnamed_t1_is_not_taken_for_a_named_one_that_cannot_be_used(study, elements, why):
+    found = study(TURBO_FLASH, elements)
+    with pytest.raises(InputError, match=rf"named so, but not usable: series 2, which .*{why}"):
+        choose(found)
+
+
+@pytest.mark.parametrize(
+    ("elements", "why"),
+    [
+        ({"count": 9}, "it covers 122 x 122 x 14 mm with pixels of 1.9 mm"),
+        ({"PixelSpacing": [3, 3]}, "it covers 192 x 192 x 108 mm with pixels of 3 mm"),
+        ({"SeriesDescription": "field 3D"}, "'field' is in its description"),
+        ({"ImageType": ["ORIGINAL"]}, "its ImageType is not ORIGINAL"),
+    ],
+)
+def test_an_unnamed_t1_of_which_more_is_amiss_is_asked_for(study, elements, why):
+    found = study({**TURBO_FLASH, **elements})
+    with pytest.raises(
+        InputError, match=rf"may be a T1 by its timing .*{why}.*give it by --series"
+    ):
+        choose(found)
+    assert choose(found, uid="1.2.1")
 
 
 def test_thinner_slices_are_better(make_draft, save, tmp_path):
