@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.intensity import occupied_span
+from hagan_clinic.intensity import occupied_spans
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import Shape, Spacing
 
@@ -42,15 +42,17 @@ def fixed_box(
         recipe: With a box.
     """
     if recipe.window:
-        return _around([occupied_span(occupied, axis) for axis in range(3)], recipe.box)
+        return _around(occupied_spans(occupied), recipe.box)
     if brain is not None:
-        return _around([occupied_span(brain, axis, part=0) for axis in range(3)], recipe.box)
-    low, high = occupied_span(occupied, 0)
-    spans = [(max(low, high - 2 * round(BRAIN_MIDDLE_MM / spacing[0])), high)]
-    for axis in (1, 2):
-        span = occupied_span(occupied, axis)
-        fits = span[1] - span[0] <= recipe.box[axis]
-        spans.append(span if fits else occupied_span(top_of(occupied, spacing), axis))
+        return _around(occupied_spans(brain, part=0), recipe.box)
+    spans = occupied_spans(occupied)
+    low, high = spans[0]
+    spans[0] = (max(low, high - 2 * round(BRAIN_MIDDLE_MM / spacing[0])), high)
+    too_wide = [axis for axis in (1, 2) if np.ptp(spans[axis]) > recipe.box[axis]]
+    if too_wide:
+        top = occupied_spans(top_of(occupied, spacing))
+        for axis in too_wide:
+            spans[axis] = top[axis]
     return _around(spans, recipe.box)
 
 
@@ -74,8 +76,7 @@ def grown_box(
     head = np.zeros_like(tissue) if brain is None else brain.copy()
     head[lowest:] |= tissue[lowest:]
     start, size = [], []
-    for axis in range(3):
-        low, high = occupied_span(head, axis, _TIP_PART)
+    for axis, (low, high) in enumerate(occupied_spans(head, _TIP_PART)):
         margin = int(np.ceil(recipe.margin_mm / spacing[axis]))
         # No margin where the neck goes on, nor beyond the scan, where the network sees air anyway.
         bottom = min(lowest, low) if axis == 0 else 0
@@ -92,8 +93,7 @@ def grown_box(
 def head_box(occupied: Mask, spacing: Spacing, recipe: Recipe) -> tuple[Start, Shape]:
     """A box around all that is not background with a margin, for models without a box."""
     start, size = [], []
-    for axis in range(3):
-        low, high = occupied_span(occupied, axis)
+    for axis, (low, high) in enumerate(occupied_spans(occupied)):
         wanted = high - low + 2 * int(np.ceil(recipe.margin_mm / spacing[axis]))
         # Beyond the field of view there is nothing to see.
         wanted = min(wanted, occupied.shape[axis])
@@ -106,7 +106,7 @@ def head_box(occupied: Mask, spacing: Spacing, recipe: Recipe) -> tuple[Start, S
 
 def top_of(occupied: Mask, spacing: Spacing) -> Mask:
     """The head down to the brain's middle; below it nothing is set."""
-    low, high = occupied_span(occupied, 0)
+    (low, high), *_ = occupied_spans(occupied)
     top = np.zeros_like(occupied)
     inside = slice(max(low, high - round(BRAIN_MIDDLE_MM / spacing[0])), high)
     top[inside] = occupied[inside]

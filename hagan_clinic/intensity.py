@@ -8,6 +8,7 @@ hold more or less, is left out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,36 +44,82 @@ class Window:
         return np.float32(self.low + part * (self.high - self.low))
 
 
-def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
-    """The voxels that are not background, for whole heads and for skull-stripped brains.
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """An image parted from its background.
 
-    These differ from the background level by more than 15 % of the mean difference of the bright
-    tissues, which are the brighter of Otsu's (1979) two classes. Where the dark class is air, the
-    threshold lies above its noise; where the air is gone, Otsu parts tissues from each other,
-    and the threshold still lies below both.
+    Attributes:
+        distance: Each voxel's difference from the background level; it may be the image itself.
+        bright: Its mean in the bright tissues, which are the brighter of Otsu's (1979) two classes.
+    """
 
-    Args:
-        array: Scanner values, three axes.
+    distance: NDArray[np.float32]
+    bright: float
+
+    @cached_property
+    def head(self) -> NDArray[np.bool_]:
+        """The voxels that are not background, for whole heads and for skull-stripped brains.
+
+        These differ from the background level by more than 15 % of the mean difference of the
+        bright tissues. Where the dark class is air, the threshold lies above its noise; where the
+        air is gone, Otsu parts tissues from each other, and the threshold still lies below both.
+        """
+        return self.distance > _BACKGROUND_PART * self.bright
+
+
+def signal_of(array: NDArray[Any]) -> Signal:
+    """Part scanner values, three axes, from their background.
 
     Raises:
         InputError: If a value is not finite or all are equal.
     """
-    distance, bright = _above_background(array)
-    return distance > _BACKGROUND_PART * bright
+    array = np.asarray(array, np.float32)
+    level = np.float32(_background_level(array))
+    lowest, highest = array.min(), array.max()
+    if not np.isfinite([lowest, highest]).all():
+        raise InputError("the image holds NaN or infinite values; replace them first")
+    if lowest == highest:
+        raise InputError(
+            f"all voxels have the value {float(lowest):g}: the image is empty; expected a brain"
+        )
+    distance = array
+    if level != 0:
+        distance = array - level
+    if lowest < level:
+        distance = np.abs(distance, out=None if distance is array else distance)
+    different = distance[distance > 0]
+    # A few spikes must not stretch the histogram.
+    counts, edges = np.histogram(different, 256, (0.0, np.percentile(different, 99.99)))
+    return Signal(distance, _bright_mean(counts, edges))
 
 
-def occupied_span(mask: NDArray[np.bool_], axis: int, part: float = _SLICE_PART) -> tuple[int, int]:
-    """First slice of the head along an axis and the one after its last.
+def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """The voxels that are not background (see `Signal.head`).
+
+    Raises:
+        InputError: As `signal_of`.
+    """
+    return signal_of(array).head
+
+
+def occupied_spans(mask: NDArray[np.bool_], part: float = _SLICE_PART) -> list[tuple[int, int]]:
+    """First slice of the head along each axis and the one after its last.
 
     Args:
         mask: Where the head or the brain is, three axes; at least one voxel is set.
-        axis: 0, 1 or 2.
         part: A slice with fewer voxels than this part of the fullest one's holds noise specks
             alone and is left out; 0 keeps every slice that holds a voxel, as of a drawn mask.
     """
-    counts = _profile(mask, axis)
-    slices = np.flatnonzero(counts >= max(part * counts.max(), 1))
-    return int(slices[0]), int(slices[-1]) + 1
+    spans = []
+    for counts in _profiles(mask):
+        slices = np.flatnonzero(counts >= max(part * counts.max(), 1))
+        spans.append((int(slices[0]), int(slices[-1]) + 1))
+    return spans
+
+
+def occupied_span(mask: NDArray[np.bool_], axis: int, part: float = _SLICE_PART) -> tuple[int, int]:
+    """As `occupied_spans`, along one axis."""
+    return occupied_spans(mask, part)[axis]
 
 
 def head_centre(
@@ -98,6 +145,7 @@ def source_window(
     percentiles: tuple[float, float] = PERCENTILES,
     radius_mm: float = RADIUS_MM,
     head_mm: float = HEAD_MM,
+    signal: Signal | None = None,
 ) -> Window:
     """The window of a source image.
 
@@ -108,26 +156,22 @@ def source_window(
         percentiles: The lower and upper percentile.
         radius_mm: Radius of the sphere around the centre of mass.
         head_mm: Length of the head, from its top, whose centre of mass is taken.
+        signal: Of the array, where it is known already.
 
     Raises:
         InputError: If the image is constant or not finite there, or the mask is empty.
     """
     if mask is None:
-        distance, bright = _above_background(array)
-        centre = head_centre(distance > _BACKGROUND_PART * bright, spacing, head_mm)
-        voxels = distance > _EMPTY_PART * bright
+        signal = signal or signal_of(array)
+        centre = head_centre(signal.head, spacing, head_mm)
+        box, counted = _sphere(array.shape, centre, spacing, radius_mm)
+        counted &= signal.distance[box] > _EMPTY_PART * signal.bright
     elif mask.any():
-        centre, voxels = _centre_of_mass(mask), mask
+        box, counted = _sphere(array.shape, _centre_of_mass(mask), spacing, radius_mm)
+        counted &= mask[box]
     else:
         raise InputError("the brain mask is empty; expected a mask that marks the brain")
-    squares = [
-        ((np.arange(size) - middle) * step) ** 2
-        for size, middle, step in zip(array.shape, centre, spacing, strict=True)
-    ]
-    box = tuple(_span(square <= radius_mm**2) for square in squares)
-    d, h, w = (square[part] for square, part in zip(squares, box, strict=True))
-    near = d[:, None, None] + h[:, None] + w <= radius_mm**2
-    return _window(array[box][voxels[box] & near], percentiles)
+    return _window(array[box][counted], percentiles)
 
 
 def target_window(
@@ -163,6 +207,19 @@ def from_unit(array: NDArray[Any]) -> NDArray[np.float32]:
     return np.clip(fraction, 0, 1, out=fraction)
 
 
+def _sphere(
+    shape: Sequence[int], centre: Sequence[float], spacing: Sequence[float], radius_mm: float
+) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+    """The box around a sphere, and which of its voxels lie in the sphere."""
+    squares = [
+        ((np.arange(size) - middle) * step) ** 2
+        for size, middle, step in zip(shape, centre, spacing, strict=True)
+    ]
+    box = tuple(_span(square <= radius_mm**2) for square in squares)
+    d, h, w = (square[part] for square, part in zip(squares, box, strict=True))
+    return box, d[:, None, None] + h[:, None] + w <= radius_mm**2
+
+
 def _window(values: NDArray[Any], percentiles: tuple[float, float]) -> Window:
     if not np.isfinite(values).all():
         raise InputError("the image holds NaN or infinite values; replace them first")
@@ -173,22 +230,6 @@ def _window(values: NDArray[Any], percentiles: tuple[float, float]) -> Window:
             "expected a brain image"
         )
     return Window(float(low), float(high))
-
-
-def _above_background(array: NDArray[Any]) -> tuple[NDArray[np.float32], float]:
-    """Each voxel's difference from the background level, and its mean in the bright tissues."""
-    distance = np.abs(array - np.float32(_background_level(array)))
-    if not np.isfinite(distance.max()):
-        raise InputError("the image holds NaN or infinite values; replace them first")
-    different = distance[distance > 0]
-    if different.size == 0:
-        raise InputError(
-            f"all voxels have the value {float(array.flat[0]):g}: the image is empty; "
-            "expected a brain"
-        )
-    # A few spikes must not stretch the histogram.
-    counts, edges = np.histogram(different, 256, (0.0, np.percentile(different, 99.99)))
-    return distance, _bright_mean(counts, edges)
 
 
 def _background_level(array: NDArray[Any]) -> float:
@@ -218,14 +259,16 @@ def _bright_mean(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> float
 
 
 def _centre_of_mass(mask: NDArray[np.bool_]) -> list[float]:
-    profiles = [_profile(mask, axis) for axis in range(3)]
+    profiles = _profiles(mask)
     return [float(counts @ np.arange(counts.size) / counts.sum()) for counts in profiles]
 
 
-def _profile(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
-    """Number of voxels of the mask in each slice across an axis."""
-    others = tuple(other for other in range(3) if other != axis)
-    return np.asarray(np.count_nonzero(mask, axis=others))
+def _profiles(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Number of voxels of the mask in each slice across each axis."""
+    # One pass over the volume for the plane, of which the other two are quick to count.
+    plane = np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint32)
+    first = np.array([np.count_nonzero(part) for part in mask])
+    return [first, plane.sum(axis=1, dtype=np.int64), plane.sum(axis=0, dtype=np.int64)]
 
 
 def _span(inside: NDArray[np.bool_]) -> slice:

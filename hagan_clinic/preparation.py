@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hagan_clinic.box import fixed_box, grown_box, head_box, missed_by, share_outside, top_of
 from hagan_clinic.errors import InputError
-from hagan_clinic.intensity import Window, foreground, source_window, to_unit
+from hagan_clinic.intensity import Signal, Window, signal_of, source_window, to_unit
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import (
     Grid,
@@ -94,11 +94,20 @@ def prepare(
     grid = network_grid(source_grid, recipe.spacing)
     brain = None if mask is None else _brain_on_grid(mask, grid)
     arrays = [_on_grid(volume, grid) for volume in volumes]
+    # The background is looked for once, and not at all where a mask tells both window and box.
     used = brain if mask_window else None
-    windows = [_window(array, grid.spacing, used, recipe) for array in arrays]
-    brightness = zip(arrays, windows, strict=True)
-    tissue = np.logical_or.reduce([array > window.at(TISSUE) for array, window in brightness])
-    start, size, unseen = _box(arrays, tissue, brain, grid.spacing, recipe)
+    signals: Sequence[Signal | None] = [None] * len(arrays)
+    if used is not None and recipe.box and not recipe.window:
+        occupied = used
+    else:
+        signals = found = [signal_of(array) for array in arrays]
+        occupied = _any([signal.head for signal in found])
+    windows = [
+        _window(array, grid.spacing, used, recipe, signal)
+        for array, signal in zip(arrays, signals, strict=True)
+    ]
+    tissue = _any([array > w.at(TISSUE) for array, w in zip(arrays, windows, strict=True)])
+    start, size, unseen = _box(occupied, tissue, brain, grid.spacing, recipe)
     result = np.empty((len(arrays), *size), dtype=np.float32)
     for channel, array, window in zip(result, arrays, windows, strict=True):
         cropped = crop_or_pad(Volume(array, grid.affine), start, size, fill=window.low)
@@ -164,7 +173,8 @@ def network_grid(source_grid: Grid, spacing: Spacing) -> Grid:
 
 def _on_grid(volume: Volume, grid: Grid) -> NDArray[np.float32]:
     resampled = resample(to_canonical(volume), grid).array
-    return np.asarray(resampled, dtype=np.float32)
+    # A copy, where the scan has its axes another way round, makes every pass below a quick one.
+    return np.ascontiguousarray(resampled, dtype=np.float32)
 
 
 def _brain_on_grid(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
@@ -175,20 +185,13 @@ def _brain_on_grid(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
 
 
 def _box(
-    arrays: Sequence[NDArray[np.float32]],
+    occupied: NDArray[np.bool_],
     tissue: NDArray[np.bool_],
     brain: NDArray[np.bool_] | None,
     spacing: Spacing,
     recipe: Recipe,
 ) -> tuple[list[int], Shape, float]:
     """First voxel and size of the network's field, and the share of the brain outside it."""
-    sought = brain
-    if brain is None or recipe.window or not recipe.box:
-        occupied = np.logical_or.reduce([foreground(array) for array in arrays])
-        if brain is None:
-            sought = occupied if recipe.window else top_of(occupied, spacing)
-    else:
-        occupied = brain  # which alone says where the box lies
     if not recipe.box:
         start, size = head_box(occupied, spacing, recipe)
     else:
@@ -196,8 +199,14 @@ def _box(
     if recipe.box_grows:
         lowest = 0 if recipe.window else start[0]
         start, size = grown_box(tissue, brain, lowest, spacing, recipe)
-    assert sought is not None
+    sought = brain
+    if sought is None:
+        sought = occupied if recipe.window else top_of(occupied, spacing)
     return start, size, share_outside(sought, start, size)
+
+
+def _any(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
 
 
 def _window(
@@ -205,6 +214,7 @@ def _window(
     spacing: Spacing,
     brain: NDArray[np.bool_] | None,
     recipe: Recipe,
+    signal: Signal | None,
 ) -> Window:
     if recipe.window:
         if float(array.min()) == float(array.max()):
@@ -217,6 +227,7 @@ def _window(
         percentiles=recipe.percentiles,
         radius_mm=recipe.radius_mm,
         head_mm=recipe.head_mm,
+        signal=signal,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.separable import ANTIALIAS_RATIO, interpolated, interpolation
 
 Affine = NDArray[np.float64]
 Shape = tuple[int, int, int]
@@ -22,8 +23,8 @@ SAME_PLACE_MM = 1e-2
 """Grids whose corner voxels lie this close are one. Formats, and tools between them, round affines
 by some micrometres over the width of a head; no tissue is seen at a hundredth of a voxel."""
 
-# Below this ratio of new to old spacing trilinear interpolation itself smooths enough.
-ANTIALIAS_RATIO = 1.2
+# In voxels: how far a lattice may turn away from another's axes and still count as parallel.
+_PARALLEL = 1e-4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -185,13 +186,25 @@ def resample(volume: Volume, grid: Grid, fill: float = 0.0) -> Volume:
     """
     if volume.grid.same_as(grid):
         return Volume(volume.array, grid.affine)
+    to_source = np.linalg.inv(volume.affine) @ grid.affine
+    turned = to_source[:3, :3] * (1 - np.eye(3)) * grid.shape
+    if np.abs(turned).sum(axis=1).max() < _PARALLEL:
+        sizes = zip(volume.shape, grid.shape, to_source.diagonal(), to_source[:3, 3], strict=False)
+        matrices = [interpolation(*given) for given in sizes]
+        return Volume(interpolated(volume.array, matrices, fill), grid.affine)
+    return Volume(_resampled(volume.array, to_source, grid.shape, fill), grid.affine)
+
+
+def _resampled(
+    array: NDArray[Any], to_source: Affine, shape: Shape, fill: float
+) -> NDArray[np.float32]:
+    """Values on a lattice of any orientation, whose indices an affine takes to the array's."""
     import SimpleITK as sitk
 
-    to_source = np.linalg.inv(volume.affine) @ grid.affine
     # SimpleITK counts axes the other way round. Working in voxel indices, not in its own
     # orthonormal geometry, keeps sheared affines exact.
     matrix, offset = to_source[:3, :3][::-1, ::-1], to_source[:3, 3][::-1]
-    image = sitk.GetImageFromArray(np.asarray(volume.array, dtype=np.float32))
+    image = sitk.GetImageFromArray(np.asarray(array, dtype=np.float32))
     ratios = np.linalg.norm(matrix, axis=1)
     if (ratios > ANTIALIAS_RATIO).any():
         variances = np.where(ratios > ANTIALIAS_RATIO, (ratios**2 - 1) / (8 * np.log(2)), 0.0)
@@ -199,12 +212,12 @@ def resample(volume: Volume, grid: Grid, fill: float = 0.0) -> Volume:
             image, variance=variances.tolist(), maximumError=1e-3, maximumKernelWidth=129
         )
     resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(grid.shape[::-1])
+    resampler.SetSize(shape[::-1])
     resampler.SetTransform(sitk.AffineTransform(matrix.ravel().tolist(), offset.tolist()))
     resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetDefaultPixelValue(fill)
-    result = resampler.Execute(image)
-    return Volume(sitk.GetArrayFromImage(result), grid.affine)
+    values: NDArray[np.float32] = sitk.GetArrayFromImage(resampler.Execute(image))
+    return values
 
 
 def crop_or_pad(

@@ -16,6 +16,7 @@ from hagan_clinic.imageio import read
 from hagan_clinic.volume import (
     Grid,
     Volume,
+    _resampled,
     canonical_grid,
     crop_or_pad,
     resample,
@@ -122,6 +123,22 @@ def test_resampled_grid_covers_the_field_of_view_and_keeps_its_centre(affine, sh
     excess = np.array(new.shape) * new.spacing - np.array(grid.shape) * grid.spacing
     assert (excess > -2e-3 * np.array(spacing)).all()
     assert (excess < np.array(spacing)).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(*[st.floats(0.3, 8.0)] * 3),
+    st.tuples(*[st.sampled_from([1, -1])] * 3),
+    st.tuples(*[st.floats(-4.0, 12.0)] * 3),
+    st.sampled_from([0.0, -1.0]),
+)
+def test_between_parallel_axes_resampling_gives_what_simpleitk_gives(ratios, signs, offset, fill):
+    source = Volume(np.random.default_rng(0).uniform(0, 900, (23, 24, 25)), np.eye(4))
+    affine = np.diag([*np.multiply(ratios, signs), 1.0])
+    affine[:3, 3] = offset
+    grid = Grid((17, 9, 12), affine)
+    expected = _resampled(source.array, affine, grid.shape, fill)
+    assert np.abs(resample(source, grid, fill).array - expected).max() < 900 * 2e-6
 
 
 @settings(max_examples=50, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from hagan_clinic.box import BRAIN_MIDDLE_MM
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.choice import MIN_SLICES
-from hagan_clinic.intensity import foreground, head_centre, source_window, to_unit
+from hagan_clinic.intensity import head_centre, signal_of, source_window, to_unit
 from hagan_clinic.preparation import Prepared
 from hagan_clinic.volume import Grid, Spacing, Volume, to_canonical
 
@@ -76,11 +77,12 @@ def image_warnings(name: str, volume: Volume) -> list[str]:
         volume: The whole scan, in scanner units.
 
     Raises:
-        InputError: As `intensity.foreground` and `source_window`.
+        InputError: As `intensity.signal_of` and `source_window`.
     """
     canonical = to_canonical(volume)
     coarse, step = _averaged(canonical.array, canonical.spacing)
-    head = foreground(coarse)
+    signal = signal_of(coarse)
+    head = signal.head
     litres = float(head.sum() * np.prod(step)) * 1e-6
     low, high = HEAD_LITRES
     if not low <= litres <= high:
@@ -91,7 +93,8 @@ def image_warnings(name: str, volume: Volume) -> list[str]:
     if name.lower() not in ("t1", "t1w", "t1n"):
         return []
     # Without bright vessels and fat, which would widen the range that the offset is measured in.
-    offset = white_matter_offset(to_unit(coarse, source_window(coarse, step)), head, step)
+    window = source_window(coarse, step, signal=signal)
+    offset = white_matter_offset(to_unit(coarse, window), head, step)
     if offset >= WHITE_MATTER_OFFSET:
         return []
     return [
@@ -150,7 +153,14 @@ def _averaged(array: NDArray[Any], spacing: Spacing) -> tuple[NDArray[np.float32
     factors = [max(round(_STEP_MM / step), 1) for step in spacing]
     sizes = [size // factor for size, factor in zip(array.shape, factors, strict=True)]
     cropped = array[tuple(slice(s * f) for s, f in zip(sizes, factors, strict=True))]
-    d, h, w = sizes
+    means = cropped
+    for axis, factor in enumerate(factors):
+        along = np.moveaxis(means, axis, 0)
+        # Whole slices are added, which is far quicker than the mean of small blocks.
+        total = np.array(along[::factor], np.float32)
+        for first in range(1, factor):
+            total += along[first::factor]
+        means = np.moveaxis(total, 0, axis)
+    means = np.ascontiguousarray(means, np.float32) / np.float32(math.prod(factors))
     i, j, k = factors
-    means = cropped.reshape(d, i, h, j, w, k).mean(axis=(1, 3, 5), dtype=np.float32)
     return means, (spacing[0] * i, spacing[1] * j, spacing[2] * k)

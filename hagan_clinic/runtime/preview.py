@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from hagan_clinic.volume import Volume, to_canonical
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
-Fraction = NDArray[np.float32]
+Array = NDArray[Any]
+_Shade = Callable[[Array], Array]  # values of a slice to colours from 0 to 255
 
 PIXELS_PER_MM = 1.6
 SCALE_BAR_MM = 50
@@ -107,15 +109,21 @@ def draw_preview(
     centre = _centre(head)
     half_width = to_canonical(uncertainty).array
     top = _top_of_scale(half_width[_EVERY][head])
-    share_of_top: Fraction = np.divide(half_width, top, dtype=np.float32)
-    share_of_top[half_width >= 1] = np.nan
-    columns: list[tuple[str, str, Fraction, bool]] = [
-        *((name, "source", _windowed(to_canonical(volume)), False) for name, volume in sources),
-        (target[0], "synthetic", to_canonical(target[1]).array, False),
-        ("uncertainty", "half-width of the 90 % interval, synthetic", share_of_top, True),
+    columns: list[tuple[str, str, Array, _Shade]] = [
+        *(
+            (name, "source", volume.array, _windowed(volume))
+            for name, volume in ((name, to_canonical(scan)) for name, scan in sources)
+        ),
+        (target[0], "synthetic", to_canonical(target[1]).array, _grey),
+        (
+            "uncertainty",
+            "half-width of the 90 % interval, synthetic",
+            half_width,
+            partial(_inferno, top=top),
+        ),
     ]
     rows = [
-        [_pixels(array, first.spacing, plane, centre, coloured) for *_, array, coloured in columns]
+        [_pixels(array, first.spacing, plane, centre, shade) for *_, array, shade in columns]
         for plane in _PLANES
     ]
     widths = max(tile.width for row in rows for tile in row) + 2 * _PADDING
@@ -151,15 +159,27 @@ def _centre(head: NDArray[np.bool_]) -> list[int]:
     return [sum(occupied_span(head, axis)) - 1 for axis in range(3)]
 
 
-def _windowed(volume: Volume) -> Fraction:
-    """A scan on [0, 1] of its own window, with headroom for what is brighter than the brain."""
+def _windowed(volume: Volume) -> _Shade:
+    """A scan in its own window, with headroom for what is brighter than the brain."""
     window = source_window(volume.array[_EVERY], [2 * step for step in volume.spacing])
     span = 1.15 * (window.high - window.low)
-    fraction: Fraction = np.clip((volume.array - window.low) / span, 0, 1).astype(np.float32)
-    return fraction
+    return lambda cut: _grey((cut - window.low) / span)
 
 
-def _top_of_scale(half_width: Fraction) -> float:
+def _grey(cut: Array) -> Array:
+    """0 is black, 1 is white."""
+    return np.repeat(np.clip(cut, 0, 1)[..., np.newaxis] * 255, 3, axis=-1)
+
+
+def _inferno(cut: Array, top: float) -> Array:
+    """Half-widths from 0 to the top of the scale; 1, where nothing is known, has no colour."""
+    stops = np.linspace(0, top, len(_INFERNO))
+    colours = np.stack([np.interp(cut, stops, channel) for channel in _INFERNO.T], axis=-1)
+    colours[cut >= 1] = _UNKNOWN
+    return colours
+
+
+def _top_of_scale(half_width: Array) -> float:
     """A round upper end of the colour bar: only the most uncertain voxels in 200 go beyond.
 
     Of the head's voxels, so that no air, of which a box holds more or less, bends the scale.
@@ -170,25 +190,19 @@ def _top_of_scale(half_width: Fraction) -> float:
 
 
 def _pixels(
-    array: Fraction,
+    array: Array,
     spacing: Sequence[float],
     plane: _Plane,
     centre: Sequence[int],
-    coloured: bool,
+    shade: _Shade,
 ) -> Image.Image:
-    """One slice as a picture in true proportions; what is NaN of a coloured one is unknown."""
+    """One slice as a picture in true proportions."""
     from PIL import Image
 
     cut = np.take(array, centre[plane.axis], axis=plane.axis)[::-1]
     # Rows now run downwards from superior or anterior. Columns are W, or H in the sagittal plane,
     # and both are mirrored for the convention.
-    cut = np.clip(cut[:, ::-1], 0, 1)
-    if coloured:
-        stops = np.linspace(0, 1, len(_INFERNO))
-        values = np.stack([np.interp(cut, stops, channel) for channel in _INFERNO.T], axis=-1)
-        values[np.isnan(cut)] = _UNKNOWN
-    else:
-        values = np.repeat(cut[..., np.newaxis] * 255, 3, axis=-1)
+    values = shade(cut[:, ::-1])
     row_mm, column_mm = (step for axis, step in enumerate(spacing) if axis != plane.axis)
     size = (
         max(round(cut.shape[1] * column_mm * PIXELS_PER_MM), 1),

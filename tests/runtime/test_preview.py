@@ -5,6 +5,7 @@ from PIL import Image
 from hagan_clinic.runtime.preview import (
     _PLANES,
     PIXELS_PER_MM,
+    _grey,
     _pixels,
     draw_preview,
     write_preview,
@@ -47,7 +48,7 @@ SAGITTAL_SCAN = np.array([[0, 0, -1, 0], [-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 
 )
 def test_each_side_of_the_patient_is_where_its_letter_says(affine, plane, side, place):
     array = _marked(side, affine)
-    picture = np.asarray(_pixels(array, (1.0, 1.0, 1.0), plane, (10, 10, 10), False))[..., 0]
+    picture = np.asarray(_pixels(array, (1.0, 1.0, 1.0), plane, (10, 10, 10), _grey))[..., 0]
     height, width = picture.shape
     halves = {
         "left": picture[:, : width // 2],
@@ -63,7 +64,7 @@ def test_each_side_of_the_patient_is_where_its_letter_says(affine, plane, side, 
 def test_slices_are_drawn_in_true_proportion():
     array = np.zeros((30, 100, 80), np.float32)
     spacing = (5.0, 1.0, 1.5)
-    picture = _pixels(array, spacing, CORONAL, (15, 50, 40), False)
+    picture = _pixels(array, spacing, CORONAL, (15, 50, 40), _grey)
     assert picture.size == (round(120 * PIXELS_PER_MM), round(150 * PIXELS_PER_MM))
 
 
