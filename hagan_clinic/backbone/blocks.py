@@ -6,6 +6,8 @@ the whole volume may normalise over a region of it.
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +27,33 @@ class PositionNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise each position's channel vector to zero mean and unit variance."""
-        channels_last = features.movedim(1, -1)
-        normal = functional.layer_norm(channels_last, self.weight.shape, self.weight, self.bias)
+        channels_last, kind = features.movedim(1, -1), features.dtype
+        with half_stays_half(features):
+            normal = functional.layer_norm(
+                channels_last, self.weight.shape, self.weight.to(kind), self.bias.to(kind)
+            )
         return normal.movedim(-1, 1)
+
+
+class GroupNorm(nn.GroupNorm):
+    """PyTorch's, (B, C, D, H, W) -> same, in the precision that it is given."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise each group of channels over space."""
+        weight, bias = (part.to(features.dtype) for part in (self.weight, self.bias))
+        with half_stays_half(features):
+            return functional.group_norm(features, self.num_groups, weight, bias, self.eps)
+
+
+def half_stays_half(features: Tensor) -> AbstractContextManager[Any]:
+    """Norms under autocast take half precision to full, which doubles what is kept for backward.
+
+    Their statistics are of full precision either way, and the next convolution halves the result.
+    """
+    kind = features.device.type
+    if features.dtype == torch.float32 or not torch.amp.is_autocast_available(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def normalisation(kind: str, channels: int) -> nn.Module:
@@ -37,7 +63,7 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     """
     if kind == "position":
         return PositionNorm(channels)
-    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+    return GroupNorm(math.gcd(GROUPS, channels), channels)
 
 
 class RegionNorm(nn.Module):

@@ -49,6 +49,8 @@ class DiffAugment:
 
     def _shift(self, signal: Tensor, by: Tensor, cell: int) -> Tensor:
         """Translate each sample in H and W by whole cells, background moving in."""
+        if not self.shift:
+            return signal  # nor is the device waited for, to tell by how much
         moved = []
         for sample, parts in zip(signal, by, strict=True):
             steps = [

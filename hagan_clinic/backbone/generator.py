@@ -1,8 +1,10 @@
 """G^L: from the shared features A to the low-resolution image X^L."""
 
+import torch
 from torch import Tensor, nn
 
 from hagan_clinic.backbone.blocks import normalisation
+from hagan_clinic.backbone.chain import chained
 
 CONTEXT_CHANNELS = 64
 """Channels of the features A."""
@@ -16,10 +18,18 @@ class LowResolutionHead(nn.Module):
     Args:
         context_channels: of A; each convolution halves them.
         norm: ``position`` or ``group``, see ``blocks.normalisation``.
+        checkpointing: recompute norms and activations in the backward pass, see ``chained``.
     """
 
-    def __init__(self, context_channels: int = CONTEXT_CHANNELS, norm: str = "position") -> None:
+    def __init__(
+        self,
+        context_channels: int = CONTEXT_CHANNELS,
+        norm: str = "position",
+        *,
+        checkpointing: bool = False,
+    ) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         half, quarter = context_channels // 2, context_channels // 4
         self.layers = nn.Sequential(
             nn.Conv3d(context_channels, half, 3, padding=1),
@@ -29,10 +39,15 @@ class LowResolutionHead(nn.Module):
             normalisation(norm, quarter),
             nn.ReLU(inplace=True),
             nn.Conv3d(quarter, 1, 3, padding=1),
-            nn.Tanh(),
         )
 
     def forward(self, context: Tensor) -> Tensor:
         """The low-resolution image that the features A stand for."""
-        image: Tensor = self.layers(context)
-        return image
+        layers = self.layers
+        image = chained(
+            context,
+            [layers[0], layers[3], layers[6]],
+            [layers[1:3], layers[4:6]],
+            recompute=self.checkpointing,
+        )
+        return torch.tanh(image)

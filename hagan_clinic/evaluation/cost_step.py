@@ -67,6 +67,7 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
             loss.backward()
             optimizers[name].step()
             optimizers[name].zero_grad()
+            torch.clear_autocast_cache()
 
     half = config.precision == "bf16-mixed"
     cycle = int(getattr(model, "cycle", 1))
@@ -75,6 +76,7 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
     # grown; and the last of a cycle, so that the first one moves everything.
     first = (config.steps + 1) * cycle - 1
     if place.type == "cuda":
+        torch.backends.cudnn.benchmark = True
         torch.cuda.reset_peak_memory_stats()
     started = 0.0
     for step in range(steps + 1):

@@ -6,12 +6,15 @@ is matched to Adam's as by Liu et al. 2025, "Muon is scalable for LLM training".
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from hagan_clinic.training.adam import moved_roots
 
 SMALLEST_SIDE = 8
 """Weights with fewer channels in or out (first and last layers) are left to Adam."""
@@ -50,56 +53,75 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                direction = _muon if _is_hidden(parameter) else _adam
-                change = direction(parameter.grad, self.state[parameter], group)
-                parameter.add_(change, alpha=-group["lr"])
+            moved = [p for p in group["params"] if p.grad is not None]
+            if moved and group["weight_decay"]:
+                torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            for names, direction, own in (
+                (("momentum",), _muon, [p for p in moved if _is_hidden(p)]),
+                (("mean", "square"), _adam, [p for p in moved if not _is_hidden(p)]),
+            ):
+                if own:
+                    states = [self._state(parameter, names) for parameter in own]
+                    changes = direction([p.grad for p in own], states, group)
+                    torch._foreach_add_(own, changes, alpha=-group["lr"])
+
+    def _state(self, parameter: nn.Parameter, names: Sequence[str]) -> dict[str, Any]:
+        state: dict[str, Any] = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())
+            state |= {name: torch.zeros_like(parameter) for name in names}
+        return state
 
 
 def _is_hidden(parameter: Tensor) -> bool:
     return parameter.dim() > 1 and min(parameter.shape[:2]) >= SMALLEST_SIDE
 
 
-def _muon(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-    if not state:
-        state["momentum"] = torch.zeros_like(gradient)
-    momentum: Tensor = state["momentum"]
-    momentum.mul_(group["momentum"]).add_(gradient)
-    matrix = gradient.add(momentum, alpha=group["momentum"]).flatten(1)
-    size = ADAM_MATCH * math.sqrt(max(matrix.shape))
-    return size * orthogonal(matrix).view(gradient.shape)
+def _muon(
+    gradients: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]
+) -> list[Tensor]:
+    """The weights of one shape are made orthogonal together."""
+    momenta = [state["momentum"] for state in states]
+    torch._foreach_mul_(momenta, group["momentum"])
+    torch._foreach_add_(momenta, gradients)
+    ahead = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
+    alike = defaultdict(list)
+    for number, direction in enumerate(ahead):
+        alike[direction.shape].append(number)
+    changes = list(ahead)
+    for shape, numbers in alike.items():
+        matrices = orthogonal(torch.stack([ahead[number].flatten(1) for number in numbers]))
+        size = ADAM_MATCH * math.sqrt(max(matrices.shape[1:]))
+        for number, matrix in zip(numbers, matrices, strict=True):
+            changes[number] = size * matrix.view(shape)
+    return changes
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix with singular values around 1, (m, n) -> (m, n).
+def _adam(
+    gradients: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]
+) -> list[Tensor]:
+    beta1, beta2 = group["betas"]
+    counts = [float(state["step"].add_(1)) for state in states]
+    means = [state["mean"] for state in states]
+    torch._foreach_lerp_(means, gradients, 1 - beta1)
+    roots = moved_roots([state["square"] for state in states], gradients, counts, beta2)
+    changes: list[Tensor] = list(torch._foreach_div(means, [1 - beta1**count for count in counts]))
+    torch._foreach_div_(changes, roots)
+    return changes
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """The nearest matrices with singular values around 1, (..., m, n) -> (..., m, n).
 
     Five steps of a quintic Newton-Schulz iteration bring them to within about 0.7 and 1.2.
     """
     a, b, c = NEWTON_SCHULZ
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.float()
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.float()
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = (x.T if tall else x).to(matrix.dtype).contiguous()
+    result: Tensor = (x.mT if tall else x).to(matrices.dtype).contiguous()
     return result
-
-
-def _adam(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-    if not state:
-        state["step"] = torch.zeros(())
-        state["mean"] = torch.zeros_like(gradient)
-        state["square"] = torch.zeros_like(gradient)
-    beta1, beta2 = group["betas"]
-    state["step"] += 1
-    count = float(state["step"])
-    mean: Tensor = state["mean"].lerp_(gradient, 1 - beta1)
-    square: Tensor = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    root = (square / (1 - beta2**count)).sqrt()
-    change: Tensor = mean / (1 - beta1**count) / (root + 1e-8)
-    return change

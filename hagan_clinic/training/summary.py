@@ -136,7 +136,7 @@ def _unconditional(model: HAGAN) -> Iterator[Part]:
     if model.low_judge is not None:
         yield Part("D^L", model.low_judge, ((1, *low),), model.low_judge.judge)
     if objective.encoder:
-        yield Part("E^H", encoder.slab, (slab,), encoder.slabs)
+        yield Part("E^H", encoder.slab, (slab,), encoder.slab)
         yield Part("E^G", encoder.latent, (context,), encoder.latent)
 
 
@@ -211,8 +211,11 @@ def _layers(part: Part) -> tuple[LayerSummary, ...]:
     for name, layer in part.module.named_modules():
         if _is_layer(layer) and "parametrizations" not in name:
             hooks.append(layer.register_forward_hook(told(name)))
+    # In training two layers may be computed as one.
+    part.module.eval()
     with torch.no_grad():
         part.run(*_inputs(part, 2, torch.float32))
+    part.module.train()
     for hook in hooks:
         hook.remove()
     return tuple(found)

@@ -1,14 +1,14 @@
 """E^H and E^G: from a volume, slab by slab, back to the z that G makes it from."""
 
-from functools import partial
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from hagan_clinic.backbone.blocks import normalisation
+from hagan_clinic.backbone.chain import chained
 from hagan_clinic.backbone.synthesising import EncodingNetwork
 from hagan_clinic.unconditional.generator import HAGANConfig
 
@@ -22,45 +22,54 @@ class EncodingBlock(nn.Module):
         self.convolution = nn.Conv3d(in_channels, out_channels, kernel, stride, padding=1)
         self.norm = normalisation("group", out_channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, D, H, W) -> (B, out, D/2, H/2, W/2), or the same size."""
+    def activate(self, features: Tensor) -> Tensor:
+        """Norm and ReLU."""
         # In place: the backward pass of a norm needs what went in, not what came out.
-        return functional.relu(self.norm(self.convolution(features)), inplace=True)
+        return functional.relu(self.norm(features), inplace=True)
 
 
 class SlabEncoder(nn.Module):
     """E^H: slabs (B, 1, d, H, W) -> A_r (B, 64, d/4, H/4, W/4)."""
 
-    def __init__(self, context_channels: int) -> None:
+    def __init__(self, context_channels: int, *, checkpointing: bool = False) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         half = context_channels // 2
-        self.blocks = nn.Sequential(
-            EncodingBlock(1, half),
-            EncodingBlock(half, half, halve=False),
-            EncodingBlock(half, context_channels),
+        self.blocks = nn.ModuleList(
+            [
+                EncodingBlock(1, half),
+                EncodingBlock(half, half, halve=False),
+                EncodingBlock(half, context_channels),
+            ]
         )
 
     def forward(self, slabs: Tensor) -> Tensor:
         """The features of each slab; its border is padded with zeros, wherever it lies."""
-        features: Tensor = self.blocks(slabs)
-        return features
+        blocks = [cast(EncodingBlock, block) for block in self.blocks]
+        activate = [block.activate for block in blocks]
+        convolutions = [block.convolution for block in blocks]
+        features = chained(slabs, convolutions, activate[:-1], recompute=self.checkpointing)
+        return activate[-1](features)
 
 
 class LatentEncoder(nn.Module):
     """E^G: A (B, 64, D/4, H/4, W/4) -> z (B, latent)."""
 
-    def __init__(self, config: HAGANConfig) -> None:
+    def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         top = config.width // 2
         all_widths = (top // 8, top // 4, top // 2, top)
         widths = (config.context_channels, *all_widths[len(all_widths) - config.upsamples :])
-        self.blocks = nn.Sequential(*(EncodingBlock(a, b) for a, b in pairwise(widths)))
+        self.blocks = nn.ModuleList(EncodingBlock(a, b) for a, b in pairwise(widths))
         self.last = nn.Conv3d(top, config.latent, config.base)
 
     def forward(self, context: Tensor) -> Tensor:
         """The z of a whole volume's features."""
-        latent: Tensor = self.last(self.blocks(context))
-        return latent.flatten(1)
+        blocks = [cast(EncodingBlock, block) for block in self.blocks]
+        convolutions = [*(block.convolution for block in blocks), self.last]
+        activate = [block.activate for block in blocks]
+        return chained(context, convolutions, activate, recompute=self.checkpointing).flatten(1)
 
 
 class VolumeEncoder(EncodingNetwork):
@@ -68,24 +77,14 @@ class VolumeEncoder(EncodingNetwork):
 
     Args:
         config: sizes.
-        checkpointing: recompute E^H in the backward pass instead of keeping it.
+        checkpointing: recompute norms and activations in the backward pass, see ``chained``.
     """
 
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.checkpointing = checkpointing
-        self.slab = SlabEncoder(config.context_channels)
-        self.latent = LatentEncoder(config)
-
-    def slabs(self, slabs: Tensor) -> Tensor:
-        """E^H: (B, 1, d, H, W) -> (B, 64, d/4, H/4, W/4)."""
-        if self.checkpointing and torch.is_grad_enabled():
-            again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-            features: Tensor = again(self.slab, slabs)
-        else:
-            features = self.slab(slabs)
-        return features
+        self.slab = SlabEncoder(config.context_channels, checkpointing=checkpointing)
+        self.latent = LatentEncoder(config, checkpointing=checkpointing)
 
     def context(self, volume: Tensor) -> Tensor:
         """A of whole volumes (B, 1, D, H, W), one slab after the other to hold one at a time."""

@@ -6,15 +6,17 @@ The layers are those of the paper at 32, 64, 128 and 256 cubes; other sizes foll
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from hagan_clinic.backbone.blocks import normalisation
+from hagan_clinic.backbone.chain import Step, chained
+from hagan_clinic.backbone.doubling import convolve_doubled
 from hagan_clinic.backbone.generator import LowResolutionHead
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.backbone.synthesising import GeneratingNetwork
 from hagan_clinic.errors import InputError
 
@@ -115,12 +117,17 @@ class ConvolutionBlock(nn.Module):
         self.convolution = nn.Conv3d(in_channels, out_channels, 3, padding=1)
         self.norm = normalisation(norm, out_channels)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def convolve(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, out, D, H, W), or twice as many a side."""
         if self.doubles:
-            features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+            return convolve_doubled(features, self.convolution)
+        convolved: Tensor = self.convolution(features)
+        return convolved
+
+    def activate(self, features: Tensor) -> Tensor:
+        """Norm and ReLU."""
         # In place: the backward pass of a norm needs what went in, not what came out.
-        return functional.relu(self.norm(self.convolution(features)), inplace=True)
+        return functional.relu(self.norm(features), inplace=True)
 
 
 class NoiseTrunk(nn.Module):
@@ -129,8 +136,9 @@ class NoiseTrunk(nn.Module):
     It always makes the whole volume, so it keeps the paper's group normalisation.
     """
 
-    def __init__(self, config: HAGANConfig) -> None:
+    def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         width = config.width
         self.shape = (width, *config.base)
         self.project = nn.Linear(config.latent + config.classes, math.prod(self.shape))
@@ -145,25 +153,30 @@ class NoiseTrunk(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """The features A of a whole volume."""
         features: Tensor = self.project(latent).reshape(-1, *self.shape)
-        for block in self.blocks:
-            features = block(features)
-        return features
+        blocks = [cast(ConvolutionBlock, block) for block in self.blocks]
+        convolutions = [block.convolve for block in blocks]
+        activate = [block.activate for block in blocks]
+        features = chained(features, convolutions, activate[:-1], recompute=self.checkpointing)
+        return activate[-1](features)
 
 
 class HighResolutionHead(nn.Module):
     """G^H: A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W) in [-1, 1]."""
 
-    def __init__(self, context_channels: int, norm: str) -> None:
+    def __init__(self, context_channels: int, norm: str, *, checkpointing: bool = False) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         half = context_channels // 2
         self.block = ConvolutionBlock(context_channels, half, norm, double=True)
         self.last = nn.Conv3d(half, 1, 3, padding=1)
 
     def forward(self, context: Tensor) -> Tensor:
         """The slab, or the whole volume, that the features show."""
-        features = self.block(context)
-        full = functional.interpolate(features, scale_factor=2.0, mode="nearest")
-        return torch.tanh(self.last(full))
+        last = partial(convolve_doubled, convolution=self.last)
+        convolutions: list[Step] = [self.block.convolve, last]
+        between = [self.block.activate]
+        image = chained(context, convolutions, between, recompute=self.checkpointing)
+        return torch.tanh(image)
 
 
 class UnconditionalGenerator(GeneratingNetwork):
@@ -171,51 +184,37 @@ class UnconditionalGenerator(GeneratingNetwork):
 
     Args:
         config: sizes.
-        checkpointing: recompute G^A and G^H in the backward pass instead of keeping them.
+        checkpointing: recompute norms and activations in the backward pass, see ``chained``.
     """
 
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.config: HAGANConfig = config
-        self.checkpointing = checkpointing
-        self.trunk = NoiseTrunk(config)
-        self.low = LowResolutionHead(config.context_channels, "group")
-        self.high = HighResolutionHead(config.context_channels, config.norm)
+        self.trunk = NoiseTrunk(config, checkpointing=checkpointing)
+        channels = config.context_channels
+        self.low = LowResolutionHead(channels, "group", checkpointing=checkpointing)
+        self.high = HighResolutionHead(channels, config.norm, checkpointing=checkpointing)
 
     def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """G^A: z (B, latent) and one-hot labels (B, classes) -> A (B, 64, D/4, H/4, W/4)."""
         joined = latent if label is None else torch.cat([latent, label.to(latent)], dim=1)
-        return self._kept(self.trunk, joined)
+        context: Tensor = self.trunk(joined)
+        return context
 
     def slabs(self, context: Tensor, starts: Tensor, thickness: int) -> Tensor:
         """G^H on each sample's slab: A and r (B,) -> X_r^H (B, 1, thickness, H, W)."""
         depth = context.shape[2] * LOW_RES_FACTOR
-        slabs = [Slab(int(start), thickness) for start in starts]
+        slabs = [Slab(start, thickness) for start in starts.tolist()]
         windows = [slab.window(depth, self.config.halo) for slab in slabs]
-        inputs = torch.stack([w.low(a) for w, a in zip(windows, context, strict=True)])
-        images = self.high_resolution(inputs)
-        inner = [
-            image.narrow(1, slab.start - window.start, thickness)
-            for image, slab, window in zip(images, slabs, windows, strict=True)
-        ]
-        return torch.stack(inner)
-
-    def high_resolution(self, features: Tensor) -> Tensor:
-        """G^H: features A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W)."""
-        return self._kept(self.high, features)
+        low_starts = [window.start // LOW_RES_FACTOR for window in windows]
+        images = self.high(take_slabs(context, low_starts, windows[0].thickness // LOW_RES_FACTOR))
+        offsets = [slab.start - window.start for slab, window in zip(slabs, windows, strict=True)]
+        return take_slabs(images, offsets, thickness)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """From z (B, latent + classes) the whole X^H (B, 1, D, H, W) and A."""
         context = self.context(latent)
         return self.high(context), context
-
-    def _kept(self, part: nn.Module, features: Tensor) -> Tensor:
-        if self.checkpointing and torch.is_grad_enabled():
-            again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-            result: Tensor = again(part, features)
-        else:
-            result = part(features)
-        return result
 
 
 def _times(size: tuple[int, ...]) -> str:

@@ -90,7 +90,7 @@ class HAGAN(nn.Module):
     Args:
         config: sizes.
         objective: losses and rates.
-        checkpointing: recompute activations of G and E^H in the backward pass.
+        checkpointing: recompute norms and activations of G and E in the backward pass.
     """
 
     def __init__(
@@ -184,6 +184,7 @@ class HAGAN(nn.Module):
             terms["class_real"] = self._class_loss(judged, label)
             loss = loss + terms["class_real"]
         update("discriminator", loss)
+        del fake, fake_low, judged, faked
 
         # 2. G^A, G^L and G^H, on fresh noise.
         with frozen(self._judges()), frozen(encoder):
@@ -200,6 +201,7 @@ class HAGAN(nn.Module):
                 brought_back = self._slab_loss(batch) + self._volume_loss(batch, latent, label)
                 loss = loss + objective.weight_reconstruction * brought_back
             update("generator", loss)
+            del fake, fake_low, faked
 
         # 3. E^H and 4. E^G.
         if objective.encoder:
@@ -221,7 +223,8 @@ class HAGAN(nn.Module):
         """The fake slab at each sample's own r, and the fake X^L."""
         generator = self.autoencoder.generator
         latent = noise(self.objective.seed, batch["index"], draw, self.config.latent)
-        context = generator.context(latent.to(batch["source_low"].device), self._one_hot(label))
+        place = batch["source_low"].device
+        context = generator.context(latent.to(place, non_blocking=True), self._one_hot(label))
         slabs = generator.slabs(context, batch["slab_start"], self.config.slab)
         # After the slabs: G^L's backward pass then comes first, and its activations are gone when
         # G^H's, the largest, need their gradients.
@@ -231,8 +234,8 @@ class HAGAN(nn.Module):
     def _slab_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
         slab = batch["source_window"]
-        features = self.autoencoder.encoder.slabs(slab)
-        return functional.l1_loss(self.autoencoder.generator.high_resolution(features), slab)
+        features = self.autoencoder.encoder.slab(slab)
+        return functional.l1_loss(self.autoencoder.generator.high(features), slab)
 
     def _encoded(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The z (B, latent) of the whole volumes; no gradient reaches E^H."""

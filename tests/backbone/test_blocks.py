@@ -7,6 +7,7 @@ from hagan_clinic.backbone.blocks import (
     RegionNorm,
     ResidualBlock,
     depth_to_space,
+    normalisation,
     space_to_depth,
 )
 
@@ -22,6 +23,20 @@ def test_position_norm_normalises_each_position_over_channels():
     normal = PositionNorm(64)(3 + 5 * torch.randn(1, 64, 3, 3, 3))
     assert normal.mean(dim=1).abs().max() < 1e-5
     assert (normal.var(dim=1, unbiased=False) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["position", "group"])
+def test_under_autocast_a_norm_of_half_precision_stays_there(kind):
+    norm = normalisation(kind, 16)
+    torch.nn.init.normal_(norm.weight)
+    features = 3 + 2 * torch.randn(2, 16, 4, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = norm(features.bfloat16())
+        assert half.dtype == torch.bfloat16
+        assert norm(features).dtype == torch.float32
+    assert (half.float() - norm(features)).abs().max() < 0.05
+    half.float().sum().backward()
+    assert norm.weight.grad.dtype == torch.float32
 
 
 def test_a_residual_block_starts_as_the_identity_and_learns():

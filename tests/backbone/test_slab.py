@@ -37,3 +37,12 @@ def test_each_sample_gives_its_own_slab():
     volumes = torch.arange(2 * 16.0).reshape(2, 1, 16, 1, 1)
     slabs = take_slabs(volumes, torch.tensor([0, 8]), 4)
     assert slabs.flatten().tolist() == [0, 1, 2, 3, 24, 25, 26, 27]
+
+
+def test_the_gradient_of_slabs_falls_on_their_slices_alone():
+    volumes = torch.randn(2, 3, 16, 4, 5, requires_grad=True)
+    towards = torch.randn(2, 3, 4, 4, 5)
+    take_slabs(volumes, [0, 8], 4).backward(towards)
+    expected = torch.zeros_like(volumes)
+    expected[0, :, 0:4], expected[1, :, 8:12] = towards
+    assert torch.equal(volumes.grad, expected)

@@ -61,7 +61,7 @@ def test_checkpointing_gives_the_same_gradients():
     for checkpointing in (False, True):
         encoder = small()
         encoder.checkpointing = checkpointing
-        encoder.slabs(slabs).square().mean().backward()
+        encoder.slab(slabs).square().mean().backward()
         gradients.append([parameter.grad for parameter in encoder.slab.parameters()])
     for kept, recomputed in zip(*gradients, strict=True):
         assert torch.allclose(kept, recomputed, rtol=1e-4, atol=1e-8)
