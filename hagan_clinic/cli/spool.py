@@ -68,20 +68,43 @@ def retry(name: str, folder: Path, accept_warnings: bool) -> None:
 
 
 @command.command()
+@click.argument("name")
+@_spool_option
+def release(name: str, folder: Path) -> None:
+    """Have an incoming series taken for complete now, as one that is held back as incomplete.
+
+    NAME is the series' name, the beginning of it, or its Series Instance UID.
+    """
+    job = _existing(folder).release(name)
+    click.echo(f"{job.name} is released")
+
+
+@command.command()
 @click.argument("name", required=False)
 @_spool_option
 @click.option("--all-failed", is_flag=True, help="Every failed series.")
 def purge(name: str | None, folder: Path, all_failed: bool) -> None:
-    """Delete a failed, skipped, done or unsent series for good, with what was received of it."""
+    """Delete a series that has ended, is unsent or held back, with what was received of it."""
     if bool(name) == all_failed:
         raise click.UsageError("Give a NAME or --all-failed, one of the two.")
     from hagan_clinic.node.spool import ENDED
 
     spool = _existing(folder)
-    jobs = [spool.find(name, (*ENDED, "outbox"))] if name else spool.jobs("failed")
+    jobs = spool.jobs("failed")
+    if name:
+        jobs = [spool.find(name, (*ENDED, "outbox", "incoming"))]
     for job in jobs:
-        spool.purge(job)
+        _purge(spool, job)
     click.echo(f"{len(jobs)} series deleted")
+
+
+def _purge(spool: Spool, job: Job) -> None:
+    from hagan_clinic.errors import InputError
+
+    try:
+        spool.purge(job)
+    except ValueError as error:
+        raise InputError(f"{job.name} is not deleted: {error}; release it, or wait") from error
 
 
 def _existing(folder: Path) -> Spool:

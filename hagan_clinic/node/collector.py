@@ -1,14 +1,23 @@
-"""When a series is complete: who sent it has gone, and nothing of it has come for a while."""
+"""When a series is complete: who sent it has gone, nothing of it came for a while, all is there."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.intake import Intake
+from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
-from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.spool import INCOMPLETE, Spool
+
+Missing = Callable[[Sequence[Path]], str]
+"""Told the folders of a series' instances, the latest last, says why it is plainly not whole; "" if
+it may be."""
 
 
 class Collector:
-    """Makes incoming series ready.
+    """Makes incoming series ready, and holds back those that are plainly not whole.
 
     Silence is measured by this process's clock alone: after a restart it begins anew, because a
     sender cut off then tries again, and setting the machine's clock does not matter.
@@ -18,25 +27,44 @@ class Collector:
         intake: Knows when each was last heard of, and who may send more of it.
         config: `silence` and `longest_open`.
         endings: Of what cannot be made ready.
+        missing: Judges a series that is silent.
     """
 
-    def __init__(self, spool: Spool, intake: Intake, config: NodeConfig, endings: Endings) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        intake: Intake,
+        config: NodeConfig,
+        endings: Endings,
+        missing: Missing,
+    ) -> None:
         self._spool = spool
         self._intake = intake
         self._config = config
         self._endings = endings
+        self._missing = missing
+        self._judged: dict[str, tuple[float, str]] = {}
 
     def __call__(self) -> None:
         """Look at every incoming series once."""
-        for job in self._spool.jobs("incoming"):
-            if not self._is_silent(job.name):
-                continue
+        incoming = self._spool.jobs("incoming")
+        for job in incoming:
             with self._endings.alone(job):
-                ready = self._spool.complete(job.name)
-                if ready is not None:
-                    self._intake.forget(job.name)
-                    instances = sum(1 for _ in ready.source.iterdir())
-                    log("complete", series=job.name, instances=instances)
+                if self._is_released(job) or (self._is_silent(job.name) and self._is_whole(job)):
+                    self._complete(job)
+        names = {job.name for job in incoming}
+        self._judged = {name: told for name, told in self._judged.items() if name in names}
+
+    def _complete(self, job: Job) -> None:
+        ready = self._spool.complete(job.name)
+        if ready is not None:
+            self._intake.forget(job.name)
+            self._judged.pop(job.name, None)
+            instances = sum(1 for _ in ready.source.iterdir())
+            log("complete", series=job.name, instances=instances)
+
+    def _is_released(self, job: Job) -> bool:
+        return bool(job.record().get("released"))
 
     def _is_silent(self, name: str) -> bool:
         """An association that stays open holds its series, but not for ever."""
@@ -44,3 +72,16 @@ class Collector:
         if self._intake.is_held(name):
             return silent >= self._config.longest_open
         return silent >= self._config.silence
+
+    def _is_whole(self, job: Job) -> bool:
+        """Judge a series once, and again when more of it has come."""
+        heard = self._intake.heard(job.name)
+        before = self._judged.get(job.name)
+        if before is None or before[0] != heard:
+            earlier = self._spool.earlier(job.name)
+            reason = self._missing([one.source for one in (earlier, job) if one is not None])
+            self._judged[job.name] = heard, reason
+            if reason:
+                log("incomplete", level=logging.WARNING, series=job.name, why=reason)
+                self._spool.note(job, outcome=INCOMPLETE, reason=reason, kept_since=None)
+        return not self._judged[job.name][1]

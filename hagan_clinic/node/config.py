@@ -31,6 +31,7 @@ class NodeConfig:
 
     silence: float = 60.0
     longest_open: float = 600.0
+    trust_counts: bool = True
     max_associations: int = 20
     max_associations_per_peer: int = 10
     max_instance: str = "1GiB"

@@ -106,10 +106,14 @@ class Intake:
         with self._guard:
             return any(sender.is_alive() for sender in self._senders.get(name, ()))
 
+    def heard(self, name: str) -> float:
+        """When a series was last heard of, in seconds of a monotonic clock."""
+        with self._guard:
+            return self._heard.setdefault(name, time.monotonic())
+
     def silent_for(self, name: str) -> float:
         """Seconds since a series was last heard of; one never heard of is heard of now."""
-        with self._guard:
-            return time.monotonic() - self._heard.setdefault(name, time.monotonic())
+        return time.monotonic() - self.heard(name)
 
     def forget(self, name: str) -> None:
         """The series has gone on."""

@@ -54,6 +54,12 @@ class Metrics:
         held = Gauge("hagan_spool_series", "Series in the spool", ["state"], registry=self.registry)
         for state in STATES:
             held.labels(state).set_function(partial(_count, spool, state))
+        incomplete = Gauge(
+            "hagan_spool_incomplete_series",
+            "Incoming series that are held back because they are plainly not whole",
+            registry=self.registry,
+        )
+        incomplete.set_function(lambda: len(spool.incomplete()))
         stuck = Gauge(
             "hagan_spool_stuck_series",
             "Series that can neither go on nor be set aside",

@@ -47,13 +47,18 @@ class Retention:
         """Delete what is too old; then, failed last, what takes too much of the disk."""
         now = self._clock.tick()
         rest = []
-        for state, kept in self._days.items():
-            for job in self._spool.jobs(state):
-                with self._endings.alone(job):
-                    if self._age(job, now) > kept * _DAY:
-                        self._purge(job, "age")
-                    else:
-                        rest.append(job)
+        ended = [
+            (job, kept) for state, kept in self._days.items() for job in self._spool.jobs(state)
+        ]
+        for job, kept in [
+            *ended,
+            *((job, self._days["failed"]) for job in self._spool.incomplete()),
+        ]:
+            with self._endings.alone(job):
+                if self._age(job, now) > kept * _DAY:
+                    self._purge(job, "age")
+                else:
+                    rest.append(job)
         size = _size(self._spool)
         most = self._share * shutil.disk_usage(self._spool.root).total
         for job in rest:

@@ -28,11 +28,12 @@ from hagan_clinic.node.retention import Retention
 from hagan_clinic.node.spool import Spool, counts
 from hagan_clinic.node.stow import WebSender
 from hagan_clinic.node.tls import client_context
+from hagan_clinic.node.translation import SeriesTranslator
 from hagan_clinic.node.watch import Watch
-from hagan_clinic.node.worker import Translate, Worker
+from hagan_clinic.node.worker import Worker
 
 
-def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> None:
+def serve(config: NodeConfig, translator: SeriesTranslator, stop: threading.Event) -> None:
     """Run the node until `stop` is set; whatever it was at goes on at the next start.
 
     Raises:
@@ -54,9 +55,10 @@ def serve(config: NodeConfig, translate: Translate, stop: threading.Event) -> No
         endings = Endings(spool, metrics)
         intake = Intake(spool, metrics, config.min_free_bytes)
         forwarder = Forwarder(spool, _sender(config), config, metrics)
+        collector = Collector(spool, intake, config, endings, translator.missing)
         loops = [
-            _Loop("collector", Collector(spool, intake, config, endings), 0.2, stop),
-            _Loop("worker", Worker(spool, translate, config, metrics), 0.2, stop),
+            _Loop("collector", collector, 0.2, stop),
+            _Loop("worker", Worker(spool, translator, config, metrics), 0.2, stop),
             _Loop("forwarder", forwarder, 0.2, stop),
             _Loop("retention", Retention(spool, config, endings), 60.0, stop),
         ]
@@ -130,6 +132,7 @@ class _Health:
             "free_bytes": free,
             "room": room,
             "stuck": stuck,
+            "incomplete": len(self.spool.incomplete()),
             "series": dict(counts(self.spool)),
         }
 

@@ -29,10 +29,12 @@ from typing import Any, Literal
 
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio.atomic import flush_folder, write_bytes, write_text
-from hagan_clinic.node.job import Job
+from hagan_clinic.node.job import DamagedError, Job
 
 STATES = ("incoming", "ready", "running", "outbox", "done", "skipped", "failed")
 ENDED = ("done", "skipped", "failed")
+INCOMPLETE = "incomplete"
+"""Outcome of an incoming series that is held back because it is plainly not whole."""
 
 _NAME = re.compile(r"[0-9a-f]{24}")
 _STUCK_SECONDS = 60.0
@@ -238,9 +240,11 @@ class Spool:
         """
         with self.locked():
             fresh = Job(name, "incoming", self.folder("incoming") / name)
-            earlier = self._later_state(name)
+            earlier = self.earlier(name)
             if earlier is None:
-                return self._rename(fresh, "ready")
+                ready = self._rename(fresh, "ready")
+                (ready.folder / "record.json").unlink(missing_ok=True)  # why it was held back
+                return ready
             if earlier.state == "running" or name in self._held:
                 return None
             for file in fresh.source.iterdir():
@@ -272,7 +276,7 @@ class Spool:
         """
         with self.locked():
             if not job.folder.is_dir():  # it has changed its state since
-                job = self._later_state(job.name) or job
+                job = self.earlier(job.name) or job
             try:
                 if job.state != "failed":
                     job = self._rename(job, "failed")
@@ -319,10 +323,28 @@ class Spool:
             _clear(job, keep=("source",))
             return self.move(job, "ready", **facts)
 
-    def purge(self, job: Job) -> None:
-        """Delete a series that has come to its end or waits to be sent."""
+    def incomplete(self) -> list[Job]:
+        """The incoming series that are held back."""
+        return [job for job in self.jobs("incoming") if _is_incomplete(job)]
+
+    def release(self, name: str) -> Job:
+        """Take an incoming series for complete now.
+
+        Args:
+            name: Of the series, or the beginning of it, or its Series Instance UID.
+
+        Raises:
+            InputError: There is none of that name.
+        """
         with self.locked():
-            if job.state not in (*ENDED, "outbox"):
+            job = self.find(self.name_of(name) if "." in name else name, ("incoming",))
+            self.note(job, released=True)
+            return job
+
+    def purge(self, job: Job) -> None:
+        """Delete a series that has come to its end, is held back or waits to be sent."""
+        with self.locked():
+            if job.state not in (*ENDED, "outbox") and not _is_incomplete(job):
                 raise ValueError(f"{job.state} series are not purged")
             if job.folder.is_dir():
                 # Renamed first, so that nothing takes half of it for a series.
@@ -357,7 +379,7 @@ class Spool:
             for entry in self._entries("incoming"):
                 # An empty one beside an earlier state of its series has slices yet to be joined.
                 begun = not _holds_files(Path(entry.path) / "source")
-                if begun and self._later_state(entry.name) is None:
+                if begun and self.earlier(entry.name) is None:
                     _remove(Path(entry.path))
             for state in STATES:
                 for job in self.jobs(state):
@@ -377,7 +399,8 @@ class Spool:
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 yield entry
 
-    def _later_state(self, name: str) -> Job | None:
+    def earlier(self, name: str) -> Job | None:
+        """What came before of a series that comes in, if it has gone on."""
         for state in STATES[1:]:
             folder = self.folder(state) / name
             if folder.is_dir():
@@ -429,6 +452,13 @@ def _holds_files(folder: Path) -> bool:
         return False
     except OSError:  # then it is not for us to say
         return True
+
+
+def _is_incomplete(job: Job) -> bool:
+    try:
+        return job.state == "incoming" and job.record().get("outcome") == INCOMPLETE
+    except DamagedError:
+        return False
 
 
 def counts(spool: Spool) -> Mapping[str, int]:

@@ -1,9 +1,14 @@
 """The translation of a received series by the model that the site has chosen."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from hagan_clinic.errors import ModelError
+from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.imageio.dicom.choice import choose
+from hagan_clinic.imageio.dicom.completeness import cut_end, missing_by_number, missing_by_vendor
+from hagan_clinic.imageio.dicom.discovery import Found, find_series
 from hagan_clinic.imageio.dicom.options import read_options
+from hagan_clinic.imageio.dicom.series import Series
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.worker import Translated
 from hagan_clinic.runtime import Translator
@@ -44,6 +49,29 @@ class SeriesTranslator:
     def model_sha256(self) -> str:
         """Of the model's file."""
         return self._translator.model.sha256
+
+    def missing(self, folders: Sequence[Path]) -> str:
+        """Why the series in these folders is plainly not whole; see `Missing`.
+
+        A series that would not be translated is not judged: what is wrong with it is told then.
+        """
+        (source,) = self._translator.model.recipe.sources
+        found = [one for folder in folders for one in find_series(folder).series]
+        if len({one.uid for one in found}) != 1:
+            return ""
+        # An instance that came again takes the place of the first.
+        instances = {i.name: i for one in found for i in one.instances}
+        series = Series(found[0].uid, tuple(instances.values()))
+        if self._config.trust_counts and (reason := missing_by_number(series)):
+            return reason
+        try:
+            allowed = self._config.allow_contrast
+            stack = choose(Found((series,)), source, allow_contrast=allowed)
+        except InputError:
+            return ""
+        if self._config.trust_counts and (reason := missing_by_vendor(series)):
+            return reason
+        return cut_end(stack)
 
     def __call__(self, source: Path, output: Path) -> Translated:
         """Translate the series in one folder into another; see `Translate`."""

@@ -19,9 +19,9 @@ def intake(spool):
 def collect(spool, intake):
     """A function that lets the collector look once; the names of the series that are ready."""
 
-    def look(**settings):
+    def look(missing=lambda folders: "", **settings):
         config = NodeConfig(**{"silence": 0.001, **settings})
-        Collector(spool, intake, config, Endings(spool, Metrics(spool)))()
+        Collector(spool, intake, config, Endings(spool, Metrics(spool)), missing)()
         return [job.name for job in spool.jobs("ready")]
 
     return look
@@ -74,3 +74,59 @@ def test_once_the_association_has_ended_silence_counts(
     intake.hold(name, sender)
     waiting(lambda: intake.silent_for(name) > 0.01)
     assert collect() == [name]
+
+
+def test_what_is_plainly_not_whole_is_held_back_until_the_rest_comes(
+    spool, intake, collect, make_series, arrived, waiting
+):
+    series = make_series("half")
+    _, name = intake.take(arrived(series[0]))
+    waiting(lambda: intake.silent_for(name) > 0.01)
+
+    def missing(folders):
+        return "1 of 2" if sum(1 for folder in folders for _ in folder.iterdir()) < 2 else ""
+
+    assert collect(missing) == []
+    (job,) = spool.incomplete()
+    assert (job.name, job.record()["reason"]) == (name, "1 of 2")
+    intake.take(arrived(series[1]))
+    waiting(lambda: intake.silent_for(name) > 0.01)
+    assert collect(missing) == [name]
+    assert spool.find(name).record() == {}
+    assert spool.incomplete() == []
+
+
+def test_late_instances_are_judged_with_what_came_before(
+    spool, intake, collect, make_series, arrived, waiting
+):
+    series = make_series("late")
+    _, name = intake.take(arrived(series[0]))
+    spool.move(spool.complete(name), "done")
+    intake.take(arrived(series[1]))
+    seen = []
+    waiting(lambda: intake.silent_for(name) > 0.01)
+    collect(lambda folders: seen.append([folder.parts[-3] for folder in folders]) or "")
+    assert seen == [["done", "incoming"]]
+
+
+def test_an_operator_releases_what_is_held_back(
+    spool, intake, collect, make_series, arrived, waiting
+):
+    series = make_series("half")
+    _, name = intake.take(arrived(series[0]))
+    waiting(lambda: intake.silent_for(name) > 0.01)
+    assert collect(lambda folders: "cut") == []
+    spool.release(str(series[0].SeriesInstanceUID))
+    assert collect(lambda folders: "cut") == [name]
+
+
+def test_what_is_held_back_can_be_purged_and_what_still_comes_in_cannot(
+    spool, intake, collect, make_series, arrived, waiting
+):
+    _, name = intake.take(arrived(make_series("half")[0]))
+    with pytest.raises(ValueError, match="incoming"):
+        spool.purge(spool.find(name))
+    waiting(lambda: intake.silent_for(name) > 0.01)
+    collect(lambda folders: "cut")
+    spool.purge(spool.find(name))
+    assert spool.jobs("incoming") == []
