@@ -35,15 +35,15 @@ _NO_FURTHER_STREAM = "Not a gzipped file"
 @contextmanager
 def open_data(path: Path, compressed: bool) -> Iterator[BufferedIOBase]:
     """Open a file, inflating it if `compressed`; what is wrong with it becomes an `InputError`."""
-    with path.open("rb") as probe:
-        is_gzip = probe.read(2) == _GZIP_MAGIC
-    if is_gzip != compressed:
-        found, named = ("gzip", "uncompressed") if is_gzip else ("uncompressed", "gzip")
-        raise InputError(f"holds {found} data, expected {named} data by its suffix; rename it")
     try:
-        stream: BufferedIOBase = gzip.GzipFile(path) if compressed else path.open("rb")
-        with stream:
-            yield stream
+        with path.open("rb") as file:
+            is_gzip = file.peek(2)[:2] == _GZIP_MAGIC
+            if is_gzip != compressed:
+                found, named = ("gzip", "uncompressed") if is_gzip else ("uncompressed", "gzip")
+                raise InputError(
+                    f"holds {found} data, expected {named} data by its suffix; rename it"
+                )
+            yield gzip.GzipFile(fileobj=file) if compressed else file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"is truncated or damaged ({error}); copy it again") from error
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +23,7 @@ class _Format(Protocol):
     def read(self, path: Path) -> Volume: ...
     def read_grid(self, path: Path) -> Grid: ...
     def read_description(self, path: Path) -> str: ...
-    def write(self, volume: Volume, path: Path, like: Path | None, description: str) -> None: ...
+    def write(self, volume: Volume, path: Path, like: Any | None, description: str) -> None: ...
 
 
 _FORMATS: dict[str, _Format] = {
@@ -38,15 +40,42 @@ SUFFIXES = tuple(_FORMATS)
 _VOXEL_MM = (0.005, 100.0)
 
 
+@dataclass(frozen=True, eq=False)
+class VolumeFile:
+    """A volume file that was read.
+
+    Attributes:
+        path: Where.
+        volume: As of `read`.
+        header: Of NIfTI, whose geometry a file that is written like it takes over; else None.
+    """
+
+    path: Path
+    volume: Volume
+    header: Any | None
+
+    @cached_property
+    def description(self) -> str:
+        """As of `read_description`."""
+        if self.header is None:
+            return read_description(self.path)
+        return nifti.description_of(self.header)
+
+
 def read(path: str | Path) -> Volume:
-    """Read a volume.
+    """As `read_file`, the volume alone."""
+    return read_file(path).volume
+
+
+def read_file(path: str | Path) -> VolumeFile:
+    """Read a volume file.
 
     Args:
         path: A file with one of `SUFFIXES`, holding one scalar 3D image (trailing axes of size
             one are dropped).
 
     Returns:
-        The volume as float32 in the file's axes, scaled as its header says.
+        The file with its volume as float32 in the file's axes, scaled as its header says.
 
     Raises:
         InputError: If the file is missing, damaged, of another kind, not one scalar 3D image,
@@ -55,7 +84,11 @@ def read(path: str | Path) -> Volume:
     path = Path(path)
     with _naming(path):
         _check_file(path)
-        volume = _FORMATS[suffix_of(path)].read(path)
+        header = None
+        if _is_nifti(path):
+            volume, header = nifti.read_with_header(path)
+        else:
+            volume = _FORMATS[suffix_of(path)].read(path)
         _check_spacing(volume.grid)
         if not np.isfinite([volume.array.min(), volume.array.max()]).all():
             bad = volume.array.size - int(np.isfinite(volume.array).sum())
@@ -63,7 +96,7 @@ def read(path: str | Path) -> Volume:
                 f"{bad} of {volume.array.size} voxels are NaN or infinite, expected finite "
                 "values; replace them first"
             )
-    return volume
+    return VolumeFile(path, volume, header)
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -97,7 +130,7 @@ def read_description(path: str | Path) -> str:
 def write(
     volume: Volume,
     path: str | Path,
-    like: str | Path | None = None,
+    like: str | Path | VolumeFile | None = None,
     description: str = DESCRIPTION,
 ) -> None:
     """Write a volume as float32; the file appears whole or not at all.
@@ -105,8 +138,8 @@ def write(
     Args:
         volume: The volume to write.
         path: A file with one of `SUFFIXES`.
-        like: The file that the volume was made from. If both are NIfTI, both affines, their codes
-            and the units are taken over bit for bit.
+        like: The file that the volume was made from, or its path. If both are NIfTI, both
+            affines, their codes and the units are taken over bit for bit.
         description: Text for the header (of which NIfTI takes 79 characters).
 
     Raises:
@@ -118,14 +151,28 @@ def write(
     suffix = suffix_of(path)
     if suffix not in _FORMATS:
         raise OutputError(f"{path}: {_unknown(suffix)}")
-    source = None if like is None else Path(like)
-    if source is not None and not read_grid(source).same_as(volume.grid):
-        raise OutputError(
-            f"cannot write {path}: the volume does not lie on the grid of {source}; "
-            "bring it back to that grid first"
-        )
+    header = None
+    if like is not None:
+        source, grid, header = _template(like)
+        if not grid.same_as(volume.grid):
+            raise OutputError(
+                f"cannot write {path}: the volume does not lie on the grid of {source}; "
+                "bring it back to that grid first"
+            )
     with atomic_path(path) as temporary:
-        _FORMATS[suffix].write(volume, temporary, source, description)
+        _FORMATS[suffix].write(volume, temporary, header, description)
+
+
+def _template(like: str | Path | VolumeFile) -> tuple[Path, Grid, Any | None]:
+    """Path, grid and, of NIfTI, header of what a file is written like."""
+    if isinstance(like, VolumeFile):
+        return like.path, like.volume.grid, like.header
+    path = Path(like)
+    return path, read_grid(path), nifti.read_header(path) if _is_nifti(path) else None
+
+
+def _is_nifti(path: Path) -> bool:
+    return _FORMATS.get(suffix_of(path)) is nifti
 
 
 def suffix_of(path: Path) -> str:

@@ -76,7 +76,7 @@ def read_description(path: Path) -> str:
     return next(ours, b"").removeprefix(_DESCRIPTION).rstrip(b"\0").decode("utf-8", "replace")
 
 
-def write(volume: Volume, path: Path, like: Path | None, description: str) -> None:
+def write(volume: Volume, path: Path, like: Any | None, description: str) -> None:
     """Write a float32 volume, its description as a tag that FreeSurfer's `mri_info` prints."""
     from nibabel import MGHImage
     from nibabel.openers import ImageOpener

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def read_description(path: Path) -> str:
     return comment[1].decode("utf-8", "replace").strip() if comment else ""
 
 
-def write(volume: Volume, path: Path, like: Path | None, description: str) -> None:
+def write(volume: Volume, path: Path, like: Any | None, description: str) -> None:
     """Write a compressed float32 volume."""
     import SimpleITK as sitk
 

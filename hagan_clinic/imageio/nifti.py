@@ -34,6 +34,11 @@ _GEOMETRY = (
 
 
 def read(path: Path) -> Volume:
+    """As `read_with_header`, the volume alone."""
+    return read_with_header(path)[0]
+
+
+def read_with_header(path: Path) -> tuple[Volume, Any]:
     """Read a NIfTI file; the values are scaled by the header's slope and intercept.
 
     The affine is the sform if its code is not 0, else the qform, as in nibabel.
@@ -59,7 +64,7 @@ def read(path: Path) -> Volume:
         if (slope, intercept) != (1.0, 0.0):
             array *= np.float32(slope)
             array += np.float32(intercept)
-    return Volume(array, grid.affine)
+    return Volume(array, grid.affine), header
 
 
 def read_grid(path: Path) -> Grid:
@@ -68,7 +73,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         InputError: As `read`.
     """
-    return _grid(_header_of(path))
+    return _grid(read_header(path))
 
 
 def read_description(path: Path) -> str:
@@ -77,21 +82,25 @@ def read_description(path: Path) -> str:
     Raises:
         InputError: If the header cannot be read.
     """
-    field = bytes(_header_of(path)["descrip"])
+    return description_of(read_header(path))
+
+
+def description_of(header: Any) -> str:
+    """The field `descrip` of a header."""
+    field = bytes(header["descrip"])
     return field.partition(b"\0")[0].decode("utf-8", "replace").strip()
 
 
-def write(volume: Volume, path: Path, like: Path | None, description: str) -> None:
-    """Write float32 NIfTI; with a NIfTI `like`, its geometry fields are copied as they stand."""
+def write(volume: Volume, path: Path, like: Any | None, description: str) -> None:
+    """Write float32 NIfTI; from a header `like` the geometry fields are copied as they stand."""
     import nibabel as nib
 
     affine: Any = None
-    if like is not None and like.name.lower().endswith((".nii", ".nii.gz")):
-        source = _header_of(like)
-        header = type(source)()
+    if like is not None:
+        header = type(like)()
         for field in _GEOMETRY:
-            header[field] = source[field]
-        header["pixdim"][:4] = source["pixdim"][:4]
+            header[field] = like[field]
+        header["pixdim"][:4] = like["pixdim"][:4]
     else:
         affine = volume.affine
         header = nib.Nifti1Header()
@@ -114,7 +123,12 @@ def _compressed(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _header_of(path: Path) -> Any:
+def read_header(path: Path) -> Any:
+    """A nibabel header of either version.
+
+    Raises:
+        InputError: If there is none at the file's start.
+    """
     with open_data(path, _compressed(path)) as stream:
         return _read_header(stream)
 

@@ -13,7 +13,9 @@ from hagan_clinic.imageio.sidecar import Sidecar, read_sidecar, sidecar_path, st
 _SYNTHETIC = "SYNTHETIC"  # a word in a header's description; in lower case a key of a sidecar
 
 
-def refuse_unsuitable(path: Path, name: str, *, allow_contrast: bool = False) -> list[str]:
+def refuse_unsuitable(
+    path: Path, name: str, *, allow_contrast: bool = False, description: str | None = None
+) -> list[str]:
     """Refuse a file that the model must not be given.
 
     Args:
@@ -21,6 +23,7 @@ def refuse_unsuitable(path: Path, name: str, *, allow_contrast: bool = False) ->
         name: What the model calls this sequence; one that is named as contrast-enhanced itself
             takes contrast-enhanced scans.
         allow_contrast: Take contrast-enhanced scans regardless.
+        description: Of the file, where it was read already.
 
     Returns:
         Warnings: of a sidecar that cannot be read, which may tell of contrast agent.
@@ -30,7 +33,10 @@ def refuse_unsuitable(path: Path, name: str, *, allow_contrast: bool = False) ->
     """
     sidecar = read_sidecar(path)
     marked = str(sidecar.values.get(_SYNTHETIC.lower())).lower() == "true"
-    if marked or _SYNTHETIC in read_description(path).upper():
+    if not marked:
+        told = read_description(path) if description is None else description
+        marked = _SYNTHETIC in told.upper()
+    if marked:
         raise InputError(
             f"{path}: this image is synthetic, expected a scan: translating it again would invent "
             "on top of invention; give the original"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio import read
-from hagan_clinic.imageio.dicom.scan import SeriesScan, find_stack, is_series, read_series
+from hagan_clinic.imageio import VolumeFile, read, read_file
+from hagan_clinic.imageio.dicom.scan import SeriesScan, find_stack, read_series
 from hagan_clinic.imageio.dicom.series import Stack
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.provenance import file_sha256
@@ -29,7 +29,7 @@ class Inputs:
 
     Attributes:
         volumes: The scans in the order of the model's channels, in scanner units.
-        paths: The file that each was read from; None for a series or a volume from memory.
+        files: What each was read from; None for a series or a volume from memory.
         facts: File name, sha256, shape and spacing of each, by its name; of a series the number of
             its files instead of a name.
         mask: The brain mask, if there is one.
@@ -39,7 +39,7 @@ class Inputs:
     """
 
     volumes: tuple[Volume, ...]
-    paths: tuple[Path | None, ...]
+    files: tuple[VolumeFile | None, ...]
     facts: Mapping[str, Any]
     mask: Volume | None
     mask_sha256: str | None = None
@@ -78,6 +78,7 @@ def read_inputs(
     named: Mapping[str, Source],
     mask: Source | None,
     *,
+    places: Container[Path],
     allow_contrast: bool,
     series: str | None = None,
     dicom_like: Path | None = None,
@@ -87,6 +88,7 @@ def read_inputs(
     Args:
         named: From `by_name`.
         mask: Brain mask on the scans' grid.
+        places: Those of the scans that are DICOM series (see `imageio.dicom.scan.is_series`).
         allow_contrast: Take scans that look contrast-enhanced.
         series: Series Instance UID, where a place holds several that could be meant.
         dicom_like: A DICOM series that a scan in another format lies on.
@@ -96,7 +98,7 @@ def read_inputs(
             no series of a place can be used (see `imageio.dicom.choice`), or the scan does not
             lie on the grid of `dicom_like`.
     """
-    volumes, paths, facts, doubts = [], [], {}, []
+    volumes, files, facts, doubts = [], [], {}, []
     stack: Stack | None = None
     if dicom_like is not None:
         first = next(iter(named))
@@ -104,21 +106,27 @@ def read_inputs(
             dicom_like, first, series, allow_contrast=allow_contrast, called="--dicom-like"
         )
     for name, source in named.items():
-        path = None if isinstance(source, Volume) else Path(source)
-        if path is not None and is_series(path):
-            scan = read_series(path, name, series, allow_contrast=allow_contrast)
+        file = None
+        called = name
+        told: dict[str, Any] = {"file": None, "sha256": None}
+        if isinstance(source, Volume):
+            volume = source
+        elif Path(source) in places:
+            scan = read_series(Path(source), name, series, allow_contrast=allow_contrast)
             stack = stack or scan.stack
-            volume, path, told = scan.volume, None, _told(scan)
+            volume, told = scan.volume, _told(scan)
         else:
-            volume, told = _read(source), {"file": None, "sha256": None}
-            if path is not None:
-                doubts += refuse_unsuitable(path, name, allow_contrast=allow_contrast)
-                told = {"file": path.name, "sha256": file_sha256(path)}
-            if dicom_like is not None and stack is not None:
-                _check_lies_on(volume, stack, name)
-        _check_shown(volume, name if path is None else str(path))
+            file = read_file(source)
+            volume, called = file.volume, str(source)
+            doubts += refuse_unsuitable(
+                file.path, name, allow_contrast=allow_contrast, description=file.description
+            )
+            told = {"file": file.path.name, "sha256": file_sha256(file.path)}
+        if dicom_like is not None and stack is not None and told.get("dicom_files") is None:
+            _check_lies_on(volume, stack, name)
+        _check_shown(volume, called)
         volumes.append(volume)
-        paths.append(path)
+        files.append(file)
         spacing = [round(step, 4) for step in volume.spacing]
         facts[name] = {**told, "shape": list(volume.shape), "spacing_mm": spacing}
     # Tools write the same voxels with their axes in another order.
@@ -126,7 +134,7 @@ def read_inputs(
     volumes = [to_axes_of(volume, grid) for volume in volumes]
     marked = None if mask is None else to_axes_of(_read(mask), grid)
     return Inputs(
-        tuple(volumes), tuple(paths), facts, marked, _mask_sha256(mask), stack, tuple(doubts)
+        tuple(volumes), tuple(files), facts, marked, _mask_sha256(mask), stack, tuple(doubts)
     )
 
 

@@ -122,8 +122,8 @@ class Translator:
         named = by_name(source, self.model.recipe)
         like = _as_path(dicom_like)
         read = files_of((*named.values(), mask, like))
-        from_series = like is not None or any(map(is_series, files_of(named.values())))
-        outputs.check(read, overwrite=overwrite, from_series=from_series)
+        places = [path for path in files_of(named.values()) if is_series(path)]
+        outputs.check(read, overwrite=overwrite, from_series=like is not None or bool(places))
         if like is not None and not outputs.series:
             raise OutputError(
                 "--dicom-like is for a DICOM series as an output, and none is a folder; "
@@ -135,7 +135,12 @@ class Translator:
         progress("reading", 0.0)
         with clock.stage("read"):
             inputs = read_inputs(
-                named, mask, allow_contrast=allow_contrast, series=series, dicom_like=like
+                named,
+                mask,
+                places=places,
+                allow_contrast=allow_contrast,
+                series=series,
+                dicom_like=like,
             )
         for name, volume in zip(named, inputs.volumes, strict=True):
             check_field(name, volume.grid)
@@ -258,7 +263,7 @@ class Translator:
                         )
                     elif path is not None:
                         sidecar = provenance.sidecar(model, inputs.facts, content)
-                        write(written, place[path], like=inputs.paths[0], description=DESCRIPTION)
+                        write(written, place[path], like=inputs.files[0], description=DESCRIPTION)
                         _write_json(sidecar, place[sidecar_path(path)])
             if outputs.preview is not None:
                 with clock.stage("preview"):

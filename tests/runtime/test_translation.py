@@ -10,7 +10,7 @@ import pytest
 
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import read
-from hagan_clinic.runtime import Translator, translate
+from hagan_clinic.runtime import Translator, translate, translation
 from hagan_clinic.runtime.footprint import footprint
 from hagan_clinic.volume import Volume, crop_or_pad, to_canonical
 
@@ -53,6 +53,22 @@ def test_result_has_the_source_s_grid_and_header(scan, toy_generator):
     assert np.array_equal(written.get_fdata(dtype=np.float32), result.volume.array)
     assert result.volume.array.min() >= 0
     assert result.volume.array.max() <= 1
+
+
+def test_a_scan_is_opened_three_times_and_classified_once(scan, toy_generator, monkeypatch):
+    """To see what kind it is, to read it, and for its hash."""
+    opened, classified = [], []
+    path_open, is_series = type(scan).open, translation.is_series
+    monkeypatch.setattr(
+        type(scan), "open", lambda self, *a, **k: (opened.append(self), path_open(self, *a, **k))[1]
+    )
+    monkeypatch.setattr(
+        translation, "is_series", lambda path: (classified.append(path), is_series(path))[1]
+    )
+    out = scan.with_name("flair.nii.gz")
+    translate(scan, out, uncertainty=scan.with_name("u.nii.gz"), model=toy_generator, device="cpu")
+    assert classified == [scan]
+    assert 1 <= opened.count(scan) <= 3
 
 
 def test_volume_in_memory_gives_what_its_file_gives(scan, toy_generator):
