@@ -73,7 +73,7 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option(
     "--gradient-checkpointing", is_flag=True, help="Less memory, more time (unconditional)."
 )
-@click.option("--workers", type=int, help="Processes that load and augment.")
+@click.option("--workers", type=int, help="Processes that read prepared volumes.")
 @click.option("--precision", type=click.Choice(["32-true", "bf16-mixed"]), help="Arithmetic.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
 @click.option("--devices", type=int, help="GPUs, or CPU processes, on each machine.")

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchio as tio
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import default_collate
 
+from hagan_clinic.training.augmented import Batch, batch_of
+from hagan_clinic.training.averages import STEP
 from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.draws import Drawn
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
 from hagan_clinic.training.modes import Mode, gather_settings, mode_of
-from hagan_clinic.training.queue import Batch, sampler_of
-from hagan_clinic.training.stream import completed
+from hagan_clinic.training.queue import sampler_of
+from hagan_clinic.training.stream import raw_subject
 
 MIB = 2**20
 # Of the resident size: bytes on macOS, KiB on Linux.
@@ -99,21 +100,23 @@ def random_batch(mode: Mode, config: TrainingConfig) -> Batch:
     """Samples of a random volume, as `training.queue` cuts them for this model."""
     assert config.size is not None
     recipe, shape = mode.recipe, config.size
-    images: dict[str, tio.Image] = {
+    images = {
         "source": _noise(len(recipe.sources), shape),
-        "brain": tio.LabelMap(tensor=torch.ones(1, *shape, dtype=torch.uint8)),
+        "brain": torch.ones(1, *shape, dtype=torch.uint8),
     }
     if recipe.target:
         images["target"] = _noise(1, shape)
-    subject = completed(tio.Subject(images), 0, 0 if getattr(config, "classes", ()) else None)
+    channels = len(recipe.sources) + bool(recipe.target) + 1
+    averages = _noise(channels, tuple(side // STEP + 1 for side in shape))
+    label = 0 if getattr(config, "classes", ()) else None
+    subject = raw_subject(images, averages, Drawn(), 0, label=label)
     sampler = sampler_of(shape, min(config.slab, shape[0]), config.seed, **mode.sampling)
     samples = [sampler.sample(subject, number) for number in range(config.batch_size)]
-    batch: Batch = default_collate(samples)
-    return batch | {"index": torch.arange(config.batch_size)}
+    return batch_of(samples) | {"index": torch.arange(config.batch_size)}
 
 
-def _noise(channels: int, shape: tuple[int, int, int]) -> tio.ScalarImage:
-    return tio.ScalarImage(tensor=torch.empty(channels, *shape).uniform_(-1, 1))
+def _noise(channels: int, shape: tuple[int, ...]) -> Tensor:
+    return torch.randint(0, 256, (channels, *shape), dtype=torch.uint8)
 
 
 def _now(place: torch.device) -> float:

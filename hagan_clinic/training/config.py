@@ -52,8 +52,8 @@ class TrainingConfig:
         clip: highest gradient norm of a step; 0 does not clip.
         ema: decay of the averaged weights.
         low_res_branch: False is the ablation without it.
-        workers: processes that load and augment.
-        slabs_per_volume: slabs taken of a volume once it is loaded and augmented.
+        workers: processes that read prepared volumes.
+        slabs_per_volume: slabs taken of a volume once it is read; they share its augmentation.
         queue_length: slabs in the queue; more mix the patients better.
         precision: Fabric's: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.

@@ -60,7 +60,7 @@ def train(
 
     Args:
         variant: the model, on the CPU.
-        batches: endless; already at the checkpoint's step.
+        batches: endless, on the device; already at the checkpoint's step.
         validate: called with the averaged part on every ``validate_every``-th step.
         config: the run's settings.
         folder: the run folder.
@@ -140,7 +140,7 @@ def train(
                     rate = learning_rate(step, config.steps, group.lr)
                     optimizers[name].param_groups[0]["lr"] = rate
             asked = time.monotonic()
-            batch = {k: v.to(fabric.device) for k, v in next(batches).items()}
+            batch = next(batches)
             waited += time.monotonic() - asked
             # Anything random inside a step depends on the seed and the step alone.
             torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)

@@ -1,7 +1,8 @@
 """The queue of training samples: slabs of many augmented volumes, each a function of its number.
 
-``tio.Queue`` loads and augments volumes in worker processes and hands out slabs. Left to itself
-its order depends on the workers' timing and on a global random state that is not saved. Here:
+``tio.Queue`` reads volumes, in worker processes if there are any, and hands out raw slabs, which
+``prefetch`` has augmented on the device. Left to itself its order depends on the workers' timing
+and on a global random state that is not saved. Here:
 
 * a **lane** is one place in the global batch, B = batch_size * world_size lanes in all. Volume
   number n (0, 1, 2, ...) belongs to lane n mod B, is subject ``permutation(seed, n // N)[n % N]``
@@ -25,31 +26,67 @@ from typing import cast
 import numpy as np
 import torch
 import torchio as tio
-from torch import Tensor
 from torch.utils.data import Sampler
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.augmented import Batch, Cut, RawSample, held_box
+from hagan_clinic.training.moving import Box, Triple
+from hagan_clinic.training.prefetch import batches_ahead
 from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.stream import VolumeStream
 
-Batch = dict[str, Tensor]
-
 
 class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
-    """Samples of a volume, each a function of the volume's number and its own."""
+    """Samples of a volume, each a function of the volume's number and its own.
+
+    Args:
+        shape: (D, H, W) of the volumes.
+        patch: (D, H, W) of what a sample shows.
+        seed: Of the run.
+    """
+
+    def __init__(self, shape: Triple, patch: Triple, seed: int) -> None:
+        super().__init__(patch)
+        self.shape = shape
+        self.seed = seed
 
     def _generate_patches(
         self, subject: tio.Subject, num_patches: int | None = None
     ) -> Generator[tio.Subject]:
         numbers = count() if num_patches is None else range(num_patches)
-        # To the queue a patch is whatever the loader can stack: here tensors without geometry.
+        # To the queue a patch is whatever is taken out of it again.
         return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
 
-    @abstractmethod
-    def sample(self, subject: tio.Subject, number: int) -> Batch:
+    def sample(self, subject: tio.Subject, number: int) -> RawSample:
         """Sample ``number`` of a subject of the stream."""
+        volume, drawn = int(subject.number), subject.drawn
+        cut, numbers = self.cut(volume, number)
+        held = held_box(cut, drawn, drawn.matrix(self.shape, subject.spacing), self.shape)
+        if "label" in subject:
+            numbers["label"] = int(subject.label)
+        # The bytes are copied: a view would keep the whole volume in the queue.
+        return RawSample(
+            source=held.of(subject.source.data).clone(),
+            target=held.of(subject.target.data).clone() if "target" in subject else None,
+            brain=held.of(subject.brain.data).clone(),
+            averages=subject.averages,
+            held=held,
+            shape=self.shape,
+            spacing=subject.spacing,
+            cut=cut,
+            drawn=drawn,
+            noise_seed=int(self._random(volume, number, 4).integers(2**63)),
+            numbers={"volume": volume, **numbers},
+        )
+
+    @abstractmethod
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int]]:
+        """What sample ``number`` of a volume shows, and the numbers that say where it is."""
+
+    def _random(self, volume: int, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, volume, number, purpose))
 
 
 class SlabSampler(NumberedSampler):
@@ -68,7 +105,7 @@ class SlabSampler(NumberedSampler):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Triple,
         thickness: int,
         halo: int,
         seed: int,
@@ -77,41 +114,28 @@ class SlabSampler(NumberedSampler):
         whole: bool = False,
     ) -> None:
         window = Slab(0, thickness).window(shape[0], halo)
-        super().__init__((window.thickness, *shape[1:]))
-        self.depth = shape[0]
+        super().__init__(shape, (window.thickness, *shape[1:]), seed)
         self.thickness = thickness
         self.halo = halo
-        self.seed = seed
         self.in_turn = in_turn
         self.whole = whole
 
-    def sample(self, subject: tio.Subject, number: int) -> Batch:
-        """Slab ``number`` of a subject of the stream, with its window and the whole volume."""
-        slab = Slab(self._start(int(subject.number), number), self.thickness)
-        window = slab.window(self.depth, self.halo)
-        # The slices are copied: a view would keep the whole volume in the queue.
-        sample: Batch = {
-            "source_window": window.high(subject.source.data).clone(),
-            "brain_slab": slab.high(subject.brain.data).float(),
-            "slab_start": torch.tensor(slab.start),
-            "window_start": torch.tensor(window.start),
-            "volume": torch.tensor(int(subject.number)),
-        }
-        if "target" in subject:
-            sample["target_slab"] = slab.high(subject.target.data).clone()
-        if self.whole:
-            sample["source_whole"] = subject.source.data
-        if "label" in subject:
-            sample["label"] = torch.tensor(int(subject.label))
-        low = {key: value for key, value in subject.items() if key.endswith("_low")}
-        return sample | cast(Batch, low)
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int]]:
+        """A slab with its window."""
+        slab = Slab(self._start(volume, number), self.thickness)
+        window = slab.window(self.shape[0], self.halo)
+        seen, learnt = (
+            Box((part.start, 0, 0), (part.stop, *self.shape[1:])) for part in (window, slab)
+        )
+        numbers = {"slab_start": slab.start, "window_start": window.start}
+        return Cut(seen, learnt, ("window", "slab"), whole=self.whole), numbers
 
     def _start(self, volume: int, number: int) -> int:
+        depth = self.shape[0]
         if self.in_turn:
-            return (volume + number) % (self.depth // self.thickness) * self.thickness
-        rng = np.random.default_rng((self.seed, volume, number, 1))
-        steps = (self.depth - self.thickness) // LOW_RES_FACTOR
-        return LOW_RES_FACTOR * int(rng.integers(steps + 1))
+            return (volume + number) % (depth // self.thickness) * self.thickness
+        steps = (depth - self.thickness) // LOW_RES_FACTOR
+        return LOW_RES_FACTOR * int(self._random(volume, number, 1).integers(steps + 1))
 
 
 class CubeSampler(NumberedSampler):
@@ -124,31 +148,24 @@ class CubeSampler(NumberedSampler):
         whole: Give the whole volume too.
     """
 
-    def __init__(
-        self, shape: tuple[int, int, int], side: int, seed: int, *, whole: bool = False
-    ) -> None:
+    def __init__(self, shape: Triple, side: int, seed: int, *, whole: bool = False) -> None:
         depth, height, width = (min(side, length) for length in shape)
-        super().__init__((depth, height, width))
-        self.shape = shape
+        super().__init__(shape, (depth, height, width), seed)
         self.side = side
-        self.seed = seed
         self.whole = whole
 
-    def sample(self, subject: tio.Subject, number: int) -> Batch:
-        """Cube ``number`` of a subject of the stream, and the whole volume."""
-        rng = np.random.default_rng((self.seed, int(subject.number), number, 1))
-        starts = [int(rng.integers(max(length - self.side, 0) + 1)) for length in self.shape]
-        d, h, w = (slice(first, first + self.side) for first in starts)
-        sample: Batch = {"volume": torch.tensor(int(subject.number))}
-        for name, image in subject.get_images_dict(intensity_only=False).items():
-            sample[f"{name}_patch"] = image.data[:, d, h, w].clone()
-            if self.whole:
-                sample[f"{name}_whole"] = image.data
-        return sample
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int]]:
+        """A cube."""
+        rng = self._random(volume, number, 1)
+        d, h, w = (int(rng.integers(max(side - self.side, 0) + 1)) for side in self.shape)
+        sides = zip((d, h, w), self.shape, strict=True)
+        d1, h1, w1 = (min(first + self.side, side) for first, side in sides)
+        cube = Box((d, h, w), (d1, h1, w1))
+        return Cut(cube, cube, ("patch", "patch"), whole=self.whole, low=False), {}
 
 
 def sampler_of(
-    shape: tuple[int, int, int],
+    shape: Triple,
     thickness: int,
     seed: int,
     *,
@@ -235,6 +252,7 @@ def slab_loader(
     whole: bool = False,
     cube: int = 0,
     labels: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Batches for ever, from batch number ``start_index`` on.
 
@@ -243,10 +261,10 @@ def slab_loader(
         thickness: Slices of a slab, a multiple of 4; D trains on whole volumes.
         halo: Real slices on each side of the slab, a multiple of 4.
         batch_size: Samples for this process.
-        slabs_per_volume: Slabs drawn from a volume once it is augmented.
+        slabs_per_volume: Slabs drawn from a volume once it is read.
         queue_length: Slabs that all processes together hold; rounded up so that every sample
             of the global batch gets whole volumes. More of them mix the patients better.
-        workers: Processes that load and augment; 0 does it here. Each has two more volumes
+        workers: Processes that read volumes; 0 does it here. Each has two more volumes
             ready, so 2 * workers * slabs_per_volume slabs are refilled without waiting.
         seed: Everything follows from it.
         start_index: Number of the first batch, for resuming.
@@ -257,6 +275,7 @@ def slab_loader(
         whole: Give the whole volume with every slab.
         cube: Give cubes of this side instead of slabs; 0 gives slabs.
         labels: The class of every subject, if they have one.
+        device: Where batches are augmented, and are.
 
     Returns:
         An iterator of dictionaries of tensors, with w = min(thickness + 2 * halo, D):
@@ -288,25 +307,22 @@ def slab_loader(
             slabs_per_volume,
             workers,
         )
-    first_batch = start_index - behind
-    loader = tio.SubjectsLoader(
-        queue, batch_size=batch_size, sampler=_Endless(), generator=torch.Generator()
+    # What comes before the first batch is dropped as it is, before any work is done on it.
+    raw = islice(_lists(queue, batch_size), behind, None)
+    first = rank * batch_size + torch.arange(batch_size, device=device)
+    return (
+        batch | {"index": number * lanes + first}
+        for number, batch in enumerate(batches_ahead(raw, torch.device(device)), start_index)
     )
-    numbered = (
-        batch | {"index": (number * lanes + rank * batch_size) + torch.arange(batch_size)}
-        for number, batch in enumerate(loader, start=first_batch)
-    )
-    return islice(numbered, behind, None)
 
 
-class _Endless(Sampler[int]):
-    """Indices for the loader of the queue, which ignores them: slabs are taken in turn."""
+def _lists(queue: LaneQueue, length: int) -> Iterator[list[RawSample]]:
+    """The queue's samples, so many at a time."""
+    while True:
+        yield [cast(RawSample, queue[0]) for _ in range(length)]
 
-    def __iter__(self) -> Iterator[int]:
-        return count()
 
-
-def _common_shape(subjects: Sequence[PreparedSubject]) -> tuple[int, int, int]:
+def _common_shape(subjects: Sequence[PreparedSubject]) -> Triple:
     if not subjects:
         raise InputError("there are no prepared subjects to train on")
     shapes = {subject.shape for subject in subjects}

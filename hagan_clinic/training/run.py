@@ -157,6 +157,7 @@ def run_training(
         rank=fabric.global_rank,
         world_size=fabric.world_size,
         labels=mode.labels(split.train),
+        device=fabric.device,
         **mode.sampling,
     )
     state = train(

@@ -1,30 +1,25 @@
-"""Augmented volumes by number: volume n of a run is a function of (seed, n) alone."""
+"""Raw volumes by number: volume n of a run is a function of (seed, n) alone."""
 
-import random
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torchio as tio
-from numpy.typing import NDArray
-from torch.nn import functional
+from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.preparation import BACKGROUND
-from hagan_clinic.training.augment import AugmentConfig, augmentation
+from hagan_clinic.training.augment import AugmentConfig
+from hagan_clinic.training.averages import averages_of
+from hagan_clinic.training.draws import Drawn, draw
 from hagan_clinic.training.prepared import PreparedSubject
 
 
 class VolumeStream(Dataset[tio.Subject]):
-    """Augmented volumes by number: the endless dataset behind the queue.
+    """Raw volumes by number: the endless dataset behind the queue.
 
-    ``stream[n]`` is a subject with the images ``source`` (C, D, H, W), ``target`` and ``brain``
-    (1, D, H, W), their area averages ``source_low``, ``target_low``, ``brain_low`` at a quarter
-    of the resolution, ``number`` = n, and ``label`` if the subjects have one each.
+    ``stream[n]`` is a subject as ``raw_subject`` makes it, of what is drawn for volume n.
     """
 
     def __init__(
@@ -37,7 +32,6 @@ class VolumeStream(Dataset[tio.Subject]):
         self.subjects = subjects
         self.labels = labels
         self.augment = augment
-        self.transform = augmentation(augment)
         self.seed = seed
 
     def __getitem__(self, number: int) -> tio.Subject:
@@ -48,68 +42,46 @@ class VolumeStream(Dataset[tio.Subject]):
                 signal.signal(asked, signal.SIG_IGN)
         epoch, position = divmod(number, len(self.subjects))
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.subjects))
-        prepared = self.subjects[int(order[position])]
-        with _seeded(self.seed, number):
-            stripped = prepared.forms == 2 and random.random() < self.augment.stripped
-            subject = self.transform(_subject(prepared, stripped))
-            tighter = stripped and random.random() < self.augment.erosion
-            voxels = random.randint(1, self.augment.erosion_voxels) if tighter else 0
-        if stripped:
-            _erode(subject.brain, voxels)
-            _strip(subject)  # again: interpolation has smeared the edge of the brain
-        label = None if self.labels is None else self.labels[int(order[position])]
-        return completed(subject, number, label)
+        index = int(order[position])
+        prepared = self.subjects[index]
+        drawn = draw(self.augment, self.seed, number, prepared.channels, prepared.forms)
+        label = None if self.labels is None else self.labels[index]
+        return raw_subject(*_read(prepared, drawn.stripped), drawn, number, prepared.spacing, label)
 
 
-def completed(subject: tio.Subject, number: int, label: int | None = None) -> tio.Subject:
-    """The subject with what samplers need beside its images: area averages, number and class."""
-    for name, image in subject.get_images_dict(intensity_only=False).items():
-        subject[f"{name}_low"] = functional.avg_pool3d(image.data.float(), LOW_RES_FACTOR)
-    subject["number"] = number
-    if label is not None:
-        subject["label"] = label
-    return subject
+def raw_subject(
+    images: dict[str, Tensor],
+    averages: Tensor,
+    drawn: Drawn,
+    number: int,
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    label: int | None = None,
+) -> tio.Subject:
+    """What samplers cut: bytes of ``source``, ``target`` (or none) and ``brain``, un-augmented.
 
-
-def _subject(prepared: PreparedSubject, stripped: bool) -> tio.Subject:
-    source, target, brain = prepared.load(stripped)
+    Beside these the subject has ``averages`` of the three, what is ``drawn`` for it, its
+    ``number`` and, if it has a class, ``label``.
+    """
     # TorchIO needs a geometry for millimetres and axes, so the array's own axes are the world's.
-    affine = np.diag([*prepared.spacing, 1.0])
-
-    def image(kind: type[tio.Image], array: NDArray[Any]) -> tio.Image:
-        return kind(tensor=torch.from_numpy(array), affine=affine)
-
-    images = {"source": image(tio.ScalarImage, source), "brain": image(tio.LabelMap, brain)}
-    if target is not None:
-        images["target"] = image(tio.ScalarImage, target)
-    return tio.Subject(images)
-
-
-def _erode(mask: tio.LabelMap, voxels: int) -> None:
-    """Take so many layers of voxels off a mask (1, D, H, W) of 0 and 1."""
-    outside = 1 - mask.data.float()
-    for _ in range(voxels):
-        outside = functional.max_pool3d(outside, 3, stride=1, padding=1)
-    mask.set_data((1 - outside).to(mask.data.dtype))
+    affine = np.diag([*spacing, 1.0])
+    kinds: dict[str, type[tio.Image]] = {"brain": tio.LabelMap}
+    entries: dict[str, Any] = {
+        name: kinds.get(name, tio.ScalarImage)(tensor=image, affine=affine)
+        for name, image in images.items()
+    }
+    entries |= {"averages": averages, "drawn": drawn, "number": number}
+    if label is not None:
+        entries["label"] = label
+    return tio.Subject(entries)
 
 
-def _strip(subject: tio.Subject) -> None:
-    for image in subject.get_images(intensity_only=True):
-        image.set_data(image.data.masked_fill(subject.brain.data == 0, BACKGROUND))
-
-
-@contextmanager
-def _seeded(seed: int, number: int) -> Iterator[None]:
-    """Random numbers of (seed, number) for TorchIO, and the caller's own afterwards."""
-    state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    words = np.random.SeedSequence((seed, number)).generate_state(2)
-    random.seed(int(words[0]))
-    np.random.seed(words[0])
-    # Not torch.manual_seed, which would seed the CUDA generators too.
-    torch.default_generator.manual_seed(int(words[0]) << 32 | int(words[1]))
-    try:
-        yield
-    finally:
-        random.setstate(state[0])
-        np.random.set_state(state[1])
-        torch.set_rng_state(state[2])
+def _read(prepared: PreparedSubject, stripped: bool) -> tuple[dict[str, Tensor], Tensor]:
+    """A form of a subject and its area averages, by memory map: only what is cut is read."""
+    stored = torch.from_numpy(np.load(prepared.file, mmap_mode="c"))
+    means = torch.from_numpy(averages_of(prepared))
+    channels, form = prepared.channels, int(stripped)
+    images = {"source": stored[form * channels : (form + 1) * channels], "brain": stored[-1:]}
+    if prepared.has_target:
+        images["target"] = stored[-2:-1]
+    one = channels + prepared.has_target
+    return images, torch.cat([means[form * one : (form + 1) * one], means[-1:]])

@@ -1,0 +1,213 @@
+"""Volumes moved by an affine transform, in boxes: any part of the moved volume, and no more.
+
+A box of the moved volume comes from a box of the volume, so neither is ever there as a whole, and
+a voxel of the result does not depend on the box it was asked for in. Interpolation is linear, along
+D, then H, then W: two neighbours thrice take a third of the time, on a CPU, that eight at once do.
+For the angles of ``augment.MOST_DEGREES`` the difference is that between two linear interpolations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hagan_clinic.training.draws import Matrix
+
+Triple = tuple[int, int, int]
+
+SLICES_AT_ONCE = 8
+"""On a CPU: so few stay in its cache."""
+
+REACH = 3
+"""Voxels beyond the corners of a moved box that interpolation may touch."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Voxels ``start`` to ``stop`` along D, H, W."""
+
+    start: Triple
+    stop: Triple
+
+    @classmethod
+    def whole(cls, shape: Triple) -> "Box":
+        """All of a volume."""
+        return cls((0, 0, 0), shape)
+
+    @property
+    def shape(self) -> Triple:
+        """(D, H, W)."""
+        d, h, w = (last - first for first, last in zip(self.start, self.stop, strict=True))
+        return d, h, w
+
+    def grown(self, margin: Triple, shape: Triple) -> "Box":
+        """With a margin on both sides of each axis, ending where the volume does."""
+        sides = list(zip(self.start, self.stop, margin, shape, strict=True))
+        d, h, w = (max(first - by, 0) for first, _, by, _ in sides)
+        d1, h1, w1 = (min(last + by, end) for _, last, by, end in sides)
+        return Box((d, h, w), (d1, h1, w1))
+
+    def of(self, volume: Tensor, origin: Triple = (0, 0, 0)) -> Tensor:
+        """These voxels of (..., D, H, W), whose first one is ``origin``."""
+        d, h, w = (
+            slice(first - offset, last - offset)
+            for first, last, offset in zip(self.start, self.stop, origin, strict=True)
+        )
+        return volume[..., d, h, w]
+
+
+def source_box(box: Box, matrix: Matrix, shape: Triple) -> Box:
+    """What a box of the moved volume comes from; empty where that lies outside.
+
+    Args:
+        box: Of the moved volume.
+        matrix: (3, 4), from a voxel of the moved volume to its place in the volume.
+        shape: (D, H, W) of the volume.
+    """
+    corners = np.array(np.meshgrid(*zip(box.start, np.array(box.stop) - 1, strict=True)))
+    places = matrix[:, :3] @ corners.reshape(3, -1) + matrix[:, 3:]
+    reach = 0 if is_flip(matrix) else REACH
+    first = np.clip(np.floor(places.min(1)) - reach, 0, shape).astype(int)
+    last = np.clip(np.ceil(places.max(1)) + reach + 1, first, shape).astype(int)
+    return Box(tuple(first.tolist()), tuple(last.tolist()))
+
+
+def is_flip(matrix: Matrix) -> bool:
+    """Whether a matrix leaves every voxel in place, or in that of its mirror image along W."""
+    return bool((np.abs(matrix[:, :3]) == np.eye(3)).all()) and not (matrix[:2, 3]).any()
+
+
+class Wanted(NamedTuple):
+    """What is wanted of a moved volume.
+
+    Attributes:
+        part: uint8 (C, d, h, w), what is held of the volume.
+        box: Of the moved volume.
+        nearest: Take the nearest voxel instead of interpolating.
+    """
+
+    part: Tensor
+    box: Box
+    nearest: bool = False
+
+
+def moved(every: Sequence[Wanted], held: Box, matrix: Matrix) -> list[Tensor]:
+    """Boxes of moved volumes.
+
+    Args:
+        every: What is wanted; boxes that share slices share the work on them.
+        held: Where the parts are in the volume; holds ``source_box`` of every box. All else is 0.
+        matrix: (3, 4), from a voxel of the moved volume to its place in the volume.
+
+    Returns:
+        float32 (C, *box.shape) of each, in the range of the bytes.
+    """
+    if is_flip(matrix):
+        taken = [source_box(box, matrix, held.stop).of(part, held.start) for part, box, _ in every]
+        return [(part.flip(-1) if matrix[2, 2] < 0 else part).float() for part in taken]
+    results = [torch.empty(len(part), *box.shape, device=part.device) for part, box, _ in every]
+    start = tuple(min(sides) for sides in zip(*(box.start for _, box, _ in every), strict=True))
+    stop = tuple(max(sides) for sides in zip(*(box.stop for _, box, _ in every), strict=True))
+    on_cpu = every[0].part.device.type == "cpu"
+    block = SLICES_AT_ONCE if on_cpu else stop[0] - start[0]
+    padded = [with_air(part) for part, _, _ in every]
+    for first in range(start[0], stop[0], block):
+        here = Box((first, *start[1:]), (min(first + block, stop[0]), *stop[1:]))
+        shifted = matrix.copy()
+        shifted[:, 3] += matrix[:, :3] @ here.start - held.start
+        along = ways(shifted, held.shape, here.shape, every[0].part.device)
+        for part, (_, box, nearest), result in zip(padded, every, results, strict=True):
+            low, high = max(first, box.start[0]), min(here.stop[0], box.stop[0])
+            if low >= high:
+                continue
+            slices = [way.slices(low - first, high - first) for way in along]
+            shown = Box((low, *box.start[1:]), (high, *box.stop[1:]))
+            for channel, filled in zip(part, result, strict=True):
+                values = travelled(channel, slices, nearest=nearest)
+                filled[low - box.start[0] : high - box.start[0]] = shown.of(
+                    values, (low, *start[1:])
+                )
+    return results
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """Where values come from along one axis: from between a voxel and the next.
+
+    Attributes:
+        index: int32 (D, H, W), of the voxel among all of the volume before this way.
+        weight: float32 (D, H, W), of the next one.
+        stride: How much further that is.
+        slice_size: Voxels of a slice of the volume before this way, if that has as many slices
+            as the one after it; otherwise 0.
+    """
+
+    index: Tensor
+    weight: Tensor
+    stride: int
+    slice_size: int
+
+    def slices(self, first: int, last: int) -> "Way":
+        """Of the slices ``first`` to ``last`` alone."""
+        index, weight = self.index[first:last], self.weight[first:last]
+        return Way(index - first * self.slice_size, weight, self.stride, self.slice_size)
+
+
+def ways(matrix: Matrix, given: Triple, wanted: Triple, device: torch.device) -> list[Way]:
+    """An affine transform as three ways: along D, then H, then W.
+
+    Args:
+        matrix: (3, 4), from an index of the result to an index of the volume.
+        given: (D, H, W) of the volume.
+        wanted: (D, H, W) of the result.
+        device: Where the ways are to be.
+    """
+    # As ``with_air`` leaves it.
+    before = [side + 3 for side in given]
+    found = []
+    for axis in range(3):
+        # The axes that are still to come stand at the volume's places, not at the result's.
+        later, earlier = matrix[axis + 1 :], matrix[:, [*range(axis + 1), 3]]
+        slopes = matrix[axis, axis + 1 : 3] @ np.linalg.inv(later[:, axis + 1 : 3])
+        *rest, offset = earlier[axis] - slopes @ earlier[axis + 1 :]
+        after = [*wanted[: axis + 1], *before[axis + 1 :]]
+        d, h, w = (torch.arange(side, device=device, dtype=torch.int32) for side in after)
+        a, b, c = (float(slope) for slope in (*rest, *slopes))
+        place = (a * d + float(offset + 1 - slopes.sum()))[:, None, None] + (b * h[:, None] + c * w)
+        place.clamp_(0, before[axis] - 2)
+        floor = place.floor()
+        strides = [before[1] * before[2], before[2], 1]
+        # Along the axis itself the place says which voxel it is, along the others the result.
+        here = [along * stride for along, stride in zip((d, h, w), strides, strict=True)]
+        here[axis] = torch.zeros_like(here[axis])
+        rows = here[0][:, None, None] + (here[1][:, None] + here[2])
+        index = floor.int().mul_(strides[axis]).add_(rows)
+        found.append(Way(index, place.sub_(floor), strides[axis], strides[0] if axis else 0))
+        before = after
+    return found
+
+
+def with_air(volume: Tensor) -> Tensor:
+    """Layers of zeros around (C, D, H, W), one before and two behind, so that no way leads out."""
+    return functional.pad(volume, (1, 2) * 3)
+
+
+def travelled(channel: Tensor, along: Sequence[Way], *, nearest: bool = False) -> Tensor:
+    """Values of a channel ``with_air`` at the ends of the three ways, float32 (D, H, W)."""
+    image = channel
+    for way in along:
+        flat, index, shape = image.reshape(-1), way.index.reshape(-1), way.index.shape
+        if nearest:
+            image = flat.index_select(0, index + (way.weight > 0.5).int().mul_(way.stride).view(-1))
+            image = image.view(shape)
+            continue
+        image = torch.lerp(
+            flat.index_select(0, index).float().view(shape),
+            flat[way.stride :].index_select(0, index).float().view(shape),
+            way.weight,
+        )
+    return image.float()

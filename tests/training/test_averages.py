@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from hagan_clinic.training.averages import area_averages, averages_of
+from hagan_clinic.training.prepared import PreparedSubject
+
+SHAPE = (16, 24, 20)
+
+
+@pytest.fixture
+def subject(tmp_path):
+    rng = np.random.default_rng(0)
+    head, target = (rng.integers(0, 256, SHAPE, dtype=np.uint8) for _ in range(2))
+    brain = (rng.random(SHAPE) < 0.7).astype(np.uint8)
+    file = tmp_path / "p.npy"
+    np.save(file, np.stack([head, head * brain, target, brain]))
+    return PreparedSubject("p", "p", file, 1, 2, True, SHAPE, (1.0, 1.0, 1.0))
+
+
+def test_every_second_entry_is_the_area_average(subject):
+    volume = np.load(subject.file)[:1]
+    means = area_averages(volume)
+    expected = functional.avg_pool3d(torch.from_numpy(volume).float(), 4)[0].numpy()
+    assert np.abs(means[0, 1:-1:2, 1:-1:2, 1:-1:2] - expected).max() <= 0.5
+    padded = functional.pad(torch.from_numpy(volume).float(), (2,) * 6)
+    everywhere = functional.avg_pool3d(padded, 4, stride=2)[0].numpy()
+    assert np.abs(means[0] - everywhere).max() <= 0.5
+
+
+def test_what_is_not_empty_stays_so():
+    dot = np.zeros((1, 8, 8, 8), np.uint8)
+    dot[0, 5, 5, 5] = 1
+    means = area_averages(dot)
+    assert means.max() == 1 and (means > 0).sum() == 8
+    assert area_averages(np.ones_like(dot), full=1)[0, 2, 2, 2] == 255
+
+
+def test_each_form_has_its_source_and_target(subject):
+    means = averages_of(subject)
+    head, bare, target, brain = np.load(subject.file)
+    for entry, volume in zip(means, (head, target, bare, target * brain), strict=False):
+        assert np.array_equal(entry, area_averages(volume[None])[0])
+    assert np.array_equal(means[4], area_averages(brain[None], full=1)[0])
+    assert len(means) == 5
+
+
+def test_they_are_made_once_and_again_if_damaged(subject):
+    means = np.array(averages_of(subject))
+    (file,) = subject.file.parent.glob("*.averages.npy")
+    made = file.stat().st_mtime_ns
+    assert np.array_equal(averages_of(subject), means)
+    assert file.stat().st_mtime_ns == made
+    file.write_bytes(b"torn")
+    assert np.array_equal(averages_of(subject), means)
