@@ -52,6 +52,7 @@ class NodeConfig:
     retry_first: float = 5.0
     retry_longest: float = 300.0
     refusals: int = 10
+    reject_superseded: bool = True
     commitment: bool = True
     commitment_wait: float = 3600.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import Association, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
@@ -52,13 +52,17 @@ class DimseSender:
     def store(self, paths: Sequence[Path], taken: Taken) -> None:
         """Send the instances in their order, telling `taken` of each that the archive has.
 
+        Args:
+            paths: All of one SOP class.
+            taken: See `Sender`.
+
         Raises:
             UnreachableError: The archive cannot be reached; try later.
             CutOffError: It ended the association, did not answer in time, or is out of resources,
                 as some say of an instance that they cannot take.
             RefusedError: It does not want an instance.
         """
-        with self._associated(MRImageStorage, _SYNTAXES) as association:
+        with self._associated(reference_of(paths[0]).sop_class, _SYNTAXES) as association:
             for path in paths:
                 try:
                     status = association.send_c_store(dcmread(path)).get("Status")

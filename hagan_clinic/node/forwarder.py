@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from hagan_clinic.imageio.dicom.rejection import rejection_note
 from hagan_clinic.node.audit import audit, folder_sha256
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import CutOffError, RefusedError, Sender, UnreachableError
@@ -23,6 +24,7 @@ from hagan_clinic.node.job import DamagedError, Job
 from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.superseded import Delivered, delivered, sent, supersede, superseded
 
 _COMMITTED, _FAILURES = 1, 2  # event types (PS3.4, J.3.3)
 
@@ -86,11 +88,13 @@ class Forwarder:
                     self._send_again(job, failed)
 
     def _deliver(self, job: Job) -> None:
-        files, sent = _results(job), _sent(job)
-        rest = [path for path in files if path.name not in sent]
-        if rest or not files or len(sent) > len(files):
+        files, there = _results(job), sent(job)
+        rest = [path for path in files if path.name not in there]
+        if rest or not files or len(there) > len(files):
             _check(job)
         if rest:
+            if "sent_as" not in job.record():
+                self._spool.note(job, sent_as=_series_of(rest[0]))
             with job.sent.open("a", encoding="ascii") as noted:
 
                 def taken(path: Path) -> None:
@@ -100,8 +104,54 @@ class Forwarder:
 
                 self._sender.store(rest, taken)
             self._failures = 0
+        self._reject_superseded(job, files[0])
         if self._is_settled(job, files):
             self._finish(job, len(files))
+
+    def _reject_superseded(self, job: Job, like: Path) -> None:
+        """Tell the archive, which has the new result now, not to use the earlier ones."""
+        done = job.record().get("rejected", [])
+        for one in superseded(job):
+            if self._config.reject_superseded and one.series not in done:
+                why = f"Superseded by series {job.record().get('sent_as')}"
+                self._reject(job, one, like, why)
+                done = [*done, one.series]
+                self._spool.note(job, rejected=done)
+
+    def _reject(self, job: Job, result: Delivered, like: Path, why: str) -> None:
+        """Send a rejection note; an archive that wants none does without."""
+        note = rejection_note(
+            dcmread(like, stop_before_pixels=True), result.series, result.numbers, why
+        )
+        path = job.folder / "rejection.dcm"
+        note.save_as(path, enforce_file_format=True)
+        outcome = "taken"
+        try:
+            self._sender.store([path], lambda _: None)
+        except RefusedError:
+            outcome = "refused"
+        self._metrics.rejection_notes.labels(outcome).inc()
+        log("rejection note", series=job.name, outcome=outcome, instances=len(result.numbers))
+
+    def _withdraw(self, job: Job) -> None:
+        """Tell the archive not to use the part of a result that it took before it refused."""
+        part = delivered(job)
+        if part is None or not self._config.reject_superseded:
+            return
+        try:
+            why = "Incomplete: the archive refused other instances of the series"
+            self._reject(job, part, _results(job)[0], why)
+        except (UnreachableError, CutOffError) as error:
+            log("rejection note not sent", level=logging.WARNING, series=job.name, why=str(error))
+            return
+        # Sent again, it is another series: an archive may drop what was rejected before.
+        supersede(job)
+
+    def _in_part(self, job: Job) -> str:
+        """What a reason adds where the archive has a part of the result."""
+        taken = len(sent(job))
+        self._spool.note(job, taken=taken)
+        return f"; it has {taken} of {len(_results(job))} instances" if taken else ""
 
     def _is_settled(self, job: Job, files: Sequence[Path]) -> bool:
         """Whether the archive has committed itself, or will not."""
@@ -149,7 +199,7 @@ class Forwarder:
         """Let this series wait, longer each time; it must not hold up the others."""
         times = job.record().get("cut_off", 0) + 1
         wait = self._config.wait(times)
-        self._spool.note(job, cut_off=times, wait=wait, last=str(error))
+        self._spool.note(job, cut_off=times, wait=wait, last=f"{error}{self._in_part(job)}")
         self._metrics.send_failures.labels("cut_off").inc()
         log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
 
@@ -163,7 +213,9 @@ class Forwarder:
         """
         self._metrics.send_failures.labels("refused").inc()
         log("not sent", level=logging.WARNING, series=job.name, **(told or {"why": reason}))
-        self._count_refusal(job, reason)
+        if job.record().get("refusals", 0) >= self._config.refusals:
+            self._withdraw(job)
+        self._count_refusal(job, f"{reason}{self._in_part(job)}")
 
     def _count_refusal(self, job: Job, reason: str, **facts: Any) -> None:
         refusals = job.record().get("refusals", 0) + 1
@@ -179,7 +231,7 @@ class Forwarder:
         kept = [
             path.name
             for path in job.result.iterdir()
-            if path.name in _sent(job) and reference_of(path).sop_instance not in failed
+            if path.name in sent(job) and reference_of(path).sop_instance not in failed
         ]
         job.sent.write_text("".join(f"{name}\n" for name in kept), "ascii")
         reason = f"the archive did not commit itself to {len(failed)} instances"
@@ -217,10 +269,6 @@ def _asked_for(job: Job, transaction: str) -> bool:
         return False
 
 
-def _sent(job: Job) -> set[str]:
-    try:
-        lines = job.sent.read_text("ascii").split("\n")
-    except FileNotFoundError:
-        return set()
-    # A line that a crash cut off is no name of a file.
-    return set(lines[:-1])
+def _series_of(path: Path) -> str:
+    header = dcmread(path, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True)
+    return str(header.SeriesInstanceUID)

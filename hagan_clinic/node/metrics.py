@@ -45,6 +45,12 @@ class Metrics:
         self.alerts = Counter(
             "hagan_alerts", "Alerts by outcome: sent, failed", ["outcome"], registry=self.registry
         )
+        self.rejection_notes = Counter(
+            "hagan_rejection_notes",
+            "Notes that reject an earlier or incomplete result: taken, refused",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.translation = Histogram(
             "hagan_translation_seconds",
             "Time to translate a series",

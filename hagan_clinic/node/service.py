@@ -132,6 +132,7 @@ class _Health:
             "free_bytes": free,
             "room": room,
             "stuck": stuck,
+            "partly_sent": self.spool.partly_sent(),
             "incomplete": len(self.spool.incomplete()),
             "series": dict(counts(self.spool)),
         }

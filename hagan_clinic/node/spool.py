@@ -30,6 +30,7 @@ from typing import Any, Literal
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio.atomic import flush_folder, write_bytes, write_text
 from hagan_clinic.node.job import DamagedError, Job
+from hagan_clinic.node.superseded import FILE, sent, supersede
 
 STATES = ("incoming", "ready", "running", "outbox", "done", "skipped", "failed")
 ENDED = ("done", "skipped", "failed")
@@ -250,7 +251,8 @@ class Spool:
             for file in fresh.source.iterdir():
                 file.replace(earlier.source / file.name)
             flush_folder(earlier.source)
-            _clear(earlier, keep=("source",))
+            supersede(earlier)
+            _clear(earlier, keep=("source", FILE))
             ready = self._rename(earlier, "ready")
             shutil.rmtree(fresh.folder)
             flush_folder(self.folder("incoming"))
@@ -320,12 +322,18 @@ class Spool:
         """
         with self.locked():
             job = self.find(name, ENDED)
-            _clear(job, keep=("source",))
+            _clear(job, keep=("source", FILE))
             return self.move(job, "ready", **facts)
 
     def incomplete(self) -> list[Job]:
         """The incoming series that are held back."""
         return [job for job in self.jobs("incoming") if _is_incomplete(job)]
+
+    def partly_sent(self) -> int:
+        """Number of series of which the archive took a part and then refused or gave up."""
+        return sum(
+            1 for state in ("outbox", "failed") for job in self.jobs(state) if _is_partly_sent(job)
+        )
 
     def release(self, name: str) -> Job:
         """Take an incoming series for complete now.
@@ -458,6 +466,13 @@ def _is_incomplete(job: Job) -> bool:
     try:
         return job.state == "incoming" and job.record().get("outcome") == INCOMPLETE
     except DamagedError:
+        return False
+
+
+def _is_partly_sent(job: Job) -> bool:
+    try:
+        return bool(job.record().get("taken")) and job.result.is_dir() and bool(sent(job))
+    except (DamagedError, OSError):
         return False
 
 

@@ -73,12 +73,13 @@ class SeriesTranslator:
             return reason
         return cut_end(stack)
 
-    def __call__(self, source: Path, output: Path) -> Translated:
+    def __call__(self, source: Path, output: Path, supersedes: Sequence[str]) -> Translated:
         """Translate the series in one folder into another; see `Translate`."""
         done = self._translator.translate(
             source,
             output,
             series_options=self._options,
+            supersedes=supersedes,
             allow_contrast=self._config.allow_contrast,
         )
         return Translated(

@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.superseded import superseded, uids
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Translated:
     warnings: tuple[str, ...]
 
 
-Translate = Callable[[Path, Path], Translated]
-"""Translates the DICOM series in one folder into a derived series in another, which it makes.
+Translate = Callable[[Path, Path, Sequence[str]], Translated]
+"""Translates the DICOM series in one folder into a derived series in another, which it makes and
+which supersedes earlier ones, given by their Series Instance UIDs.
 
 It raises UnsuitableError for a source that is not for its model, InputError for one that it
 refuses, and OutputError, DeviceError or MemoryError for what may be mended meanwhile: a full disk,
@@ -94,7 +96,7 @@ class Worker:
         start = time.monotonic()
         log("translating", series=job.name, attempt=attempts)
         try:
-            done = self._translate(job.source, job.result)
+            done = self._translate(job.source, job.result, uids(superseded(job)))
             facts: dict[str, Any] = {
                 "source_sha256": folder_sha256(job.source),
                 "result_sha256": _flushed(job.result),

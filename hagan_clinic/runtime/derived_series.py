@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hagan_clinic import __version__
@@ -42,7 +43,9 @@ def write_derived(
         ) from None
 
 
-def derivation(model: ModelFile, inputs: Inputs, content: Content) -> Derivation:
+def derivation(
+    model: ModelFile, inputs: Inputs, content: Content, supersedes: Sequence[str] = ()
+) -> Derivation:
     """The facts that identify a derived series.
 
     Its UIDs follow from these and from the source's: whatever changes the values on purpose is
@@ -67,6 +70,7 @@ def derivation(model: ModelFile, inputs: Inputs, content: Content) -> Derivation
         settings=_settings(inputs),
         scale=scale,
         licence=licence_in_words(model.card.licence),
+        supersedes=tuple(supersedes),
     )
 
 

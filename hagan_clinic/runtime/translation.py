@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,16 @@ class Translator:
         series: str | None = None,
         dicom_like: str | Path | None = None,
         series_options: SeriesOptions | None = None,
+        supersedes: Sequence[str] = (),
         allow_contrast: bool = False,
         overwrite: bool = False,
         progress: Progress = lambda stage, share: None,
     ) -> Translation:
-        """Translate one subject. See the function `translate` for arguments and errors."""
+        """Translate one subject. See the function `translate` for arguments and errors.
+
+        Besides, `supersedes` has the Series Instance UIDs of earlier derived series that this one
+        takes the place of, and says so.
+        """
         clock, self._loading = Stopwatch(self._loading), {}
         outputs = Outputs(*map(_as_path, (output, uncertainty, preview, report)))
         named = by_name(source, self.model.recipe)
@@ -190,6 +195,7 @@ class Translator:
                 volume,
                 half_width,
                 series_options,
+                supersedes,
                 clock,
                 facts,
                 overwrite=overwrite,
@@ -239,6 +245,7 @@ class Translator:
         volume: Volume,
         half_width: Volume,
         series_options: SeriesOptions | None,
+        supersedes: Sequence[str],
         clock: Stopwatch,
         facts: Mapping[str, Any],
         *,
@@ -257,7 +264,7 @@ class Translator:
                         write_derived(
                             written,
                             inputs.stack,
-                            derivation(model, inputs, content),
+                            derivation(model, inputs, content, supersedes),
                             series_options or SeriesOptions(),
                             place[path],
                         )

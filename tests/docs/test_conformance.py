@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.uid import UID, UID_dictionary
+from pydicom.uid import UID, KeyObjectSelectionDocumentStorage, UID_dictionary
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import dicom
@@ -76,8 +76,10 @@ def derived(request, test_data, tmp_path_factory):
 
 
 def written(source, options, folder):
+    earlier = ("1.2.3",) if options is ALL_OPTIONS else ()
     derivation = Derivation(
-        *("flair", "image", "hagan-clinic", "1", "t1_to_flair", "0" * 64, "none", "x", "CC0-1.0")
+        *("flair", "image", "hagan-clinic", "1", "t1_to_flair", "0" * 64, "none", "x", "CC0-1.0"),
+        supersedes=earlier,
     )
     array = np.zeros(source.grid.shape, np.float32)
     now = datetime.fromisoformat("2024-03-02T10:20:30+01:00")
@@ -197,7 +199,10 @@ def test_the_transfer_syntaxes_are_those_that_are_read(derived):
 def test_the_sop_classes_are_those_that_are_read_and_written():
     told = rows(section("SOP classes"))
     assert [row[1] for row in told if row[2] == "yes"] == list(headers.MR_STORAGE)
-    assert [row[1] for row in told if row[3] == "yes"] == [attributes.FIXED["SOPClassUID"]]
+    assert [row[1] for row in told if row[3] == "yes"] == [
+        attributes.FIXED["SOPClassUID"],
+        KeyObjectSelectionDocumentStorage,
+    ]
     for name, uid, *_ in told:
         assert UID(uid).name == name
 
@@ -216,7 +221,7 @@ def test_the_uids_and_codes_are_those_written(derived):
     scheme = section("Private coding scheme")
     assert fixed_uid("coding scheme") in scheme and attributes.CODING_SCHEME in scheme
     codes = [(row[0], row[1]) for row in rows(scheme)]
-    assert codes == list(attributes._DERIVATIONS.values())
+    assert codes == [*attributes._DERIVATIONS.values(), attributes.SUPERSEDED]
     meta = derived[0].file_meta
     assert meta.ImplementationClassUID in section("What is written")
     assert meta.ImplementationVersionName in section("What is written")

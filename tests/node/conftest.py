@@ -70,6 +70,9 @@ class Archive:
         self.stored = Counter()
         self.contents = {}
         self.statuses = []  # answered first, one an instance
+        self.refused = set()  # instances that it never takes
+        self.takes_notes = True  # key object selections
+        self.order = []  # as they came
         self.poison = None  # the instance at which it ends the association
         self.cut = []
         self._server = None
@@ -77,7 +80,11 @@ class Archive:
     def up(self):
         ae = AE("ARCHIVE")
         ae.require_called_aet = True
-        ae.supported_contexts = pynetdicom.StoragePresentationContexts
+        ae.supported_contexts = [
+            one
+            for one in pynetdicom.StoragePresentationContexts
+            if self.takes_notes or "Key Object" not in one.abstract_syntax.name
+        ]
         handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_CONN_OPEN, _no_delay)]
         self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         return self
@@ -88,9 +95,11 @@ class Archive:
             self._server = None
 
     def _store(self, event):
-        if self.statuses:
-            return self.statuses.pop(0)
         uid = str(event.request.AffectedSOPInstanceUID)
+        if uid in self.refused:
+            return 0xC000
+        if self.statuses and (status := self.statuses.pop(0)):
+            return status
         if uid == self.poison:
             self.cut.append(uid)
             event.assoc.abort()
@@ -98,6 +107,7 @@ class Archive:
         content = event.encoded_dataset()
         assert self.contents.setdefault(uid, content) == content, "two contents under one UID"
         self.stored[uid] += 1
+        self.order.append(uid)
         return 0x0000
 
     def datasets(self):

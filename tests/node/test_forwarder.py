@@ -17,6 +17,7 @@ from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.dimse import DimseSender, reference_of
 from hagan_clinic.node.forwarder import Forwarder
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.superseded import superseded
 
 
 def outbox(spool, series):
@@ -97,6 +98,68 @@ def test_an_archive_that_refuses_is_asked_a_few_times_and_then_it_is_kept(
     assert job.record()["outcome"] == "rejected"
     assert "0xC000" in job.record()["reason"]
     assert len(archive.statuses) == 47
+
+
+def notes(archive):
+    """The rejection notes that the archive has: the series they reject, and how many instances."""
+    found = {}
+    for one in archive.datasets():
+        if one.Modality == "KO":
+            (series,) = one.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+            found[series.SeriesInstanceUID] = len(series.ReferencedSOPSequence)
+    return found
+
+
+def test_after_the_new_result_the_earlier_one_is_rejected_once(spool, archive, make_series):
+    old, new = make_series("old"), make_series("new")
+    job = outbox(spool, new)
+    earlier = [{"series": old[0].SeriesInstanceUID, "numbers": [1, 2, 3]}]
+    (job.folder / "superseded.json").write_text(json.dumps(earlier))
+    forward = forwarder(spool, archive.port)
+    forward()
+    assert len(spool.jobs("done")) == 1
+    assert notes(archive) == {old[0].SeriesInstanceUID: 3}
+    assert archive.order[-1] not in {one.SOPInstanceUID for one in new}
+    assert len(archive.stored) == 7
+
+
+def test_an_archive_that_takes_no_notes_gets_the_result_all_the_same(spool, archive, make_series):
+    job = outbox(spool, make_series("plain archive"))
+    (job.folder / "superseded.json").write_text('[{"series": "1.2", "numbers": [1]}]')
+    archive.takes_notes = False
+    archive.down(), archive.up()
+    forward = forwarder(spool, archive.port)
+    forward()
+    assert len(spool.jobs("done")) == 1
+    assert len(archive.stored) == 6
+    assert forward._metrics.rejection_notes.labels("refused")._value.get() == 1
+
+
+def test_what_an_archive_took_in_part_is_told_and_rejected_in_the_end(spool, archive, make_series):
+    series = make_series("part")
+    outbox(spool, series)
+    archive.refused = {series[3].SOPInstanceUID}
+    forward = forwarder(spool, archive.port, refusals=2)
+    forward()
+    (job,) = spool.jobs("outbox")
+    assert job.record()["last"] == "the archive answered status 0xC000; it has 3 of 6 instances"
+    assert spool.partly_sent() == 1
+    until(lambda: spool.jobs("failed"), forward)
+    (job,) = spool.jobs("failed")
+    assert "3 of 6" in job.record()["reason"]
+    assert spool.partly_sent() == 1
+    assert notes(archive) == {series[0].SeriesInstanceUID: 3}
+    again = spool.retry(job.name)  # another series: what was rejected stays rejected
+    assert [one.series for one in superseded(again)] == [series[0].SeriesInstanceUID]
+
+
+def test_what_an_archive_takes_in_the_end_is_no_part(spool, archive, make_series):
+    series = make_series("mended")
+    outbox(spool, series)
+    archive.statuses = [0, 0, 0xC000]
+    until(lambda: spool.jobs("done"), forwarder(spool, archive.port))
+    assert spool.partly_sent() == 0
+    assert notes(archive) == {}
 
 
 def test_a_refused_series_does_not_hold_up_the_next(spool, archive, make_series):

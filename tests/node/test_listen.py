@@ -272,6 +272,29 @@ def test_a_series_for_another_model_is_skipped_and_rings_no_alarm(
     assert archive.stored == {}
 
 
+def test_slices_that_come_after_the_result_was_sent_make_one_that_supersedes_it(
+    make_listener, make_series, sending, archive
+):
+    listener = make_listener(silence=2.0)
+    series = make_series("later")
+    sending(listener.port, series[:5])
+    listener.wait_for_rest(done=1)
+    (old,) = {one.SeriesInstanceUID for one in archive.datasets()}
+    sending(listener.port, series[5:])
+    listener.wait_for_rest(done=1)
+    images = [one for one in archive.datasets() if one.Modality == "MR"]
+    new = [one for one in images if one.SeriesInstanceUID != old]
+    assert len(new) == 6
+    assert {one.SeriesDescription for one in new} == {
+        "SYNTHETIC FLAIR, VERSION 2, NOT FOR DIAGNOSIS"
+    }
+    assert {one.RelatedSeriesSequence[0].SeriesInstanceUID for one in new} == {old}
+    (note,) = [one for one in archive.datasets() if one.Modality == "KO"]
+    (rejected,) = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert rejected.SeriesInstanceUID == old
+    assert len(rejected.ReferencedSOPSequence) == 5
+
+
 def test_a_series_that_is_only_doubted_is_kept_back_until_someone_accepts_it(
     make_listener, make_series, sending, archive
 ):

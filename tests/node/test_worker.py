@@ -26,14 +26,14 @@ def worker(spool, translate, **settings):
     return Worker(spool, translate, NodeConfig(**settings), Metrics(spool))
 
 
-def writes(source, output, warnings=()):
+def writes(source, output, supersedes=(), warnings=()):
     output.mkdir()
     (output / "0001.dcm").write_bytes(b"derived")
     return Translated("model", "0" * 64, "cpu", warnings)
 
 
 def failing(error):
-    def translate(source, output):
+    def translate(source, output, supersedes):
         output.mkdir()
         (output / "0001.dcm").write_bytes(b"half")
         raise error
@@ -125,7 +125,7 @@ def test_doubts_keep_a_series_back_unless_told_otherwise(spool, settings, accept
     job = stored(spool)
     if accepted:
         spool.note(job, accept_warnings=True)
-    worker(spool, lambda s, o: writes(s, o, ("thick slices",)), **settings)()
+    worker(spool, lambda s, o, _: writes(s, o, warnings=("thick slices",)), **settings)()
     (job,) = spool.jobs(state)
     assert job.record().get("reason", "") == ("thick slices" if state == "failed" else "")
 

@@ -50,6 +50,11 @@ EMPTY = ("ScanOptions", "EchoTime", "EchoTrainLength", "RepetitionTime", "Acquis
 
 CODING_SCHEME = "99HAGANCLINIC"
 
+SUPERSEDED = ("SUPERSEDED", "Earlier version, superseded by this series")
+
+_NUMBERS = 100_000  # from the SeriesNumber of a result to that of the one that supersedes it
+_LARGEST = 2**31 - 1  # of IS
+
 _DERIVATIONS = {
     "image": ("IMAGE", "MR image synthesized by a generative network"),
     "uncertainty": ("UNCERTAINTY", "Uncertainty of a synthesized MR image"),
@@ -154,10 +159,11 @@ def _zone(offset: str) -> timezone | None:
 
 def _series_number(header: Dataset, derivation: Derivation, options: SeriesOptions) -> int:
     is_image = derivation.content == "image"
+    later = _NUMBERS * (derivation.version_number - 1)
     if options.number is not None:
-        return options.number + (0 if is_image else 1)
+        return min(options.number + (0 if is_image else 1) + later, _LARGEST)
     number = int(number_of(header, "SeriesNumber") or 0)
-    return (90000 if is_image else 95000) + (number if 0 <= number < 5000 else 0)
+    return (90000 if is_image else 95000) + (number if 0 <= number < 5000 else 0) + later
 
 
 def _add_equipment(
@@ -199,6 +205,10 @@ def _add_equipment(
 def _add_derivation(series: Dataset, header: Dataset, derivation: Derivation) -> None:
     value, meaning = _DERIVATIONS[derivation.content]
     series.DerivationDescription = derivation.text()
+    if derivation.supersedes:
+        series.RelatedSeriesSequence = [
+            _superseded(series.StudyInstanceUID, uid) for uid in derivation.supersedes
+        ]
     series.DerivationCodeSequence = [_code(value, CODING_SCHEME, meaning)]
     scheme = Dataset()
     scheme.CodingSchemeDesignator = CODING_SCHEME
@@ -210,6 +220,14 @@ def _add_derivation(series: Dataset, header: Dataset, derivation: Derivation) ->
     known = series.get("CodingSchemeIdentificationSequence") or []
     others = [item for item in known if item.get("CodingSchemeDesignator") != CODING_SCHEME]
     series.CodingSchemeIdentificationSequence = [scheme, *others]
+
+
+def _superseded(study: str, uid: str) -> Dataset:
+    """An item that refers to an earlier result (Related Series, C.7.3.1)."""
+    item = Dataset()
+    item.StudyInstanceUID, item.SeriesInstanceUID = study, uid
+    item.PurposeOfReferenceCodeSequence = [_code(SUPERSEDED[0], CODING_SCHEME, SUPERSEDED[1])]
+    return item
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

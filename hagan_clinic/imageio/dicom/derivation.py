@@ -33,6 +33,8 @@ class Derivation:
         settings: What else the result depends on, in words a reader of the header understands.
         scale: What the values 0 and 1 mean.
         licence: That of the model's weights.
+        supersedes: Series Instance UIDs of earlier results of the same source, in their order,
+            which this one takes the place of.
 
     Raises:
         ValueError: `content` is neither of the two.
@@ -47,18 +49,26 @@ class Derivation:
     settings: str
     scale: str
     licence: str
+    supersedes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.content not in get_args(Content):
             raise ValueError(f"content {self.content!r}, expected 'image' or 'uncertainty'")
 
+    @property
+    def version_number(self) -> int:
+        """From 1: how many results of the same source there are with this one."""
+        return len(self.supersedes) + 1
+
     def series_description(self, wanted: str = "") -> str:
         """SeriesDescription: SYNTHETIC first, then what was `wanted` or else what it is."""
         prefix = "SYNTHETIC" if self.content == "image" else "SYNTHETIC UNCERTAINTY"
+        version = f", VERSION {self.version_number}" if self.supersedes else ""
         if wanted:
-            return f"{prefix} {wanted}"[:LONG_STRING].rstrip()
+            room = LONG_STRING - len(version)
+            return f"{prefix} {wanted}"[:room].rstrip() + version
         # The notice stands in other elements too; here the name of the sequence may not lack.
-        ending = ", NOT FOR DIAGNOSIS"
+        ending = f"{version}, NOT FOR DIAGNOSIS"
         room = LONG_STRING - len(prefix) - len(ending) - 1
         return f"{prefix} {plain(self.target.upper(), room)}{ending}"
 
@@ -71,6 +81,11 @@ class Derivation:
         what = f"{self.target.upper()} synthesised from an acquired MR series"
         if self.content == "uncertainty":
             what = f"Uncertainty of the {what}"
+        if self.supersedes:
+            what = (
+                f"Version {self.version_number}, supersedes series {self.supersedes[-1]}, made "
+                f"before the source was complete or corrected. {what}"
+            )
         return _cut(
             f"{NOTICE}. {what} by {self.software} {self.version}, model {self.model} "
             f"(sha256 {self.model_sha256}). "

@@ -29,9 +29,14 @@ def series_uid(stack: Stack, derivation: Derivation, options: SeriesOptions) -> 
     return _uid(_uuid("series", stack.series.uid, sources, asdict(derivation), asdict(options)))
 
 
-def instance_uid(series: UID, number: int) -> UID:
+def instance_uid(series: str, number: int) -> UID:
     """SOP Instance UID of the instance of a series with this InstanceNumber."""
     return _uid(_uuid("instance", str(series), number))
+
+
+def note_uid(*facts: object) -> UID:
+    """UID of a rejection note or its series, from what it is about."""
+    return _uid(_uuid("rejection note", *facts))
 
 
 def fixed_uid(name: str) -> UID:
