@@ -11,6 +11,19 @@ from hagan_clinic.volume import Spacing
 
 SCHEMA = 1
 
+MOST_VOXELS = 2**29
+"""Of a box: several times the largest head."""
+
+# What a scanner, a head and a network can have, with room to spare.
+_MM = (0.05, 50.0)
+_LENGTH_MM = (1.0, 10_000.0)
+_MOST_MARGIN_MM = 1000.0
+_MOST_STEPS = 1024
+_MOST_FACTOR = 1000.0
+_MOST_WINDOW = 1e7
+_MOST_SOURCES = 16
+_LONGEST_NAME = 64
+
 ADDED = frozenset(["window", "box_grows"])
 """Fields that files of this schema may lack, as they were written before there was one."""
 
@@ -58,26 +71,39 @@ class Recipe:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
+        for name, fits in self._fits().items():
+            if not fits:
+                value = repr(getattr(self, name))
+                told = value if len(value) <= _LONGEST_NAME else f"{value[:_LONGEST_NAME]}…"
+                raise ModelError(
+                    f"the model's recipe has a value out of range: {name} is {told}; export the "
+                    "model again"
+                )
+
+    def _fits(self) -> dict[str, bool]:
+        """Whether each field has a value that can be meant; NaN fits nowhere."""
         low, high = self.percentiles
-        in_range = (
-            len(self.sources) > 0
-            and min(self.spacing) > 0
-            and self.multiple > 0
-            and self.halo >= 0
-            and self.interval_factor >= 0
-            and 0 <= low < high <= 100
-            and self.radius_mm > 0
-            and self.head_mm > 0
-            and self.margin_mm >= 0
-            and len(self.box) in (0, 3)
-            and (bool(self.box) or not self.box_grows)
-            and all(side > 0 and side % self.multiple == 0 for side in self.box)
-            and (not self.window or (len(self.window) == 2 and self.window[0] < self.window[1]))
-        )
-        scales = (self.interval_factor, self.radius_mm, self.head_mm)
-        numbers = (*self.spacing, *self.window, *scales)
-        if not (in_range and all(map(math.isfinite, (*numbers, self.margin_mm)))):
-            raise ModelError(f"the model's recipe has a value out of range: {self.to_json()}")
+        steps = range(1, _MOST_STEPS + 1)
+        window = self.window
+        return {
+            "sources": 0 < len(self.sources) <= _MOST_SOURCES and all(map(_is_name, self.sources)),
+            "target": not self.target or _is_name(self.target),
+            "spacing": all(_MM[0] <= step <= _MM[1] for step in self.spacing),
+            "multiple": self.multiple in steps,
+            "halo": self.halo == 0 or self.halo in steps,
+            "interval_factor": 0 <= self.interval_factor <= _MOST_FACTOR,
+            "percentiles": 0 <= low < high <= 100,
+            "radius_mm": _LENGTH_MM[0] <= self.radius_mm <= _LENGTH_MM[1],
+            "head_mm": _LENGTH_MM[0] <= self.head_mm <= _LENGTH_MM[1],
+            "margin_mm": 0 <= self.margin_mm <= _MOST_MARGIN_MM,
+            "box": len(self.box) in (0, 3)
+            and math.prod(self.box) <= MOST_VOXELS
+            and self.multiple in steps
+            and all(side > 0 and side % self.multiple == 0 for side in self.box),
+            "window": not window
+            or (len(window) == 2 and -_MOST_WINDOW <= window[0] < window[1] <= _MOST_WINDOW),
+            "box_grows": bool(self.box) or not self.box_grows,
+        }
 
     def to_json(self) -> str:
         """One line of JSON, as stored in a model file."""
@@ -92,7 +118,7 @@ class Recipe:
         """
         try:
             stored = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"the model's recipe is not JSON ({error}); export it again") from None
         if not isinstance(stored, dict):
             raise ModelError("the model's recipe is not a JSON object; export the model again")
@@ -110,6 +136,16 @@ class Recipe:
                 f"unknown: {unknown}; export the model again"
             )
         return cls(**{name: _as_kind(value, kinds[name], name) for name, value in stored.items()})
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can name a sequence, and be a part of a file's name."""
+    return (
+        0 < len(text) <= _LONGEST_NAME
+        and text.isprintable()
+        and not text.startswith(".")
+        and not set(text) & set("/\\:")
+    )
 
 
 def _as_kind(value: Any, kind: Any, name: str) -> Any:

@@ -51,7 +51,7 @@ def test_another_schema_is_refused_before_its_fields_are_looked_at(schema):
         Recipe.from_json(stored(schema=schema, more=1))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "[" * 100_000])
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(ModelError, match=r"is not (JSON|a JSON object)"):
         Recipe.from_json(text)
@@ -73,11 +73,39 @@ def test_what_is_no_json_object_is_refused(text):
         {"window": [600, -1024]},
         {"window": [-1024]},
         {"box": [], "box_grows": True},
+        {"spacing": [1e-300, 1.5, 1.5]},
+        {"spacing": [1e9, 1.5, 1.5]},
+        {"multiple": 10**9},
+        {"multiple": 10**400},
+        {"halo": 10**9},
+        {"interval_factor": 1e300},
+        {"radius_mm": 1e-300},
+        {"head_mm": 1e9},
+        {"margin_mm": 1e9},
+        {"margin_mm": float("nan")},
+        {"box": [1600, 1600, 1600]},
+        {"window": [-1e300, 1e300]},
+        {"sources": ["t1"] * 1000},
+        {"sources": ["../t1"]},
+        {"sources": [""]},
+        {"target": "x/../../p"},
+        {"target": "..\\p"},
+        {"target": ".hidden"},
+        {"target": "C:p"},
+        {"target": "fl\x1b[31mair"},
+        {"target": "f" * 300},
     ],
 )
 def test_a_value_out_of_range_is_refused(change):
-    with pytest.raises(ModelError, match="out of range"):
+    with pytest.raises(ModelError, match="out of range") as caught:
         Recipe.from_json(stored(**change))
+    assert next(iter(change)) in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("name", ["t1", "T1 (3T), post", "T2*", "fläir+c", "ct-1.5_mm"])
+def test_what_sequences_are_called_is_a_name(name):
+    assert Recipe.from_json(stored(target=name, sources=[name])).target == name
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hagan_clinic import __version__
 from hagan_clinic.errors import InputError, ModelError, OutputError
 from hagan_clinic.imageio import atomic_path, read, write_bytes
+from hagan_clinic.imageio.arrays import open_npz
 from hagan_clinic.runtime.library import find_model
 from hagan_clinic.runtime.sources import Source, by_name, files_of
 from hagan_clinic.runtime.translation import Translator
@@ -178,7 +179,7 @@ def _thinned(array: NDArray[Any]) -> Float32:
 def _read_expected(path: Path) -> dict[str, NDArray[Any]]:
     wanted = ("schema", "tool_version", "model_sha256", *_RESULTS)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             expected = {name: file[name] for name in wanted}
     except FileNotFoundError as error:
         raise _missing(path) from error

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import atomic_path, write_text
+from hagan_clinic.imageio.arrays import open_npz
 
 Float32 = NDArray[np.float32]
 
@@ -190,7 +191,7 @@ def read_latents(path: str | Path) -> Latents:
 
 
 def _from_npz(path: Path) -> Latents:
-    with np.load(path, allow_pickle=False) as file:
+    with open_npz(path) as file:
         if missing := [n for n in ("latents", "names", "identity", "image") if n not in file]:
             raise InputError(f"lacks {', '.join(missing)}: write it with `hagan-clinic encode`")
         return Latents(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hagan_clinic.errors import ModelError
+from hagan_clinic.printable import printable_in
 from hagan_clinic.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ DEFAULT_ACTIVATION_BYTES = 200
 """Peak bytes a voxel of network input, for a file that does not say: on the safe side."""
 
 _LARGEST = 2**31 - 1  # protobuf's own limit on a message
+_MOST_ACTIVATION_BYTES = 2**20
+_CONTROL_FLOW = frozenset(["If", "Loop", "Scan", "SequenceMap"])
 _REMEDY = "Export the model again with `hagan-clinic export`, or use a bundled one."
 
 
@@ -199,6 +202,7 @@ def _parse(path: Path, content: bytes) -> ModelProto:
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset != OPSET:
         raise ModelError(f"{path}: ONNX opset {opset}, expected {OPSET}. {_REMEDY}")
+    _refuse_programs(path, proto)
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
@@ -206,6 +210,29 @@ def _parse(path: Path, content: bytes) -> ModelProto:
             f"{path}: a damaged ONNX file ({str(error).splitlines()[0]}). {_REMEDY}"
         ) from error
     return proto
+
+
+def _refuse_programs(path: Path, proto: ModelProto) -> None:
+    """Refuse all but layers of ONNX's own, each run once.
+
+    What loops may never end, and another operator is whatever a library makes of it.
+    """
+    if proto.functions:
+        raise ModelError(
+            f"{path}: holds the function {proto.functions[0].name!r}, expected ONNX's own "
+            f"operators alone. {_REMEDY}"
+        )
+    for node in proto.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise ModelError(
+                f"{path}: the operator {node.op_type!r} is of the domain {node.domain!r}, expected "
+                f"ONNX's own alone. {_REMEDY}"
+            )
+        if node.op_type in _CONTROL_FLOW or any(one.HasField("g") for one in node.attribute):
+            raise ModelError(
+                f"{path}: the operator {node.op_type!r} is control flow, which may never end; "
+                f"expected layers that run once. {_REMEDY}"
+            )
 
 
 def _is_external(tensor: TensorProto) -> bool:
@@ -239,13 +266,14 @@ def _json_object(
     text = _entry(path, metadata, key) if required else metadata.get(f"hagan_clinic.{key}", "{}")
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path}: metadata 'hagan_clinic.{key}' is not JSON ({error}). {_REMEDY}"
         ) from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: metadata 'hagan_clinic.{key}' is not a JSON object. {_REMEDY}")
-    return value
+    cleaned: dict[str, Any] = printable_in(value)
+    return cleaned
 
 
 def _card(path: Path, entries: Mapping[str, Any]) -> Card:
@@ -258,18 +286,23 @@ def _card(path: Path, entries: Mapping[str, Any]) -> Card:
             f"{path}: failures in the model card are {failures!r}, expected a list of sentences. "
             f"{_REMEDY}"
         )
+    for name in ("name", "licence", "version", "description", "training_data", "intended_use"):
+        if not isinstance(entries.get(name, ""), str):
+            raise ModelError(f"{path}: {name} in the model card is no text. {_REMEDY}")
     known = {f.name for f in fields(Card)}
     return Card(**{name: value for name, value in entries.items() if name in known})
 
 
 def _activation_bytes(path: Path, runtime: Mapping[str, Any]) -> int:
     value = runtime.get("activation_bytes_per_voxel", DEFAULT_ACTIVATION_BYTES)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 < value <= _MOST_ACTIVATION_BYTES):
         raise ModelError(
-            f"{path}: activation_bytes_per_voxel is {value!r}, expected a positive number. "
-            f"{_REMEDY}"
+            f"{path}: activation_bytes_per_voxel is {value!r:.40}, expected a positive number of "
+            f"at most {_MOST_ACTIVATION_BYTES}. {_REMEDY}"
         )
-    return round(value)
+    number: float = value
+    return max(1, round(number))
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime.model_file import CONTEXT, SCALE, SOURCE, TARGET, ModelFile
 from hagan_clinic.runtime.providers import Device
-from hagan_clinic.runtime.session import Session
+from hagan_clinic.runtime.session import Session, check_shape, check_varies
 from hagan_clinic.runtime.slabs import STEP, MemoryModel, SlabPlan
 
 if TYPE_CHECKING:
@@ -78,17 +79,35 @@ class Network:
 
         Raises:
             DeviceError: The device's provider is not active, or memory did not suffice.
-            ModelError: The network cannot be loaded, failed, or gave values that are not finite.
+            ModelError: The network cannot be loaded, failed, or gave values that are not finite,
+                no image, or of another shape than the source.
         """
+        target, scale = self._run(source, plan, progress)
+        check_varies(target, TARGET)
+        if scale.min() < 0:
+            raise ModelError(
+                f"the network gave {float(scale.min()):g} in {SCALE!r}, expected 0 or more: its "
+                "weights are damaged"
+            )
+        return target, scale
+
+    def _run(
+        self, source: Float32, plan: SlabPlan, progress: Callable[[float], None]
+    ) -> tuple[Float32, Float32]:
         batch = source[np.newaxis]
+        one = (1, 1, *source.shape[1:])
         if plan.is_whole:
             target, scale = self._whole_session().run({SOURCE: batch}, [TARGET, SCALE])
+            check_shape(target, one, TARGET)
+            check_shape(scale, one, SCALE)
             progress(1.0)
             return target[0, 0], scale[0, 0]
         target, scale = (np.empty(source.shape[1:], np.float32) for _ in range(2))
         if self._model.has_context:
             low, high = self._half_sessions()
             (context,) = low.run({SOURCE: batch}, [CONTEXT])
+            quarter = tuple(side // STEP for side in source.shape[1:])
+            check_shape(context, (1, context.shape[1], *quarter), CONTEXT)
         else:
             high = self._whole_session()
         for done, slab in enumerate(plan, start=1):
@@ -98,7 +117,9 @@ class Network:
                 low_window = slice(slab.first // STEP, slab.last // STEP)
                 inputs[CONTEXT] = np.ascontiguousarray(context[:, :, low_window])
             results = high.run(inputs, [TARGET, SCALE])
-            for volume, result in zip((target, scale), results, strict=True):
+            expected = (*one[:2], slab.last - slab.first, *one[3:])
+            for name, volume, result in zip((TARGET, SCALE), (target, scale), results, strict=True):
+                check_shape(result, expected, name)
                 volume[slab.start : slab.stop] = result[0, 0, slab.inside]
             progress(done / plan.count)
         return target, scale

@@ -15,6 +15,10 @@ from hagan_clinic.runtime.providers import Device, runtime
 Float32 = NDArray[np.float32]
 
 
+LONGEST_RUN = 3600.0
+"""Seconds after which a network is stopped: many times what the slowest machine takes for one."""
+
+
 class Session:
     """One network on one device.
 
@@ -61,6 +65,8 @@ class Session:
         """
         try:
             results = self._run(inputs, outputs)
+        except ModelError:
+            raise
         except Exception as error:  # as above
             if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
                 raise DeviceError(
@@ -82,11 +88,43 @@ class Session:
         with ThreadPoolExecutor(max_workers=1) as executor:
             running = executor.submit(self._session.run, outputs, inputs, options)
             try:
-                results: list[Any] = running.result()
+                results: list[Any] = running.result(LONGEST_RUN)
+            except TimeoutError:
+                options.terminate = True
+                raise ModelError(
+                    f"the network was not done after {LONGEST_RUN:g} s and was stopped; give a "
+                    "smaller --max-memory, more --threads, or another model"
+                ) from None
             except BaseException:
                 options.terminate = True
                 raise
         return results
+
+
+def check_shape(result: Float32, expected: tuple[int, ...], name: str) -> None:
+    """Refuse a result of another shape than the network promises.
+
+    Raises:
+        ModelError: It has one.
+    """
+    if result.shape != expected:
+        raise ModelError(
+            f"the network gave {name!r} of shape {result.shape}, expected {expected}: it is "
+            "damaged, or was not made for such input"
+        )
+
+
+def check_varies(volume: Float32, name: str) -> None:
+    """Refuse a whole volume without anything in it.
+
+    Raises:
+        ModelError: All its values are the same.
+    """
+    if volume.size > 1 and volume.min() == volume.max():
+        raise ModelError(
+            f"the network gave {float(volume.flat[0]):g} everywhere in {name!r}, expected an "
+            "image: its weights are damaged"
+        )
 
 
 def usable_cpus() -> int:

@@ -18,7 +18,7 @@ from hagan_clinic.runtime.model_file import (
     ModelFile,
 )
 from hagan_clinic.runtime.providers import Device, gpu_memory
-from hagan_clinic.runtime.session import Session
+from hagan_clinic.runtime.session import Session, check_shape, check_varies
 from hagan_clinic.runtime.slabs import STEP, MemoryModel, SlabPlan, plan_slabs
 
 if TYPE_CHECKING:
@@ -71,11 +71,17 @@ class OnnxGenerator:
 
         Raises:
             DeviceError: The limit does not suffice, or memory ran out.
-            ModelError: The network failed, or gave values that are not finite.
+            ModelError: The network failed, or gave values that are not finite, no image, or of
+                another shape than its file says.
         """
-        plan = plan or self._plan()
+        volume = self._image(latent, plan or self._plan())
+        check_varies(volume, IMAGE)
+        return volume
+
+    def _image(self, latent: Float32, plan: SlabPlan) -> Float32:
         if not self._model.has_context:
             (whole,) = self._whole().run({LATENT: latent}, [IMAGE])
+            check_shape(whole, (1, 1, *self._model.recipe.box), IMAGE)
             volume: Float32 = whole[0, 0]
             return volume
         trunk, head = self._sessions()
@@ -84,6 +90,7 @@ class OnnxGenerator:
         for slab in plan:
             window = np.ascontiguousarray(context[:, :, slab.first // STEP : slab.last // STEP])
             (part,) = head.run({CONTEXT: window}, [IMAGE])
+            check_shape(part, (1, 1, slab.last - slab.first, *image.shape[1:]), IMAGE)
             image[slab.start : slab.stop] = part[0, 0, slab.inside]
         return image
 
@@ -138,6 +145,7 @@ class OnnxEncoder:
 
     def __init__(self, model: ModelFile, device: Device, *, threads: int | None = None) -> None:
         self._whole: Session | None = None
+        self._length = model.shapes[LATENT]
         if FEATURES not in model.shapes:
             self._whole = Session(model.content, device, threads)
             return
@@ -151,14 +159,18 @@ class OnnxEncoder:
         """The z (latent,) of a volume (D, H, W) in [-1, 1]."""
         if self._whole is not None:
             (rows,) = self._whole.run({SLABS: volume[None, None]}, [LATENT])
+            check_shape(rows, self._length, LATENT)
             latent: Float32 = rows[0]
             return latent
         features = np.empty(self._features, np.float32)
         for number, row in enumerate(features):
             start = number * self._thickness
             slab = volume[None, None, start : start + self._thickness]
-            (row[...],) = self._slab.run({SLABS: slab}, [FEATURES])[0]
+            (found,) = self._slab.run({SLABS: slab}, [FEATURES])
+            check_shape(found, (1, *row.shape), FEATURES)
+            row[...] = found[0]
         (rows,) = self._latent.run({FEATURES: features}, [LATENT])
+        check_shape(rows, self._length, LATENT)
         z: Float32 = rows[0]
         return z
 

@@ -125,6 +125,7 @@ class _StateDict:
     def read(cls, path: Path) -> "_StateDict":
         """Tensors alone are read: a pickle that names anything else is refused, not run."""
         try:
+            _refuse_inflated(path)
             if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):
                 raise ModelError(f"{path} is damaged ({damaged} fails its checksum): copy it again")
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -146,6 +147,12 @@ class _StateDict:
         ):
             raise ModelError(
                 f"{path} holds something else than tensors by name: expected a state dict"
+            )
+        stored = sum(one.numel() * one.element_size() for one in content.values())
+        if stored > path.stat().st_size:
+            raise ModelError(
+                f"{path} says that its tensors take {stored} bytes, and has "
+                f"{path.stat().st_size}: it is damaged, or made to exhaust the memory"
             )
         tensors = {k.removeprefix(_PREFIX): v.detach().float() for k, v in content.items()}
         bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
@@ -227,6 +234,18 @@ class _StateDict:
             f"{spectral}.0._u": u[0],
             f"{spectral}.0._v": v[0],
         }
+
+
+def _refuse_inflated(path: Path) -> None:
+    """What torch writes is stored as it is; what inflates was made so by another hand."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > path.stat().st_size:
+        raise ModelError(
+            f"{path} inflates to {size} bytes, expected tensors as torch.save stores them"
+        )
 
 
 def _shapes(layer: nn.Module) -> dict[str, torch.Size]:

@@ -60,6 +60,81 @@ def test_card_tells_of_known_failures_and_older_ones_do_not(altered, toy_generat
     assert list(load_model(toy_generator).card.failures) == []
 
 
+def _looping(proto):
+    """The last value goes through a loop of 2**62 rounds."""
+    body = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Identity", ["goes_on"], ["goes_on_still"]),
+            onnx.helper.make_node("Identity", ["value"], ["value_still"]),
+        ],
+        "body",
+        [
+            onnx.helper.make_tensor_value_info("round", onnx.TensorProto.INT64, []),
+            onnx.helper.make_tensor_value_info("goes_on", onnx.TensorProto.BOOL, []),
+            onnx.helper.make_tensor_value_info("value", onnx.TensorProto.FLOAT, None),
+        ],
+        [
+            onnx.helper.make_tensor_value_info("goes_on_still", onnx.TensorProto.BOOL, []),
+            onnx.helper.make_tensor_value_info("value_still", onnx.TensorProto.FLOAT, None),
+        ],
+    )
+    rounds = onnx.helper.make_tensor("rounds", onnx.TensorProto.INT64, [], [2**62])
+    always = onnx.helper.make_tensor("always", onnx.TensorProto.BOOL, [], [True])
+    proto.graph.initializer.extend([rounds, always])
+    node = onnx.helper.make_node("Loop", ["rounds", "always", "source"], ["late"], body=body)
+    proto.graph.node.insert(0, node)
+
+
+def _of_another_domain(proto):
+    proto.graph.node[0].domain = "com.example"
+    proto.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+
+
+def _with_a_function(proto):
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    opset = [onnx.helper.make_opsetid("", 21)]
+    proto.functions.append(onnx.helper.make_function("ai.onnx", "Odd", ["x"], ["y"], [node], opset))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_looping, "the operator 'Loop' is control flow"),
+        (_of_another_domain, "of the domain 'com.example'"),
+        (_with_a_function, "holds the function 'Odd'"),
+    ],
+)
+def test_a_network_that_is_a_program_is_refused(altered, change, told):
+    with pytest.raises(ModelError, match=told):
+        load_model(altered(change))
+
+
+@pytest.mark.parametrize("bytes_", ["Infinity", "NaN", "1e300", "0", "-1", '"many"', "true"])
+def test_memory_that_nothing_has_is_refused(altered, bytes_):
+    text = f'{{"activation_bytes_per_voxel": {bytes_}}}'
+    with pytest.raises(ModelError, match="activation_bytes_per_voxel is"):
+        load_model(altered(_set("runtime", text)))
+
+
+def test_control_characters_of_a_card_are_written_out(altered):
+    card = {"name": "toy\x1b[2J", "licence": "CC0\u202e-1.0", "metrics": {"a\x07": ["b\x9b"]}}
+    model = load_model(altered(_set("card", json.dumps(card))))
+    assert (model.card.name, model.card.licence) == (r"toy\x1b[2J", r"CC0\u202e-1.0")
+    assert model.card.metrics == {r"a\x07": [r"b\x9b"]}
+
+
+@pytest.mark.parametrize("name", ["name", "description"])
+def test_a_card_of_other_things_than_texts_is_refused(altered, name):
+    card = {"name": "toy", "licence": "CC0-1.0", name: ["a list"]}
+    with pytest.raises(ModelError, match=f"{name} in the model card is no text"):
+        load_model(altered(_set("card", json.dumps(card))))
+
+
+def test_metadata_of_endless_depth_are_refused(altered):
+    with pytest.raises(ModelError, match="is not JSON"):
+        load_model(altered(_set("card", "[" * 100_000)))
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(range(256)) * 10])
 def test_other_content_is_refused(tmp_path, content):
     path = tmp_path / "model.onnx"

@@ -1,7 +1,10 @@
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from hagan_clinic.errors import ModelError
+from hagan_clinic.runtime import session
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
@@ -68,6 +71,55 @@ def test_network_giving_nan_is_refused(make_generator, tmp_path, thickness):
     network = _network(make_generator(tmp_path / "nan.onnx", nan=True))
     with pytest.raises(ModelError, match="NaN or infinite values in 'scale'"):
         network.run(_volume(), SlabPlan(SHAPE[0], thickness, halo=4))
+
+
+def _ending(path, output, *nodes, **constants):
+    """Let an output of a model go through more nodes, from `before` to its name."""
+    proto = onnx.load(path)
+    for node in proto.graph.node:
+        node.output[:] = ["before" if name == output else name for name in node.output]
+        node.input[:] = ["before" if name == output else name for name in node.input]
+    proto.graph.node.extend(nodes)
+    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    changed = path.with_name("changed.onnx")
+    onnx.save(proto, changed)
+    return changed
+
+
+@pytest.mark.parametrize("thickness", [16, SHAPE[0]])
+@pytest.mark.parametrize("output", ["target", "scale"])
+def test_an_output_of_another_shape_is_refused(make_generator, tmp_path, thickness, output):
+    pooled = helper.make_node(
+        "AveragePool", ["before"], [output], kernel_shape=[2] * 3, strides=[2] * 3
+    )
+    path = _ending(make_generator(tmp_path / "toy.onnx"), output, pooled)
+    with pytest.raises(ModelError, match=f"gave '{output}' of shape .*, expected"):
+        _network(path).run(_volume(), SlabPlan(SHAPE[0], thickness, halo=4))
+
+
+@pytest.mark.parametrize("thickness", [16, SHAPE[0]])
+def test_an_image_without_anything_in_it_is_refused(make_generator, tmp_path, thickness):
+    nothing = helper.make_node("Mul", ["before", "zero"], ["target"])
+    zero = np.zeros(1, np.float32)
+    path = _ending(make_generator(tmp_path / "toy.onnx"), "target", nothing, zero=zero)
+    with pytest.raises(ModelError, match=r"gave -?0 everywhere in 'target'"):
+        _network(path).run(_volume(), SlabPlan(SHAPE[0], thickness, halo=4))
+
+
+def test_an_error_below_zero_is_refused(make_generator, tmp_path):
+    below = helper.make_node("Sub", ["before", "much"], ["scale"])
+    much = np.full(1, 1e6, np.float32)
+    path = _ending(make_generator(tmp_path / "toy.onnx"), "scale", below, much=much)
+    with pytest.raises(ModelError, match="in 'scale', expected 0 or more"):
+        _network(path).run(_volume(), SlabPlan(SHAPE[0], SHAPE[0], halo=4))
+
+
+def test_a_network_that_takes_too_long_is_stopped(toy_generator, monkeypatch):
+    network = _network(toy_generator)
+    network.run(_volume(), SlabPlan(SHAPE[0], SHAPE[0], halo=4))
+    monkeypatch.setattr(session, "LONGEST_RUN", 1e-5)
+    with pytest.raises(ModelError, match="was not done after"):
+        network.run(_volume(), SlabPlan(SHAPE[0], SHAPE[0], halo=4))
 
 
 def test_network_that_fails_is_named(toy_generator):

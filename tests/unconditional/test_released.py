@@ -3,6 +3,7 @@
 import functools
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -365,6 +366,25 @@ def test_what_is_no_state_dict_is_named(authors_weights, tmp_path, content):
     torch.save(content, other)
     with pytest.raises(ModelError, match="something else than tensors by name"):
         read_released(*paths[:2], other, paths[3])
+
+
+def test_a_tensor_that_asks_for_more_than_its_file_holds_is_refused(authors_weights, tmp_path):
+    paths, contents = authors_weights(128)
+    name = next(iter(contents["G"]))
+    huge = torch.zeros(1).expand(10**5, 10**5)  # 40 GB of one number
+    path = tmp_path / "huge.pth"
+    torch.save({**contents["G"], name: huge}, path)
+    with pytest.raises(ModelError, match="made to exhaust the memory"):
+        read_released(path, *paths[1:])
+
+
+def test_a_file_that_inflates_is_refused(authors_weights, tmp_path):
+    paths, _ = authors_weights(128)
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(2**26))
+    with pytest.raises(ModelError, match="inflates to 67108864 bytes"):
+        read_released(path, *paths[1:])
 
 
 def test_a_missing_file_and_a_taken_folder_are_named(authors_weights, tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import atomic_path
+from hagan_clinic.imageio.arrays import open_npz
 
 _TEXTS = ("identity", "measure")
 _NUMBERS = ("intercept", "r2", "mean", "std")
@@ -105,7 +106,7 @@ def read_direction(path: Path) -> Direction:
         InputError: The file is missing, damaged or no direction.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_npz(path) as stored:
             return _direction(dict(stored))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `hagan-clinic latent fit` writes it") from None
