@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import say
 
 if TYPE_CHECKING:
     from hagan_clinic.runtime.acceptance import Acceptance
@@ -67,13 +68,13 @@ def command(
     if output is not None:
         write_text(_report(facts), output)
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        say(json.dumps(facts, indent=2))
     else:
         _print(outcome, facts)
         if output is not None:
-            click.echo(f"wrote {output}")
+            say(f"wrote {output}")
     if not outcome.passed:
-        click.echo(f"error: {facts['reason']}", err=True)
+        say(f"error: {facts['reason']}", err=True)
         context.exit(4)
 
 
@@ -86,7 +87,7 @@ def _record(model: str, scans: tuple[str, ...], device: str, *, overwrite: bool)
     folder = record(
         model, {name: Path(file) for name, file in named.items()}, device, overwrite=overwrite
     )
-    click.echo(f"wrote {folder}: `hagan-clinic accept {model}` compares with it")
+    say(f"wrote {folder}: `hagan-clinic accept {model}` compares with it")
 
 
 def _facts(outcome: Acceptance) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def _print(outcome: Acceptance, facts: dict[str, Any]) -> None:
         table.add_row(one.subject, str(one.voxels), *told)
     Console().print(table)
     ran = facts["device"]["ran"]
-    click.echo(f"{facts['verdict']}: {facts['model']['name']} on {ran}, {facts['seconds']:.1f} s")
+    say(f"{facts['verdict']}: {facts['model']['name']} on {ran}, {facts['seconds']:.1f} s")
 
 
 def _report(facts: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 
 import click
 
+from hagan_clinic.cli.printing import say
+
 
 @click.command(short_help="Tell what this machine can run, and why not.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -20,7 +22,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
     findings = list(diagnose())
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        say(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         from rich.console import Console
         from rich.table import Table
@@ -37,6 +39,6 @@ def command(context: click.Context, as_json: bool) -> None:
         Console().print(table)
     broken = [finding for finding in findings if finding.needed and finding.works is False]
     for finding in broken:
-        click.echo(f"error: {finding.subject}: {finding.detail}", err=True)
+        say(f"error: {finding.subject}: {finding.detail}", err=True)
     if broken:
         context.exit(broken[0].exit_code)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import say
 
 _EXAMPLE = """\b
 Example:
@@ -47,9 +48,9 @@ def command(
     check_scans(encoder, scans, quiet=quiet)
     rows, warnings = encode_scans(encoder, scans, quiet=quiet)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     names = tuple(scan.name for scan in scans)
     labels = tuple(scan.label for scan in scans) if encoder.classes else ()
     write_latents(Latents(rows, names, encoder.identity, encoder.image, labels), output)
     if not quiet:
-        click.echo(f"wrote {output}: {len(scans)} latents of length {encoder.latent}")
+        say(f"wrote {output}: {len(scans)} latents of length {encoder.latent}")

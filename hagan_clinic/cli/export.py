@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from hagan_clinic.cli.printing import say
+
 
 @click.command(short_help="Write a trained run as one ONNX file.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -53,14 +55,14 @@ def command(
         from hagan_clinic.onnx_export import export_part
 
         exported = export_part(run, output, part, half=half, card=card, images=images)
-    click.echo(
+    say(
         f"{exported.path}: {exported.parameters:,} parameters, "
         f"{exported.path.stat().st_size / 2**20:.1f} MiB; equal to torch within "
         f"{exported.difference:.1g} on {' and '.join(exported.checked)} input"
     )
     # Random latents are all that a generator ever takes.
     if "real" not in exported.checked and part != "generator":
-        click.echo(
+        say(
             "warning: checked on random input alone, as the run's calibration images are no longer "
             "where they were: give --check IMAGE to check it on a scan",
             err=True,

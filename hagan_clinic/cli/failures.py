@@ -12,6 +12,7 @@ from typing import TextIO
 
 import click
 
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import DeviceError, HaganClinicError
 from hagan_clinic.extras import EXTRAS
 
@@ -70,7 +71,7 @@ def told_in_one_line(context: click.Context) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
-        click.echo("interrupted; no partial output is left", err=True)
+        say("interrupted; no partial output is left", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
@@ -79,7 +80,7 @@ def told_in_one_line(context: click.Context) -> Iterator[None]:
         try:
             if context.meta.get(_DEBUG):
                 traceback.print_exception(error)
-            click.echo(f"error: {message}", err=True)
+            say(f"error: {message}", err=True)
         except BrokenPipeError:  # the code tells it still
             _nobody_reads()
         sys.exit(code)

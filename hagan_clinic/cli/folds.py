@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hagan_clinic.cli.printing import say
+
 if TYPE_CHECKING:
     from hagan_clinic.training.config import TrainingConfig
     from hagan_clinic.training.split import Split
@@ -74,10 +76,10 @@ def run_folds(
             continue
         with claimed(place) as holder:
             if holder:
-                click.echo(f"fold {number} is in work: {holder}")
+                say(f"fold {number} is in work: {holder}")
                 continue
-            click.echo(f"fold {number} of {count}")
-            run_training(of_fold, run, init=init, cache=cache or folder / "cache", say=click.echo)
+            say(f"fold {number} of {count}")
+            run_training(of_fold, run, init=init, cache=cache or folder / "cache", say=say)
             (place / EVALUATION).mkdir(exist_ok=True)
             for kind in kinds:
                 if not is_done(place, [kind]):
@@ -85,7 +87,7 @@ def run_folds(
     missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
     if missing:
         told = ", ".join(map(str, missing))
-        click.echo(f"{folder}: to do, here or on another machine: fold {told}")
+        say(f"{folder}: to do, here or on another machine: fold {told}")
     else:
         from hagan_clinic.cli.evaluate.folds import command
 

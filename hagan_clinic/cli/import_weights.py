@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from hagan_clinic.cli.printing import say
+
 UNKNOWN_SPACING = 1.0
 
 _FILE = click.Path(path_type=Path)
@@ -44,17 +46,17 @@ def command(
     )
     sizes = released.model.config
     parameters = sum(parameter.numel() for parameter in released.model.parameters())
-    click.echo(
+    say(
         f"{output}: HA-GAN for {'x'.join(map(str, sizes.size))} voxels, z of {sizes.latent}, "
         f"{sizes.classes or 'no'} classes, {parameters:,} parameters"
     )
     if spacing is None:
-        click.echo(
+        say(
             f"note: the files do not tell the voxel size; {UNKNOWN_SPACING:g} mm is assumed: give "
             "--spacing if you know it"
         )
-    click.echo(
+    say(
         "note: the files do not tell how their volumes lie; the axes are taken as this toolkit's: "
         "inferior to superior, posterior to anterior, left to right"
     )
-    click.echo(f"next: hagan-clinic sample {output} -o samples")
+    say(f"next: hagan-clinic sample {output} -o samples")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.printing import cell, say
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def command(path: Path, as_json: bool, source: str, allow_contrast: bool) -> Non
     for fact in facts:
         fact["chosen"] = fact["uid"] == chosen
     if as_json:
-        click.echo(json.dumps(_counted(facts, found), indent=2))
+        say(json.dumps(_counted(facts, found), indent=2))
     else:
         _print(facts, found, why)
 
@@ -98,7 +99,6 @@ def _counted(facts: list[dict[str, Any]], found: Found) -> dict[str, Any]:
 def _print(facts: list[dict[str, Any]], found: Found, why: str) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     if facts:
@@ -116,17 +116,17 @@ def _print(facts: list[dict[str, Any]], found: Found, why: str) -> None:
                 verdict,
                 fact["reason"],
             ]
-            table.add_row(*map(Text, cells))
+            table.add_row(*map(cell, cells))
         console.print(table)
-        click.echo("For --series:")
+        say("For --series:")
         for fact in facts:
-            click.echo(f"  {'' if fact['number'] is None else fact['number']:>5}  {fact['uid']}")
+            say(f"  {'' if fact['number'] is None else fact['number']:>5}  {fact['uid']}")
     for damaged in found.damaged:
-        click.echo(f"damaged: {damaged.reason}", err=True)
+        say(f"damaged: {damaged.reason}", err=True)
     if found.ignored:
-        click.echo(f"{len(found.ignored)} other files, for example {found.ignored[0][1]}")
+        say(f"{len(found.ignored)} other files, for example {found.ignored[0][1]}")
     if why:
-        click.echo(f"None would be translated as it is: {why}")
+        say(f"None would be translated as it is: {why}")
 
 
 def _times(values: list[float]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.printing import cell, say
 from hagan_clinic.errors import HaganClinicError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def command(context: click.Context, name: str | None, verify: bool, as_json: boo
     if name is not None:
         model = read(find_model(name))
         if as_json:
-            click.echo(json.dumps(_facts(model, verify), indent=2))
+            say(json.dumps(_facts(model, verify), indent=2))
         else:
             _print_card(model, verify)
         return
@@ -45,11 +46,11 @@ def command(context: click.Context, name: str | None, verify: bool, as_json: boo
             failures[bundled] = error
     if as_json:
         broken = [{"name": key, "error": str(failure)} for key, failure in failures.items()]
-        click.echo(json.dumps([*(_facts(model, verify) for model in models), *broken], indent=2))
+        say(json.dumps([*(_facts(model, verify) for model in models), *broken], indent=2))
     else:
         _print_list(models, verify)
     for failure in failures.values():
-        click.echo(f"error: {failure}", err=True)
+        say(f"error: {failure}", err=True)
     if failures:
         context.exit(next(iter(failures.values())).exit_code)
 
@@ -80,12 +81,11 @@ def _facts(model: ModelFile, verified: bool) -> dict[str, Any]:
 def _print_list(models: list[ModelFile], verified: bool) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from hagan_clinic.runtime.provenance import licence_in_words
 
     if not models:
-        click.echo("No usable model in this installation.")
+        say("No usable model in this installation.")
         return
     table = Table("model", "translates", "spacing", "size", "licence")
     if verified:
@@ -99,15 +99,14 @@ def _print_list(models: list[ModelFile], verified: bool) -> None:
             f"{len(model.content) / 2**20:.1f} MiB",
             licence_in_words(model.card.licence),
         ]
-        table.add_row(*map(Text, [*cells, "as published"] if verified else cells))
+        table.add_row(*map(cell, [*cells, "as published"] if verified else cells))
     Console().print(table)
-    click.echo("`hagan-clinic models NAME` shows a model's card.")
+    say("`hagan-clinic models NAME` shows a model's card.")
 
 
 def _print_card(model: ModelFile, verified: bool) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from hagan_clinic.runtime.provenance import licence_in_words
 
@@ -117,7 +116,7 @@ def _print_card(model: ModelFile, verified: bool) -> None:
     facts = {**_facts(model, verified), "licence": licence_in_words(model.card.licence)}
     for key, value in facts.items():
         if value not in ("", {}, []):
-            table.add_row(key.replace("_", " "), Text(_told(value)))
+            table.add_row(key.replace("_", " "), cell(_told(value)))
     Console().print(table)
 
 

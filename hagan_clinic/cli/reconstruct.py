@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def command(
         for scan, chosen, path in zip(scans, labels, files.volumes, strict=True):
             prepared = encoder.prepare(scan.path, scan.mask)
             for warning in prepared.warnings:
-                click.echo(f"warning: {scan.name}: {warning}", err=True)
+                say(f"warning: {scan.name}: {warning}", err=True)
             latent = encoder.encode(prepared.array)[None]
             (back,) = generator.decode(latent, [chosen] if chosen else None)
             real = from_unit(prepared.array)
@@ -139,11 +140,11 @@ def command(
             picture = pictures.draw_montage(steps, title, facts.credit)
             pictures.save_montage(picture, place[files.others[2]], title)
     if not quiet:
-        click.echo(f"wrote {output}: {len(scans)} reconstructions, {', '.join(others)}")
+        say(f"wrote {output}: {len(scans)} reconstructions, {', '.join(others)}")
         for region, mean in means.items():
             figures = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
-            click.echo(f"mean in the {region}: {figures}")
-        click.echo(REMINDER)
+            say(f"mean in the {region}: {figures}")
+        say(REMINDER)
 
 
 def _label(generator: Generator, scan: Scan, label: str | None) -> str:

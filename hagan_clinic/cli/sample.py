@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import say
 
 _EXAMPLE = """\b
 Example:
@@ -109,9 +110,9 @@ def command(
             pictures.save_montage(picture, place[files.others[1]], title)
     if not quiet:
         others = " and ".join(path.name for path in files.others)
-        click.echo(f"wrote {output}: {count} volumes of {generator.grid}, {others}")
-        click.echo(f"Weights: {licence_in_words(facts.licence)}")
-        click.echo(REMINDER)
+        say(f"wrote {output}: {count} volumes of {generator.grid}, {others}")
+        say(f"Weights: {licence_in_words(facts.licence)}")
+        say(REMINDER)
 
 
 def _labels(classes: Sequence[str], count: int) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, suffix_of
 from hagan_clinic.progress import counted
@@ -90,7 +90,7 @@ def check_scans(encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False)
     if wrong:
         raise InputError(f"{len(wrong)} of {len(scans)} scans cannot be used: {some(wrong)}")
     if warning := _mask_warning(encoder, scans):
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def encode_scans(

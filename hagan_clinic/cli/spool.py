@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.printing import cell, say
+
 if TYPE_CHECKING:
     from hagan_clinic.node.job import Job
     from hagan_clinic.node.spool import Spool
@@ -40,17 +42,16 @@ def show(folder: Path, as_json: bool) -> None:
     spool = _existing(folder)
     facts = [_facts(job) for state in STATES for job in spool.jobs(state)]
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        say(json.dumps(facts, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table("series", "state", "outcome", "instances", "age", "attempts", "reason")
     for fact in facts:
         age = f"{fact['age_seconds'] / 60:.0f} min"
         cells = [fact["series"], fact["state"], fact["outcome"], str(fact["instances"]), age]
-        table.add_row(*map(Text, [*cells, str(fact["attempts"]), fact["reason"]]))
+        table.add_row(*map(cell, [*cells, str(fact["attempts"]), fact["reason"]]))
     Console().print(table)
 
 
@@ -64,7 +65,7 @@ def retry(name: str, folder: Path, accept_warnings: bool) -> None:
     NAME is the series' name or the beginning of it. Sent again, its instances have the same UIDs.
     """
     job = _existing(folder).retry(name, accept_warnings=accept_warnings)
-    click.echo(f"{job.name} is ready again")
+    say(f"{job.name} is ready again")
 
 
 @command.command()
@@ -76,7 +77,7 @@ def release(name: str, folder: Path) -> None:
     NAME is the series' name, the beginning of it, or its Series Instance UID.
     """
     job = _existing(folder).release(name)
-    click.echo(f"{job.name} is released")
+    say(f"{job.name} is released")
 
 
 @command.command()
@@ -95,7 +96,7 @@ def purge(name: str | None, folder: Path, all_failed: bool) -> None:
         jobs = [spool.find(name, (*ENDED, "outbox", "incoming"))]
     for job in jobs:
         _purge(spool, job)
-    click.echo(f"{len(jobs)} series deleted")
+    say(f"{len(jobs)} series deleted")
 
 
 def _purge(spool: Spool, job: Job) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.settings import assignment, numbers
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def command(assignments: tuple[str, ...], as_json: bool, **options: Any) -> None
             part.symbol: [dataclasses.asdict(layer) for layer in part.layers] for part in parts
         },
     }
-    click.echo(json.dumps(facts, indent=2))
+    say(json.dumps(facts, indent=2))
 
 
 def _print(parts: list[PartSummary], parameters: int, totals: dict[str, int]) -> None:
@@ -86,4 +87,4 @@ def _print(parts: list[PartSummary], parameters: int, totals: dict[str, int]) ->
     used = (f"{total / MIB:,.1f}" for total in totals.values())
     table.add_row("all", "", "", f"{parameters:,}", *used, style="bold")
     Console().print(table)
-    click.echo("MiB: what one sample leaves in memory for the backward pass, by precision.")
+    say("MiB: what one sample leaves in memory for the backward pass, by precision.")

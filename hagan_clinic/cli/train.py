@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from hagan_clinic.cli.failures import INTERRUPTED
+from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.settings import assignment, numbers
 
 
@@ -135,9 +136,9 @@ def command(
 
             run_folds(settings, folder, folds, fold, init=init, cache=cache)
         else:
-            run_training(settings, folder, init=init, cache=cache, say=click.echo)
+            run_training(settings, folder, init=init, cache=cache, say=say)
     except KeyboardInterrupt:
         saved = folds is not None or existing(folder / LAST).exists()
         told = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
-        click.echo(f"interrupted; the same command {told} in {folder}", err=True)
+        say(f"interrupted; the same command {told} in {folder}", err=True)
         raise SystemExit(INTERRUPTED) from None

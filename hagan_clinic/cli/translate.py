@@ -13,7 +13,9 @@ import click
 
 from hagan_clinic.cli.failures import explained
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import cell, say
 from hagan_clinic.cli.series_options import series_options
+from hagan_clinic.printable import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -194,7 +196,7 @@ def command(
         _print_table(translator, results)
     failures = [result for result in results if result.translation is None]
     if failures:
-        click.echo(
+        say(
             f"error: {len(failures)} of {len(results)} failed; the exit code "
             f"{failures[0].exit_code} is that of {failures[0].job.name}",
             err=True,
@@ -231,7 +233,7 @@ def _run(
         allow_contrast=options.allow_contrast,
         overwrite=options.overwrite,
         progress=lambda stage, share: progress.update(
-            task, completed=base + share, description=f"{stage} {job.name}"
+            task, completed=base + share, description=f"{stage} {printable(job.name)}"
         ),
     )
 
@@ -246,7 +248,7 @@ def _run_all(translator: Translator, jobs: list[Job], options: _Options) -> list
             except Exception as error:  # one scan's failure is told, and the others go on
                 message, code = explained(error)
                 named = message if job.name in message else f"{job.name}: {message}"
-                click.echo(f"error: {named}", err=True)
+                say(f"error: {named}", err=True)
                 results.append(_Result(job, time.perf_counter() - start, None, message, code))
             else:
                 results.append(_Result(job, time.perf_counter() - start, translation))
@@ -292,17 +294,16 @@ def _folders(*wanted: Path | None) -> Iterator[None]:
 def _print_one(translator: Translator, job: Job, translation: Translation) -> None:
     for path in (job.output, job.uncertainty, job.preview, job.report):
         if path is not None:
-            click.echo(f"wrote {path}")
+            say(f"wrote {path}")
     _print_warnings(translation.report)
     total = translation.report["seconds"]["total"]
-    click.echo(f"{translator.model.card.name} on {translator.device.name}, {total:.1f} s")
+    say(f"{translator.model.card.name} on {translator.device.name}, {total:.1f} s")
     _print_terms(translator)
 
 
 def _print_table(translator: Translator, results: list[_Result]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
-    from rich.text import Text
 
     names = (Column(name, overflow="fold") for name in ("scan", "result"))
     table = Table(*names, "seconds", "warnings")
@@ -310,8 +311,8 @@ def _print_table(translator: Translator, results: list[_Result]) -> None:
         written = result.translation is not None
         warnings = len(result.translation.report["warnings"]) if result.translation else 0
         table.add_row(
-            Text(result.job.name),
-            Text(str(result.job.output) if written else f"failed ({result.exit_code})"),
+            cell(result.job.name),
+            cell(str(result.job.output) if written else f"failed ({result.exit_code})"),
             f"{result.seconds:.1f}",
             str(warnings or ""),
         )
@@ -320,7 +321,7 @@ def _print_table(translator: Translator, results: list[_Result]) -> None:
         if result.translation is not None:
             _print_warnings(result.translation.report, f"{result.job.name}: ")
     done = sum(result.translation is not None for result in results)
-    click.echo(
+    say(
         f"{done} of {len(results)} translated, "
         f"{translator.model.card.name} on {translator.device.name}"
     )
@@ -329,13 +330,13 @@ def _print_table(translator: Translator, results: list[_Result]) -> None:
 
 def _print_warnings(report: Mapping[str, list[str]], prefix: str = "") -> None:
     for warning in report["warnings"]:
-        click.echo(f"warning: {prefix}{warning}", err=True)
+        say(f"warning: {prefix}{warning}", err=True)
 
 
 def _print_terms(translator: Translator) -> None:
     from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
 
     if translator.device.note:
-        click.echo(translator.device.note)
-    click.echo(f"Weights: {licence_in_words(translator.model.card.licence)}")
-    click.echo(REMINDER)
+        say(translator.device.note)
+    say(f"Weights: {licence_in_words(translator.model.card.licence)}")
+    say(REMINDER)

@@ -11,6 +11,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, output_option
 from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.settings import assignment, numbers
 
 SIZES = ("32", "64", "128", "256")
@@ -102,7 +103,7 @@ def command(
     files.write({"cost.md": document("Cost", opening, [table]), "cost.csv": cost_csv(costs)})
     if not quiet:
         show([table])
-        click.echo(f"\nwrote {output}: cost.md, cost.csv")
+        say(f"\nwrote {output}: cost.md, cost.csv")
 
 
 def _fraction(text: str) -> Fraction:

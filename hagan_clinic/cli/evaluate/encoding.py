@@ -11,6 +11,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, judging_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -136,10 +137,10 @@ def command(
     report = EncodingReport(found, judged, told, warnings, facts)
     files.write(report.writers())
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if not quiet:
         show(report.tables())
-        click.echo(f"\nwrote {output}: {', '.join(names)}")
+        say(f"\nwrote {output}: {', '.join(names)}")
 
 
 def _pair(path: Path, device: str) -> Pair:

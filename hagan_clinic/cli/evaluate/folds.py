@@ -8,6 +8,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, output_option
 from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.printing import say
 
 _EXAMPLE = """\b
 Example:
@@ -57,7 +58,7 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
     }
     files.write(written)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if not quiet:
         show(result)
-        click.echo(f"\nwrote {output}: {', '.join(written)}")
+        say(f"\nwrote {output}: {', '.join(written)}")

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hagan_clinic.cli.printing import cell
+from hagan_clinic.printable import printable
+
 if TYPE_CHECKING:
     from hagan_clinic.evaluation.tables import Table
 
@@ -26,10 +29,10 @@ def show(tables: Sequence[Table]) -> None:
         if table.rows:
             sheet = Sheet(*table.header, box=box.SIMPLE_HEAD)
             for row in table.rows:
-                sheet.add_row(*map(Text, row))
+                sheet.add_row(*map(cell, row))
             console.print(sheet)
         if table.note:
-            console.print(Text(table.note, style="dim"), soft_wrap=True)
+            console.print(Text(printable(table.note), style="dim"), soft_wrap=True)
 
 
 class Files:

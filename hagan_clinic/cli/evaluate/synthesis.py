@@ -11,6 +11,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, judging_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,10 +152,10 @@ def command(
     report = SynthesisReport(found, network.description, shown, panel, seed, warnings, facts)
     files.write(report.writers())
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if not quiet:
         show(report.tables())
-        click.echo(f"\nwrote {output}; {kept.computed} of {total} features were computed now")
+        say(f"\nwrote {output}; {kept.computed} of {total} features were computed now")
 
 
 def _name(path: Path) -> str:

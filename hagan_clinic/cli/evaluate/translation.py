@@ -10,6 +10,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, judging_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ def command(
         facts = {"side": side, "models": {model.name: model.facts for model in models}}
     warnings += found.warnings
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     report = TranslationReport(found, sources[0], sides.judged, dice, pictures, warnings, facts)
     files.write(report.writers())
     if not quiet:
         show(report.tables(brief=True))
-        click.echo(f"\nwrote {output}: {', '.join(names)}")
-        click.echo(_time(found, len(sides.judged) * len(forms)))
+        say(f"\nwrote {output}: {', '.join(names)}")
+        say(_time(found, len(sides.judged) * len(forms)))
 
 
 def _time(found: Evaluation, count: int) -> str:

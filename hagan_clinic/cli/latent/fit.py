@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 
 _PATH = click.Path(path_type=Path)
@@ -57,13 +58,13 @@ def command(
         std=float(values.std(ddof=1)),
     )
     write_direction(direction, output)
-    click.echo(
+    say(
         f"wrote {output}: {measure} of {len(values)} subjects ({len(set(patients))} patients), "
         f"{direction.mean:.4g} ± {direction.std:.2g}"
     )
-    click.echo(f"held-out R² {fit.r2:.3f}, by patient")
+    say(f"held-out R² {fit.r2:.3f}, by patient")
     if direction.means_nothing:
-        click.echo(
+        say(
             f"warning: a held-out R² of {fit.r2:.3f} is no better than the mean: this direction "
             "means nothing",
             err=True,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ def made(
             series, output, generator, measure, marking, overwrite=overwrite, progress=step
         )
     if not quiet:
-        click.echo(
+        say(
             f"wrote {output}: {len(series.latents)} volumes, {series.name}.csv, "
             f"{series.name}.png, {series.name}.gif"
         )
-        click.echo(f"Weights: {licence_in_words(generator.facts.licence)}")
-        click.echo(REMINDER)
+        say(f"Weights: {licence_in_words(generator.facts.licence)}")
+        say(REMINDER)
     return measured

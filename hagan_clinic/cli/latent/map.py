@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def command(
         title = f"{generator.image} as the encoder sees it ({method})"
         draw_map(plane, picture, title, f"{NOTICE}: synthetic volumes by {generator.name}")
         coordinates.write_text(text.getvalue(), "utf-8")
-    click.echo(f"wrote {output} and {table}: {len(latents.names)} real, {count} synthetic")
+    say(f"wrote {output} and {table}: {len(latents.names)} real, {count} synthetic")
 
 
 def _real(path: Path, mask: Path | None, encoder: Encoder, samples: int | None) -> Latents:
@@ -117,7 +118,7 @@ def _real(path: Path, mask: Path | None, encoder: Encoder, samples: int | None) 
     check_scans(encoder, scans)
     rows, warnings = encode_scans(encoder, scans)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     names = tuple(scan.name for scan in scans)
     return Latents(rows, names, encoder.identity, encoder.image)
 

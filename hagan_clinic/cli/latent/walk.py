@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hagan_clinic.cli.latent.making import class_of, made, making_options, one_latent
+from hagan_clinic.cli.printing import say
 
 if TYPE_CHECKING:
     from hagan_clinic.runtime.exploration import LabelVolumes, Measure
@@ -114,18 +115,16 @@ def command(
         marking = labelling or share
         measured = made(series, generator, measure, marking, **options)
     if along.means_nothing:
-        click.echo(
-            f"warning: the direction's held-out R² is {along.r2:.3f}: it means nothing", err=True
-        )
+        say(f"warning: the direction's held-out R² is {along.r2:.3f}: it means nothing", err=True)
     if abs(target - along.mean) > 3 * along.std:
-        click.echo(
+        say(
             f"warning: {target:.4g} lies more than three standard deviations from the mean of the "
             f"subjects ({along.mean:.4g} ± {along.std:.2g}): the fit has not seen such values",
             err=True,
         )
     if measure is not None and not options["quiet"]:
         told = f"{measured[0]:.4g} to {measured[-1]:.4g} {measure.unit}".rstrip()
-        click.echo(
+        say(
             f"predicted {along.measure} {values[0]:.4g} to {values[-1]:.4g}; measured "
             f"{measure.name} {told}"
         )
@@ -176,4 +175,4 @@ def _show(table: Path) -> None:
         rows = [[cell or "-" for cell in [row[0], *row[2:]]] for row in csv.reader(lines)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(map(str.rjust, row, widths)))
+        say("  ".join(map(str.rjust, row, widths)))
