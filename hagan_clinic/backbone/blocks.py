@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hagan_clinic.backbone.air import ConvolutionInAir, held_to_air, in_air
+
 GROUPS = 8
 """Groups of the paper's group normalisation."""
 
@@ -78,20 +80,30 @@ class RegionNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, features: Tensor, region: Tensor) -> Tensor:
-        """(B, C, D, H, W) and weights (B, 1, D, H, W) of its voxels -> (B, C, D, H, W)."""
+    def forward(self, features: Tensor, air: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """The features and what they are in air, each channel scaled and shifted alike.
+
+        Args:
+            features: (B, C, D, H, W).
+            air: (1 or B, C, 1, 1, 1).
+            region: (B, 1, D, H, W), how much each voxel counts.
+        """
         b, c = features.shape[:2]
         values = features.reshape(b, self.groups, c // self.groups, -1)
         weights = region.reshape(b, 1, 1, -1)
         share = weights.mean((2, 3), keepdim=True).clamp_min(1e-6)
-        centred = values - (values * weights).mean((2, 3), keepdim=True) / share
-        variance = (centred * centred * weights).mean((2, 3), keepdim=True) / share
-        normal = (centred * torch.rsqrt(variance + 1e-4)).reshape(features.shape)
-        return (normal.movedim(1, -1) * self.weight + self.bias).movedim(-1, 1)
+        mean = (values * weights).mean((2, 3), keepdim=True) / share
+        variance = ((values - mean).square() * weights).mean((2, 3), keepdim=True) / share
+        scale = torch.rsqrt(variance + 1e-4) * self.weight.view(1, self.groups, -1, 1)
+        shift = self.bias.view(1, self.groups, -1, 1) - mean * scale
+        scale, shift = (part.view(b, c, 1, 1, 1) for part in (scale, shift))
+        return features * scale + shift, air * scale + shift
 
 
 class ResidualBlock(nn.Module):
     """x + conv(LeakyReLU(conv(norm(x)))) with 3x3x3 convolutions; starts as the identity.
+
+    Beyond the border lies more of the air that is given with the features (``backbone.air``).
 
     Args:
         channels: of input and output.
@@ -104,22 +116,54 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, *, regional: bool = False) -> None:
         super().__init__()
         self.norm = RegionNorm(channels) if regional else PositionNorm(channels)
-        self.first = nn.Conv3d(channels, channels, 3, padding=1)
-        self.second = nn.Conv3d(channels, channels, 3, padding=1)
+        self.first = ConvolutionInAir(channels, channels, 3, padding=1)
+        self.second = ConvolutionInAir(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
         assert self.second.bias is not None
         nn.init.zeros_(self.second.bias)
 
-    def forward(self, features: Tensor, *region: Tensor) -> Tensor:
-        """(B, C, D, H, W), and the region (B, 1, D, H, W) if regional -> (B, C, D, H, W)."""
-        inner = functional.leaky_relu(self.first(self.norm(features, *region)), 0.1)
-        outer: Tensor = self.second(inner)
-        return features + outer
+    def forward(
+        self, features: Tensor, air: Tensor, region: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One step on features and on what they are in air.
+
+        Args:
+            features: (B, C, D, H, W).
+            air: (1 or B, C, 1, 1, 1).
+            region: (B, 1, D, H, W), how much of each voxel is head: what is outside stays air.
+                Needed if regional.
+
+        Returns:
+            The same of the block's output.
+        """
+        if isinstance(self.norm, RegionNorm):
+            assert region is not None
+            inner, inner_air = self.norm(features, air, region)
+        else:
+            inner, inner_air = self.norm(features), self.norm(air)
+        inner, inner_air = self.first(inner, inner_air)
+        inner, inner_air = (functional.leaky_relu(part, 0.1) for part in (inner, inner_air))
+        if region is not None:
+            inner = held_to_air(inner, inner_air, region)
+        inner, inner_air = self.second(inner, inner_air)
+        if region is not None:
+            inner = held_to_air(inner, inner_air, region)
+        return features + inner, air + inner_air
 
 
-def residual_blocks(channels: int, count: int) -> nn.Sequential:
+class ResidualBlocks(nn.ModuleList):
     """``count`` residual blocks in a row."""
-    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+    def __init__(self, channels: int, count: int, *, regional: bool = False) -> None:
+        super().__init__(ResidualBlock(channels, regional=regional) for _ in range(count))
+
+    def forward(
+        self, features: Tensor, air: Tensor, region: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As one :class:`ResidualBlock`."""
+        for block in self:
+            features, air = block(features, air, region)
+        return features, air
 
 
 def space_to_depth(volume: Tensor) -> Tensor:
@@ -170,3 +214,8 @@ class ShuffleUpsample(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, out, 2D, 2H, 2W)."""
         return depth_to_space(self.project(features))
+
+    def mean_in_air(self, air: Tensor) -> Tensor:
+        """The mean of the eight values that air becomes: (N, C, 1, 1, 1) -> (N, out, 1, 1, 1)."""
+        eight = in_air(self.project, air)
+        return eight.view(len(eight), -1, 8, 1, 1, 1).mean(2)

@@ -147,7 +147,7 @@ class ConditionalHAGAN(nn.Module):
         }
         low = None
         if context is not None:
-            low = self.generator.low(context)
+            low = self.generator.low_resolution(context)
             low_region = weights.background + (1 - weights.background) * batch["brain_low"]
             terms["low"] = reconstruction_loss(low, batch["target_low"], low_region)
         loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()

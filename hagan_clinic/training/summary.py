@@ -20,6 +20,7 @@ from hagan_clinic.baselines.progressive_gan import ProgressiveGAN
 from hagan_clinic.baselines.vae_gan import VAEGAN
 from hagan_clinic.baselines.wgan_gp import WassersteinGAN
 from hagan_clinic.conditional import ConditionalHAGAN
+from hagan_clinic.conditional.generator import InAir, near_head
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.config import TrainingConfig
@@ -158,14 +159,23 @@ def _conditional(
         context = (generator.config.trunk_widths[0], *low)
         yield Part("G^A", generator.trunk, ((channels, *low),), generator.trunk)
         yield Part("G^L", generator.low, (context,), generator.low)
-        given.append((context[0], *quarter[1:]))
-    yield Part("E^H", generator.encoder, (given[0],), generator.encoder)
+        given.append((2 * context[0], *quarter[1:]))
+
+    def encode(source: Tensor) -> tuple[InAir, InAir]:
+        result: tuple[InAir, InAir] = generator.encoder(source, near_head(source))
+        return result
 
     def high(
         source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        result: tuple[Tensor, Tensor] = generator.high(source, half, quarter, context)
+        half_air, air = (part[:1, :, :1, :1, :1] for part in (half, quarter))
+        near = near_head(source)
+        result: tuple[Tensor, Tensor] = generator.high(
+            source, near, (half, half_air), (quarter, air), context
+        )
         return result
+
+    yield Part("E^H", generator.encoder, (given[0],), encode)
 
     yield Part("G^H", generator.high, tuple(given), high)
     pair = channels + 1
@@ -201,10 +211,14 @@ def _layers(part: Part) -> tuple[LayerSummary, ...]:
     found: list[LayerSummary] = []
     hooks = []
 
-    def told(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def tell(layer: nn.Module, _: Any, output: Tensor) -> None:
-            shape = tuple(output.shape[1:])
-            found.append(LayerSummary(name, _kind(layer), shape, _parameters(layer)))
+    def told(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def tell(layer: nn.Module, _: Any, output: Any) -> None:
+            if name in (layer.name for layer in found):
+                return  # again, on air alone
+            image = output[0] if isinstance(output, tuple) else output  # the second is air's
+            found.append(
+                LayerSummary(name, _kind(layer), tuple(image.shape[1:]), _parameters(layer))
+            )
 
         return tell
 
