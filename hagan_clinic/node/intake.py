@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.fingerprint import shows_the_same
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE, read_header
 from hagan_clinic.imageio.dicom.values import text
 from hagan_clinic.node.metrics import Metrics
@@ -79,6 +80,10 @@ class Intake:
             return Verdict.REFUSED, ""
         if shutil.disk_usage(self.spool.root).free < self._min_free:
             return Verdict.NO_SPACE, ""
+        # In another encoding or with a corrected header it would make the same result once more.
+        before = self.spool.in_hand(series, instance)
+        if before is not None and shows_the_same(before, file):
+            return Verdict.DUPLICATE, self.spool.name_of(series)
         try:
             name, stored = self.spool.adopt(series, instance, file)
         except OSError as error:

@@ -214,6 +214,15 @@ class Spool:
             os.close(descriptor)
         return name, "stored"
 
+    def in_hand(self, series_uid: str, instance_uid: str) -> Path | None:
+        """The file of an instance whose series is being translated, waits to be sent or is sent."""
+        name, called = self.name_of(series_uid), f"{self.name_of(instance_uid)}.dcm"
+        for state in ("running", "outbox", "done"):
+            path = self.folder(state) / name / "source" / called
+            if path.is_file():
+                return path
+        return None
+
     def _keeps(self, name: str, called: str, file: Path) -> bool:
         """Whether the very same instance is here, for good."""
         for state in STATES:

@@ -22,13 +22,15 @@ SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 
 def source_series(derived):
     """Series Instance UID of the scan that a derived instance tells of."""
-    return str(derived.ReferencedSeriesSequence[0].SeriesInstanceUID)
+    references = derived.get("ReferencedSeriesSequence")
+    return str(references[0].SeriesInstanceUID) if references else ""
 
 
 def derived_by_source(archive):
     found = defaultdict(list)
     for one in archive.datasets():
         found[source_series(one)].append(one)
+    assert "" not in found, "a rejection note: something was superseded or sent in part"
     return found
 
 
@@ -108,6 +110,7 @@ def assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills):
     for series in everything:
         derived = found[series[0].SeriesInstanceUID]
         assert len(derived) == len(series)
+        # One result, and never a part of one beside it, not even one that was rejected since.
         assert len({one.SeriesInstanceUID for one in derived}) == 1
     # Only what was under way at a kill may come again, and it is the same byte for byte.
     assert sum(archive.stored.values()) - len(archive.stored) <= kills
@@ -124,12 +127,12 @@ def test_killed_at_random_moments_it_loses_nothing_and_sends_nothing_twice(
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_of_200_sends(make_listener, make_series, sending, archive):
+def test_killed_at_65_random_moments_of_80_sends(make_listener, make_series, sending, archive):
     listener, everything, acknowledged = killed_at_random_moments(
-        make_listener, make_series, sending, archive, sends=200, kills=40
+        make_listener, make_series, sending, archive, sends=80, kills=65
     )
     assert listener.states()["failed"] == [], listener.records("failed")
-    assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills=40)
+    assert_nothing_lost_or_doubled(archive, everything, acknowledged, kills=65)
 
 
 @pytest.mark.slow

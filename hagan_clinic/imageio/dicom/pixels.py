@@ -92,7 +92,7 @@ def _rescales(stack: Stack) -> list[tuple[float, float]]:
     found = []
     for part in stack.slices:
         with _naming(part):
-            found.append(_rescale(part))
+            found.append(rescale_of(part))
     told = [rescale for rescale in found if rescale is not None]
     if told and len(told) < len(found):
         raise InputError(
@@ -131,7 +131,7 @@ def _rescaled(frame: NDArray[np.int64], rescale: tuple[float, float]) -> NDArray
     return values
 
 
-def _rescale(part: Slice) -> tuple[float, float] | None:
+def rescale_of(part: Slice) -> tuple[float, float] | None:
     """RescaleSlope and RescaleIntercept of a slice, if it has them."""
     place = _transformation(part)
     told = [element(place, "RescaleSlope"), element(place, "RescaleIntercept")]

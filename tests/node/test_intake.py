@@ -1,0 +1,60 @@
+import copy
+
+import pytest
+from pydicom.uid import RLELossless
+
+from hagan_clinic.node.intake import Intake, Verdict
+from hagan_clinic.node.metrics import Metrics
+
+
+@pytest.fixture
+def intake(spool):
+    return Intake(spool, Metrics(spool), 0)
+
+
+@pytest.fixture
+def sent_again(spool, intake, make_series, arrived):
+    """A function that sends an instance again when its series is in a state, changed."""
+
+    def again(state, change):
+        one = make_series("again")[0]
+        _, name = intake.take(arrived(one))
+        if state != "incoming":
+            job = spool.complete(name)
+            spool.move(job, state)
+        changed = copy.deepcopy(one)
+        change(changed)
+        return intake.take(arrived(changed))[0]
+
+    return again
+
+
+def corrected(one):
+    one.PatientName = "Corrected"
+
+
+def recoded(one):
+    one.compress(RLELossless, generate_instance_uid=False)
+
+
+def other_pixels(one):
+    one.PixelData = one.PixelData[::-1]
+
+
+@pytest.mark.parametrize("change", [corrected, recoded])
+@pytest.mark.parametrize("state", ["running", "outbox", "done"])
+def test_what_is_in_hand_is_not_translated_again_for_another_encoding_or_header(
+    spool, sent_again, state, change
+):
+    assert sent_again(state, change) is Verdict.DUPLICATE
+    assert spool.jobs("incoming") == []
+
+
+def test_other_pixels_under_the_same_uid_are_another_instance(spool, sent_again):
+    assert sent_again("done", other_pixels) is Verdict.STORED
+    assert len(spool.jobs("incoming")) == 1
+
+
+@pytest.mark.parametrize("state", ["incoming", "failed", "skipped"])
+def test_a_corrected_header_counts_where_nothing_was_translated(spool, sent_again, state):
+    assert sent_again(state, corrected) is Verdict.STORED
