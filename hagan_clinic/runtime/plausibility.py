@@ -13,6 +13,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.choice import MIN_SLICES
 from hagan_clinic.intensity import head_centre, signal_of, source_window, to_unit
 from hagan_clinic.preparation import Prepared
+from hagan_clinic.runtime.anatomy_checks import anatomy_warnings
 from hagan_clinic.volume import Grid, Spacing, Volume, to_canonical
 
 MIN_FIELD_MM = 10.0
@@ -70,7 +71,7 @@ def grid_warnings(name: str, grid: Grid) -> list[str]:
 
 
 def image_warnings(name: str, volume: Volume) -> list[str]:
-    """Whether a source looks like a brain T1, by its shape and its grey values.
+    """Whether a source looks like a brain T1, by its shape, its axes and its grey values.
 
     Args:
         name: What the model calls the sequence; only a T1 is judged by its grey values.
@@ -90,17 +91,23 @@ def image_warnings(name: str, volume: Volume) -> list[str]:
             f"{name} shows {litres:.1f} litres of tissue, expected {low:g} to {high:g} of a brain "
             "or a head: check that it is a head scan"
         ]
+    affine = canonical.affine.copy()
+    blocks = np.array(step) / canonical.spacing
+    affine[:3, 3] += affine[:3, :3] @ ((blocks - 1) / 2)
+    affine[:3, :3] *= blocks
+    warnings = anatomy_warnings(name, Volume(coarse, affine), head)
     if name.lower() not in ("t1", "t1w", "t1n"):
-        return []
+        return warnings
     # Without bright vessels and fat, which would widen the range that the offset is measured in.
     window = source_window(coarse, step, signal=signal)
     offset = white_matter_offset(to_unit(coarse, window), head, step)
     if offset >= WHITE_MATTER_OFFSET:
-        return []
+        return warnings
     return [
+        *warnings,
         f"{name} does not look like a T1 (its white matter is not brighter than the rest of the "
         f"brain: {offset:.2f}, expected {WHITE_MATTER_OFFSET:g} or more): check that it is a T1 "
-        "of an adult brain without contrast agent, and look at the result with the preview"
+        "of an adult brain without contrast agent, and look at the result with the preview",
     ]
 
 
