@@ -89,12 +89,15 @@ def checked_out(commit: str) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def difference(first: Path, second: Path) -> float:
-    """The largest one between two runs' results."""
-    pairs = (
-        (read(first / name).array, read(second / name).array) for name in ("flair.nii", "u.nii")
+def difference(first: Path, second: Path) -> str:
+    """Between two runs' results; of half-widths where both synthesised something."""
+    names = ("flair.nii", "u.nii")
+    (one, known), (other, also) = (
+        [read(folder / name).array for name in names] for folder in (first, second)
     )
-    return max(float(np.abs(one - other).max()) for one, other in pairs)
+    both = (known > 0) & (known < 1) & (also > 0) & (also < 1)
+    half_width = np.abs(known - also)[both].max()
+    return f"volume {np.abs(one - other).max():.1e}, half-width {half_width:.1e}"
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -151,7 +154,7 @@ def main() -> None:
         print(f"Network input {results['now']['shape']}, {arguments.device}.\n")
         print(table(results))
         if len(results) == 2:
-            print(f"\nLargest difference: {difference(folder / 'now', folder / name):.1e}")
+            print(f"\nLargest difference: {difference(folder / 'now', folder / name)}")
 
 
 if __name__ == "__main__":

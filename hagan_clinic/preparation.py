@@ -94,18 +94,8 @@ def prepare(
     grid = network_grid(source_grid, recipe.spacing)
     brain = None if mask is None else _brain_on_grid(mask, grid)
     arrays = [_on_grid(volume, grid) for volume in volumes]
-    # The background is looked for once, and not at all where a mask tells both window and box.
     used = brain if mask_window else None
-    signals: Sequence[Signal | None] = [None] * len(arrays)
-    if used is not None and recipe.box and not recipe.window:
-        occupied = used
-    else:
-        signals = found = [signal_of(array) for array in arrays]
-        occupied = _any([signal.head for signal in found])
-    windows = [
-        _window(array, grid.spacing, used, recipe, signal)
-        for array, signal in zip(arrays, signals, strict=True)
-    ]
+    windows, occupied = _windows(arrays, used, grid.spacing, recipe)
     tissue = _any([array > w.at(TISSUE) for array, w in zip(arrays, windows, strict=True)])
     start, size, unseen = _box(occupied, tissue, brain, grid.spacing, recipe)
     result = np.empty((len(arrays), *size), dtype=np.float32)
@@ -184,6 +174,48 @@ def _brain_on_grid(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
     return brain
 
 
+def _windows(
+    arrays: Sequence[NDArray[np.float32]],
+    brain: NDArray[np.bool_] | None,
+    spacing: Spacing,
+    recipe: Recipe,
+) -> tuple[list[Window], NDArray[np.bool_]]:
+    """The window of each scan, and what is not background in any, or the brain if that suffices.
+
+    The background is looked for once, and not at all where a mask tells both window and box.
+    """
+    if brain is not None and recipe.box and not recipe.window:
+        return [_window(array, spacing, recipe, brain) for array in arrays], brain
+    signals = [signal_of(array) for array in arrays]
+    windows = [
+        _window(array, spacing, recipe, brain, signal)
+        for array, signal in zip(arrays, signals, strict=True)
+    ]
+    return windows, _any([signal.head for signal in signals])
+
+
+def _window(
+    array: NDArray[np.float32],
+    spacing: Spacing,
+    recipe: Recipe,
+    brain: NDArray[np.bool_] | None,
+    signal: Signal | None = None,
+) -> Window:
+    if recipe.window:
+        if float(array.min()) == float(array.max()):
+            raise InputError(f"all voxels have the value {float(array.min()):g}: nothing is shown")
+        return Window(*recipe.window)
+    return source_window(
+        array,
+        spacing,
+        brain,
+        percentiles=recipe.percentiles,
+        radius_mm=recipe.radius_mm,
+        head_mm=recipe.head_mm,
+        signal=signal,
+    )
+
+
 def _box(
     occupied: NDArray[np.bool_],
     tissue: NDArray[np.bool_],
@@ -207,28 +239,6 @@ def _box(
 
 def _any(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
-
-
-def _window(
-    array: NDArray[np.float32],
-    spacing: Spacing,
-    brain: NDArray[np.bool_] | None,
-    recipe: Recipe,
-    signal: Signal | None,
-) -> Window:
-    if recipe.window:
-        if float(array.min()) == float(array.max()):
-            raise InputError(f"all voxels have the value {float(array.min()):g}: nothing is shown")
-        return Window(*recipe.window)
-    return source_window(
-        array,
-        spacing,
-        brain,
-        percentiles=recipe.percentiles,
-        radius_mm=recipe.radius_mm,
-        head_mm=recipe.head_mm,
-        signal=signal,
-    )
 
 
 def _voxel_of(grid: Grid, position: NDArray[np.float64]) -> list[int]:

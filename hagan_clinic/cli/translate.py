@@ -92,6 +92,7 @@ class _Result:
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"
 )
+@click.option("--tf32", is_flag=True, help="Let CUDA use TensorFloat-32: quicker, less exact.")
 @click.option("--series", metavar="UID", help="The DICOM series to take (see `inspect`).")
 @click.option(
     "--dicom-like",
@@ -117,6 +118,7 @@ def command(
     device: str,
     max_memory: str | None,
     threads: int | None,
+    tf32: bool,
     series: str | None,
     dicom_like: Path | None,
     allow_contrast: bool,
@@ -166,7 +168,7 @@ def command(
         overwrite,
         quiet,
     )
-    translator = Translator(model, device, max_memory=max_memory, threads=threads)
+    translator = Translator(model, device, max_memory=max_memory, threads=threads, tf32=tf32)
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
     one_series = len(inputs) == 1 and (dicom_like is not None or may_be_series(inputs[0]))
     many = not one_series and (

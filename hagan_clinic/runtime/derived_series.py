@@ -44,7 +44,12 @@ def write_derived(
 
 
 def derivation(
-    model: ModelFile, inputs: Inputs, content: Content, supersedes: Sequence[str] = ()
+    model: ModelFile,
+    inputs: Inputs,
+    content: Content,
+    supersedes: Sequence[str] = (),
+    *,
+    tf32: bool = False,
 ) -> Derivation:
     """The facts that identify a derived series.
 
@@ -67,14 +72,14 @@ def derivation(
         version=__version__,
         model=model.card.name,
         model_sha256=model.sha256,
-        settings=_settings(inputs),
+        settings=_settings(inputs, tf32),
         scale=scale,
         licence=licence_in_words(model.card.licence),
         supersedes=tuple(supersedes),
     )
 
 
-def _settings(inputs: Inputs) -> str:
+def _settings(inputs: Inputs, tf32: bool) -> str:
     """What the result depends on besides the model and the series, in words."""
     mask = f"brain mask of sha256 {inputs.mask_sha256}" if inputs.mask_sha256 else "no brain mask"
     # The first series is told by its UIDs; a file in its place, and further scans, by hash.
@@ -83,4 +88,4 @@ def _settings(inputs: Inputs) -> str:
         for number, (name, facts) in enumerate(inputs.facts.items())
         if number > 0 or "dicom_files" not in facts
     ]
-    return ", ".join([mask, *others])
+    return ", ".join([mask, *others, *(["TensorFloat-32"] if tf32 else [])])

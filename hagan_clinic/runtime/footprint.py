@@ -37,15 +37,15 @@ def footprint(source: Grid, spacing: Spacing, channels: int) -> Footprint:
     """
     scan = _FLOAT * math.prod(source.shape)
     field = _FLOAT * math.prod(network_grid(source, spacing).shape)
-    # Of one scan its voxels in canonical order, SimpleITK's image of them, the smoothed image and
-    # its kernel's buffer; the resampled image and its array, beside those of the other scans.
-    resampling = 4 * scan + (channels + 1) * field
-    # All resampled scans, of one its differences from the background twice and its grey values,
-    # and the result.
+    # Between axes an array is as large as the larger of both grids, and two of them live at a time.
+    between = 2 * max(scan, field)
+    # Of one scan its voxels in canonical order, what lies between, and all resampled ones.
+    resampling = scan + between + channels * field
+    # All resampled scans with their differences from the background, of one those of its tissue
+    # twice; then, instead of the differences, the result and of one the part in the box.
     scaling = (2 * channels + 3) * field
-    # Target and scale, one in other units; one of them in the whole field and as SimpleITK's
-    # image; the first result, and of the second SimpleITK's image and its array.
-    resampling_back = 5 * field + 3 * scan
+    # Target and scale, one in other units and in the whole field; what lies between; both results.
+    resampling_back = 4 * field + between + 2 * scan
     # Target and scale; both results; of one SimpleITK's image, its compressed bytes at worst, and
     # the image read again.
     writing = 2 * field + 5 * scan

@@ -80,6 +80,7 @@ def run_report(
             "ran": device.name,
             "providers": list(providers),
             "note": device.note,
+            "tf32": device.tf32,
         },
         "model": {**model_identity(model), "file": str(model.path)},
         "sources": dict(sources),

@@ -74,6 +74,7 @@ class Translator:
             restoring and writing alike. On a GPU it limits what the network takes there, and the
             process's own memory has no limit.
         threads: CPU threads; all usable cores if not given.
+        tf32: Let CUDA use TensorFloat-32: quicker, and less exact.
 
     Raises:
         InputError: `max_memory` or `threads` is not a positive amount.
@@ -88,6 +89,7 @@ class Translator:
         *,
         max_memory: str | int | None = None,
         threads: int | None = None,
+        tf32: bool = False,
     ) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"{threads} threads, expected 1 or more")
@@ -96,7 +98,7 @@ class Translator:
         loading = Stopwatch()
         with loading.stage("load"):
             self.model = load_model(find_model(model))
-            self.device = choose_device(device)
+            self.device = choose_device(device, tf32=tf32)
         self._loading = loading.seconds
         self._network = Network(self.model, self.device, threads)
 
@@ -264,7 +266,7 @@ class Translator:
                         write_derived(
                             written,
                             inputs.stack,
-                            derivation(model, inputs, content, supersedes),
+                            derivation(model, inputs, content, supersedes, tf32=self.device.tf32),
                             series_options or SeriesOptions(),
                             place[path],
                         )
@@ -302,6 +304,7 @@ def translate(
     series_options: SeriesOptions | None = None,
     max_memory: str | int | None = None,
     threads: int | None = None,
+    tf32: bool = False,
     allow_contrast: bool = False,
     overwrite: bool = False,
 ) -> Translation:
@@ -335,6 +338,7 @@ def translate(
             as `1GiB`; a volume that does not fit is translated in slabs, with the same result to
             1e-4.
         threads: CPU threads; all usable cores if not given.
+        tf32: Let CUDA use TensorFloat-32: quicker, and less exact.
         allow_contrast: Take a scan that looks contrast-enhanced.
         overwrite: Replace outputs that exist.
 
@@ -356,7 +360,7 @@ def translate(
         >>> result.volume.shape  # doctest: +SKIP
         (240, 240, 155)
     """
-    translator = Translator(model, device, max_memory=max_memory, threads=threads)
+    translator = Translator(model, device, max_memory=max_memory, threads=threads, tf32=tf32)
     return translator.translate(
         source,
         output,

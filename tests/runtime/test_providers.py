@@ -109,6 +109,25 @@ def test_two_onnxruntime_packages_are_an_error_on_every_device(installed, no_gpu
         providers.choose_device(requested)
 
 
+def test_tf32_and_its_search_are_off_until_they_are_asked_for():
+    exact, quick = (
+        dict(providers.Device("cuda", "cuda", tf32=on).providers) for on in (False, True)
+    )
+    assert exact[providers.CUDA] == {"use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
+    assert quick[providers.CUDA] == {"use_tf32": 1, "cudnn_conv_algo_search": "EXHAUSTIVE"}
+    assert exact[providers.CPU] == quick[providers.CPU] == {}
+
+
+def test_tf32_changes_nothing_on_a_cpu_that_auto_takes(no_gpu):
+    assert not providers.choose_device("auto", tf32=True).tf32
+
+
+@pytest.mark.parametrize("requested", ["cpu", "tensorrt"])
+def test_tf32_is_refused_on_what_has_no_such_switch(requested):
+    with pytest.raises(DeviceError, match=f"--tf32 is for CUDA, and --device is {requested}"):
+        providers.choose_device(requested, tf32=True)
+
+
 def test_unknown_device_is_refused():
     with pytest.raises(DeviceError, match="'gpu', expected one of auto, cpu, cuda, tensorrt"):
         providers.choose_device("gpu")
