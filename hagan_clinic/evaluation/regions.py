@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.metrics import checked, window_box
 from hagan_clinic.evaluation.similarity import DATA_RANGE, SimilarityTo
+from hagan_clinic.evaluation.tissue_scale import on_tissue_scale
 
 BRAIN, WHOLE = "brain", "whole"
+TISSUE = "brain, tissue scale"
+"""In the brain, reference and prediction both on `tissue_scale`."""
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -50,6 +53,8 @@ class Reference:
         self._box = window_box(checked_brain)
         self._brain = checked_brain[self._box]
         self._in_brain = SimilarityTo(self._masked(self.image))
+        self._tissue = self._on_tissue_scale(self.image)
+        self._of_tissue = SimilarityTo(self._tissue)
         self._everywhere = SimilarityTo(self.image)
         self._parts = {
             name: part[self._box].astype(bool) & self._brain
@@ -63,7 +68,7 @@ class Reference:
             )
 
     def score(self, prediction: Array) -> dict[str, Scores]:
-        """Figures in the brain, in each of its parts, and in the whole volume.
+        """Figures in the brain, on both scales, in each of its parts, and in the whole volume.
 
         Args:
             prediction: The reference's shape; clipped to [0, 1].
@@ -81,6 +86,12 @@ class Reference:
         }
         brain = scores[BRAIN]
         scores[BRAIN] = Scores(brain.psnr, brain.ssim, brain.nmse, similarity.multi_scale())
+        tissue = self._on_tissue_scale(prediction)
+        scores[TISSUE] = _scores(
+            np.square(tissue[self._brain].astype(np.float64) - self._tissue[self._brain]),
+            np.square(self._tissue[self._brain].astype(np.float64)),
+            self._of_tissue.compare(tissue).map[self._brain],
+        )
         everywhere = self._everywhere.compare(prediction)
         whole = _scores(
             np.square(prediction.astype(np.float64) - self.image),
@@ -89,6 +100,9 @@ class Reference:
         )
         scores[WHOLE] = Scores(whole.psnr, whole.ssim, whole.nmse, everywhere.multi_scale())
         return scores
+
+    def _on_tissue_scale(self, image: Array) -> Array:
+        return np.asarray(on_tissue_scale(image[self._box], self._brain) * self._brain)
 
     def _masked(self, image: Array) -> Array:
         return np.asarray(image[self._box] * self._brain)

@@ -6,6 +6,7 @@ from monai.metrics.regression import compute_ms_ssim
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation import Reference, nmse, psnr, ssim
 from hagan_clinic.evaluation.metrics import ssim_map, window_box
+from hagan_clinic.evaluation.regions import TISSUE
 from hagan_clinic.evaluation.similarity import scale_weights
 from hagan_clinic.imageio import read
 
@@ -38,7 +39,7 @@ def monai_ms_ssim(one, other):
 def test_each_region_gets_the_figures_of_that_region(case):
     reference, prediction, brain, tumour = case
     scores = Reference(reference, brain, {"tumour": tumour}).score(prediction)
-    assert list(scores) == ["brain", "tumour", "whole"]
+    assert list(scores) == ["brain", "tumour", TISSUE, "whole"]
     for name, region in {"brain": brain, "tumour": tumour, "whole": None}.items():
         assert scores[name].psnr == pytest.approx(psnr(prediction, reference, region), abs=1e-9)
         assert scores[name].nmse == pytest.approx(nmse(prediction, reference, region), abs=1e-9)
@@ -101,7 +102,7 @@ def test_what_lies_outside_the_brain_changes_the_whole_volume_alone(case):
 def test_an_empty_region_is_left_out(case):
     reference, prediction, brain, _ = case
     scores = Reference(reference, brain, {"tumour": np.zeros(SHAPE)}).score(prediction)
-    assert list(scores) == ["brain", "whole"]
+    assert list(scores) == ["brain", TISSUE, "whole"]
 
 
 def test_what_cannot_be_scored_is_named(case):
