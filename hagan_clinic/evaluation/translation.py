@@ -28,8 +28,8 @@ PROTOCOL = (
     "both have their in-brain 0.5 percentile at 0 and their in-brain median at 0.4. PSNR in dB. "
     "SSIM in 3D, Gaussian window of sigma 1.5 voxels, 11 wide, its map averaged over the region, "
     "both images zeroed outside the brain for brain, tumour and healthy tissue. MS-SSIM with the "
-    "same window, as many of five scales as MONAI takes for the size, over the whole volume and over "
-    "the brain's box with everything else zeroed. Means over subjects."
+    "same window, as many of five scales as MONAI takes for the size, over the whole volume and "
+    "over the brain's box with everything else zeroed. Means over subjects."
 )
 
 NAN = float("nan")
