@@ -100,8 +100,13 @@ def draw_preview(
     target: tuple[str, Volume],
     uncertainty: Volume,
     footer: str,
+    real: Volume | None = None,
 ) -> Image.Image:
-    """The picture: a row a plane through the head's centre, a column an image (see above)."""
+    """The picture: a row a plane through the head's centre, a column an image (see above).
+
+    With `real`, the target as it was acquired, in [0, 1] on the same grid, there is a column of it
+    beside the synthetic one.
+    """
     from PIL import Image, ImageDraw
 
     first = to_canonical(sources[0][1])
@@ -115,6 +120,7 @@ def draw_preview(
             for name, volume in ((name, to_canonical(scan)) for name, scan in sources)
         ),
         (target[0], "synthetic", to_canonical(target[1]).array, _grey),
+        *([] if real is None else [(target[0], "real", to_canonical(real).array, _grey)]),
         (
             "uncertainty",
             "half-width of the 90 % interval, synthetic",
