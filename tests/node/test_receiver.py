@@ -143,6 +143,20 @@ def test_bare_connections_take_no_slot_from_those_who_send(receive, make_series,
     assert set(turned_away(node)) <= {"closed", "silent", "crowded"}
 
 
+@pytest.mark.slow
+def test_60_bare_connections_a_minute_for_3_minutes_hinder_no_sender(receive, make_series, sending):
+    node = receive()
+    connections, end = [], time.monotonic() + 180
+    while time.monotonic() < end:
+        connections += bare(node.port, 1)
+        if len(connections) % 3 == 0:
+            answers = sending(node.port, make_series(f"in minute {len(connections)}"))
+            assert list(answers.values()) == [SUCCESS] * 6
+        time.sleep(1)
+    for one in connections:
+        one.close()
+
+
 def test_of_too_many_bare_connections_the_oldest_is_closed(receive, waiting):
     node = receive(acse_timeout=60.0)
     before = threading.active_count()

@@ -22,15 +22,17 @@ from hagan_clinic.imageio.dicom.values import number, text, words
 from hagan_clinic.intensity import foreground
 from hagan_clinic.volume import Grid
 
-# What a 3D and a 2D series may be short of: 2D ones are planned on the brain alone, and real whole
-# ones end with up to 0.41 of the largest cross-section (6 mm slices, at the vertex).
-_CUT = {"3D": 0.25, "2D": 0.5}
+# 3D series hold the whole head and air around it, give or take an ear. 2D ones are planned on the
+# brain alone: real whole ones end with up to 0.41 of the largest cross-section (6 mm slices, at the
+# vertex).
+_CUT = {"3D": 0.15, "2D": 0.5}
 """Part of the largest cross-section of the head that shows on a cut end."""
 _HEIGHT = {"3D": 0.75, "2D": 0.55}
 """Height of a brain below the vertex, at least, in breadths of the head."""
 
 _ONE_SIDED = 2.0  # times the other end; a slab within the head is cut on both sides alike
 _SAMPLES = 16
+_THIN_MM = 2.5  # between slices: those of 2D series of the brain are farther apart
 
 _PRIVATE = (
     # Number of images, or of slice places, by private creator (dcm2niix reads the same).
@@ -85,7 +87,8 @@ def cut_end(stack: Stack) -> str:
     slices = tuple(stack.slices[index] for index in sampled(len(stack.slices)))
     columns, rows, _ = stack.grid.shape
     some = Stack(stack.series, slices, Grid((columns, rows, len(slices)), stack.grid.affine))
-    is_3d = text(stack.series.header, "MRAcquisitionType") == "3D"
+    kind = text(stack.series.header, "MRAcquisitionType")
+    is_3d = kind == "3D" or (not kind and stack.grid.spacing[2] <= _THIN_MM)
     try:
         return cut_of(read_pixels(some), len(stack.slices), stack.grid.affine, is_3d=is_3d)
     except InputError:  # the translation will say what is wrong

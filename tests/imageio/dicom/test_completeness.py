@@ -13,7 +13,7 @@ CUTS = np.linspace(0.08, 0.88, 20)
 """Parts of a series that a sender may have sent before a pause."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def scans(test_data):
     """Real series by their folder, in the order of their InstanceNumber."""
 
@@ -44,6 +44,16 @@ def test_a_half_sent_head_ends_within_it_wherever_it_was_cut(scans, backwards):
     for part in CUTS[::4]:
         reason = cut_end(stack(series_of(instances[: round(part * len(instances))])))
         assert "end is cut off" in reason, part
+
+
+def test_thin_slices_of_an_untold_kind_count_as_3d(scans):
+    instances = scans("sag_mprage")[: round(0.84 * 192)]  # the last shows a third of the largest
+    for one in instances:
+        del one.header.MRAcquisitionType
+    assert "end is cut off" in cut_end(stack(series_of(instances)))
+    for one in instances:
+        one.header.MRAcquisitionType = "2D"
+    assert cut_end(stack(series_of(instances))) == ""
 
 
 def test_the_protocol_of_siemens_tells_of_every_slice_that_is_missing(scans):
