@@ -90,6 +90,7 @@ _TABLE = {
         partum natal trauma* transplant* interven* proced* drain* clip* coil* evd ect tms stent*
         fossa fossae horn lobe circ* arch lat lateral cerebr* pituit*
         commissur* visit session baseline followup fu month* year* day* ant anterior
+        tbi injur* infarct* bleed* hemorr* haemorr* concuss* seizure* rehab* vaccin* exercise
         amygd* hippoc* insul* ablation laser litt fus gk gammaknife
     """,
     Meaning.QUALITY: """

@@ -14,6 +14,7 @@ from hagan_clinic.imageio.dicom.choice import MIN_SLICES
 from hagan_clinic.intensity import head_centre, signal_of, source_window, to_unit
 from hagan_clinic.preparation import Prepared
 from hagan_clinic.runtime.anatomy_checks import anatomy_warnings
+from hagan_clinic.runtime.enhancement import BRIGHT_SHARE, BRIGHTER, bright_share
 from hagan_clinic.volume import Grid, Spacing, Volume, to_canonical
 
 MIN_FIELD_MM = 10.0
@@ -70,12 +71,13 @@ def grid_warnings(name: str, grid: Grid) -> list[str]:
     return warnings
 
 
-def image_warnings(name: str, volume: Volume) -> list[str]:
-    """Whether a source looks like a brain T1, by its shape, its axes and its grey values.
+def image_warnings(name: str, volume: Volume, *, allow_contrast: bool = False) -> list[str]:
+    """Whether a source looks like a native brain T1, by its shape, axes and grey values.
 
     Args:
         name: What the model calls the sequence; only a T1 is judged by its grey values.
         volume: The whole scan, in scanner units.
+        allow_contrast: Do not look for signs of contrast agent.
 
     Raises:
         InputError: As `intensity.signal_of` and `source_window`.
@@ -102,12 +104,40 @@ def image_warnings(name: str, volume: Volume) -> list[str]:
     window = source_window(coarse, step, signal=signal)
     offset = white_matter_offset(to_unit(coarse, window), head, step)
     if offset >= WHITE_MATTER_OFFSET:
-        return warnings
+        if warnings or allow_contrast:  # the middle of the brain may be elsewhere
+            return warnings
+        return _enhancement_warnings(name, _deep_bright_share(canonical, head, step))
     return [
         *warnings,
         f"{name} does not look like a T1 (its white matter is not brighter than the rest of the "
         f"brain: {offset:.2f}, expected {WHITE_MATTER_OFFSET:g} or more): check that it is a T1 "
         "of an adult brain without contrast agent, and look at the result with the preview",
+    ]
+
+
+def deep_bright_share(volume: Volume) -> float:
+    """The part of the middle of the brain that is brighter than white matter (`bright_share`)."""
+    canonical = to_canonical(volume)
+    coarse, step = _averaged(canonical.array, canonical.spacing)
+    return _deep_bright_share(canonical, signal_of(coarse).head, step)
+
+
+def _deep_bright_share(canonical: Volume, head: NDArray[np.bool_], step: Spacing) -> float:
+    spacing = canonical.spacing
+    middle = zip(head_centre(head, step), step, spacing, strict=True)
+    # From the middle of a block of voxels to a voxel.
+    centre = [(place + 0.5) * block / voxel - 0.5 for place, block, voxel in middle]
+    return bright_share(canonical.array, spacing, centre)
+
+
+def _enhancement_warnings(name: str, share: float) -> list[str]:
+    if share <= BRIGHT_SHARE:
+        return []
+    return [
+        f"{name} looks contrast-enhanced ({share:.2%} of the middle of the brain, where deep veins "
+        f"are, is over {BRIGHTER:g} times as bright as white matter; expected up to "
+        f"{BRIGHT_SHARE:.2%}): blood and fat look so too; give the native scan, or "
+        "--allow-contrast if this is one"
     ]
 
 

@@ -157,7 +157,7 @@ class Translator:
         with clock.stage("prepare"):
             prepared = prepare(inputs.volumes, self.model.recipe, mask=inputs.mask)
         with clock.stage("check"):
-            warnings = self._warnings(inputs, prepared)
+            warnings = self._warnings(inputs, prepared, allow_contrast)
         budget = self._budget()
         shape = _shape(prepared.array)
         needs = self._network.memory
@@ -205,11 +205,11 @@ class Translator:
         progress("done", 1.0)
         return Translation(volume, half_width, run_report(**facts, seconds=clock.seconds))
 
-    def _warnings(self, inputs: Inputs, prepared: Prepared) -> list[str]:
+    def _warnings(self, inputs: Inputs, prepared: Prepared, allow_contrast: bool) -> list[str]:
         warnings = list(inputs.doubts)
         for name, volume in zip(self.model.recipe.sources, inputs.volumes, strict=True):
             warnings += grid_warnings(name, volume.grid)
-            warnings += image_warnings(name, volume)
+            warnings += image_warnings(name, volume, allow_contrast=allow_contrast)
         return warnings + box_warnings(prepared, masked=inputs.mask is not None)
 
     def _check_room(self, size: int) -> None:

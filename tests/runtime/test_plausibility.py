@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from hagan_clinic.imageio import read
+from hagan_clinic.imageio.dicom.scan import read_series
 from hagan_clinic.preparation import prepare
 from hagan_clinic.runtime import find_model, load_model
+from hagan_clinic.runtime.enhancement import bright_share
 from hagan_clinic.runtime.plausibility import box_warnings, grid_warnings, image_warnings
 from hagan_clinic.volume import Grid, Volume
 
@@ -79,6 +81,47 @@ def test_grey_values_upside_down_are_warned_of(test_data, inverted):
     volume = read(path)
     array = np.where(volume.array > 0, volume.array.max() * 1.1 - volume.array, 0)
     assert bool(image_warnings("t1", volume.with_array(array) if inverted else volume)) == inverted
+
+
+def _with_veins(head, gain):
+    """A head in MNI space with a straight sinus and the plexus, brighter than white matter."""
+    places = np.moveaxis(np.indices(head.shape), 0, -1) @ head.affine[:3, :3].T + head.affine[:3, 3]
+    veins = np.zeros(head.shape, bool)
+    for start, end in (
+        ((0, -35, 12), (0, -80, -5)),
+        *(((x, -38, 14), (x / 2, 0, 16)) for x in (22, -22)),
+    ):
+        along = np.subtract(end, start)
+        share = np.clip((places - start) @ along / (along @ along), 0, 1)
+        veins |= np.linalg.norm(places - start - share[..., None] * along, axis=-1) <= 2.5
+    white = np.percentile(head.array[head.array > 0], 85)
+    return head.with_array(np.where(veins, gain * white, head.array))
+
+
+def test_bright_deep_veins_are_warned_of_unless_contrast_is_allowed(test_data):
+    for patient in _patients(test_data, "test")[::4]:
+        enhanced = _with_veins(read(f"{patient}_t1.nii.gz"), 1.7)
+        (warning,) = image_warnings("t1", enhanced)
+        assert "t1 looks contrast-enhanced" in warning and "--allow-contrast" in warning
+        assert image_warnings("t1", enhanced, allow_contrast=True) == []
+        assert image_warnings("t1", _with_veins(enhanced, 1.0)) == []
+
+
+@pytest.mark.parametrize("series", ["brainix", "sag_mprage", "xa30_enhanced", "decubitus/HFS"])
+def test_native_heads_of_other_scanners_do_not_look_enhanced(test_data, series):
+    volume = read_series(test_data / "dicom" / series, "t1").volume
+    assert not [one for one in image_warnings("t1", volume) if "contrast" in one]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_share_of_bright_voxels_is_that_of_the_box(turned):
+    """A uniform block with a bright rod through the middle, and coils that brighten one end."""
+    array = np.full((90, 90, 90), 100, np.float32)
+    array[44:46, :, 44:46] = 200
+    array *= np.linspace(1, 2.5, 90)[:, None, None] if turned else 1
+    share = bright_share(array, (2.0, 2.0, 2.0), (45.0, 45.0, 45.0))
+    assert share == pytest.approx(4 / (20 * 25), rel=0.1)
+    assert bright_share(array[:, :, :10], (2.0, 2.0, 2.0), (45.0, 45.0, 45.0)) == 0
 
 
 def _boxed(volume, mask=None):
