@@ -5,6 +5,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from hagan_clinic.imageio.dicom.completeness import BY_NUMBER, CUT, kind_of
 from hagan_clinic.node.spool import STATES, Spool, counts
 
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -62,10 +63,18 @@ class Metrics:
             held.labels(state).set_function(partial(_count, spool, state))
         incomplete = Gauge(
             "hagan_spool_incomplete_series",
-            "Incoming series that are held back because they are plainly not whole",
+            "Incoming series that are held back because they are plainly not whole: number, cut",
+            ["why"],
             registry=self.registry,
         )
-        incomplete.set_function(lambda: len(spool.incomplete()))
+        for why in (BY_NUMBER, CUT):
+            incomplete.labels(why).set_function(partial(_incomplete, spool, why))
+        partly = Gauge(
+            "hagan_spool_partly_sent_series",
+            "Series of which the archive took a part and then refused or gave up",
+            registry=self.registry,
+        )
+        partly.set_function(spool.partly_sent)
         stuck = Gauge(
             "hagan_spool_stuck_series",
             "Series that can neither go on nor be set aside",
@@ -74,6 +83,10 @@ class Metrics:
         stuck.set_function(spool.stuck)
         free = Gauge("hagan_spool_free_bytes", "Free space of its disk", registry=self.registry)
         free.set_function(lambda: shutil.disk_usage(spool.root).free)
+
+
+def _incomplete(spool: Spool, why: str) -> int:
+    return sum(kind_of(reason) == why for reason in spool.incomplete().values())
 
 
 def _count(spool: Spool, state: str) -> int:

@@ -17,7 +17,7 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
-from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.spool import Spool, is_incomplete
 
 _DAY = 86400.0
 _LONGEST_STOP = 3600.0  # seconds of a stop that count
@@ -47,13 +47,12 @@ class Retention:
         """Delete what is too old; then, failed last, what takes too much of the disk."""
         now = self._clock.tick()
         rest = []
-        ended = [
+        kept_for = [
             (job, kept) for state, kept in self._days.items() for job in self._spool.jobs(state)
         ]
-        for job, kept in [
-            *ended,
-            *((job, self._days["failed"]) for job in self._spool.incomplete()),
-        ]:
+        held_back = filter(is_incomplete, self._spool.jobs("incoming"))
+        kept_for += [(job, self._days["failed"]) for job in held_back]
+        for job, kept in kept_for:
             with self._endings.alone(job):
                 if self._age(job, now) > kept * _DAY:
                     self._purge(job, "age")

@@ -133,7 +133,7 @@ class _Health:
             "room": room,
             "stuck": stuck,
             "partly_sent": self.spool.partly_sent(),
-            "incomplete": len(self.spool.incomplete()),
+            "incomplete": self.spool.incomplete(),
             "series": dict(counts(self.spool)),
         }
 

@@ -334,9 +334,10 @@ class Spool:
             _clear(job, keep=("source", FILE))
             return self.move(job, "ready", **facts)
 
-    def incomplete(self) -> list[Job]:
-        """The incoming series that are held back."""
-        return [job for job in self.jobs("incoming") if _is_incomplete(job)]
+    def incomplete(self) -> dict[str, str]:
+        """Names of the incoming series that are held back, and why."""
+        held = [job for job in self.jobs("incoming") if is_incomplete(job)]
+        return {job.name: str(job.record().get("reason", "")) for job in held}
 
     def partly_sent(self) -> int:
         """Number of series of which the archive took a part and then refused or gave up."""
@@ -361,7 +362,7 @@ class Spool:
     def purge(self, job: Job) -> None:
         """Delete a series that has come to its end, is held back or waits to be sent."""
         with self.locked():
-            if job.state not in (*ENDED, "outbox") and not _is_incomplete(job):
+            if job.state not in (*ENDED, "outbox") and not is_incomplete(job):
                 raise ValueError(f"{job.state} series are not purged")
             if job.folder.is_dir():
                 # Renamed first, so that nothing takes half of it for a series.
@@ -471,7 +472,8 @@ def _holds_files(folder: Path) -> bool:
         return True
 
 
-def _is_incomplete(job: Job) -> bool:
+def is_incomplete(job: Job) -> bool:
+    """Whether it is held back because it is plainly not whole."""
     try:
         return job.state == "incoming" and job.record().get("outcome") == INCOMPLETE
     except DamagedError:

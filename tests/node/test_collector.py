@@ -87,13 +87,12 @@ def test_what_is_plainly_not_whole_is_held_back_until_the_rest_comes(
         return "1 of 2" if sum(1 for folder in folders for _ in folder.iterdir()) < 2 else ""
 
     assert collect(missing) == []
-    (job,) = spool.incomplete()
-    assert (job.name, job.record()["reason"]) == (name, "1 of 2")
+    assert spool.incomplete() == {name: "1 of 2"}
     intake.take(arrived(series[1]))
     waiting(lambda: intake.silent_for(name) > 0.01)
     assert collect(missing) == [name]
     assert spool.find(name).record() == {}
-    assert spool.incomplete() == []
+    assert spool.incomplete() == {}
 
 
 def test_late_instances_are_judged_with_what_came_before(

@@ -108,8 +108,9 @@ def test_what_is_held_back_is_shown_and_goes_on_when_an_operator_releases_it(
     waiting(lambda: listener.events("incomplete"), listener.failure)
     base = f"http://127.0.0.1:{listener.port + 1}"
     time.sleep(0.5)
-    assert httpx.get(f"{base}/health").json()["incomplete"] == 1
-    assert "hagan_spool_incomplete_series 1.0" in httpx.get(f"{base}/metrics").text
+    (reason,) = httpx.get(f"{base}/health").json()["incomplete"].values()
+    assert "end is cut off" in reason
+    assert 'hagan_spool_incomplete_series{why="cut"} 1.0' in httpx.get(f"{base}/metrics").text
     where = ["--spool", str(listener.spool)]
     (shown,) = json.loads(CliRunner().invoke(main, ["spool", "show", "--json", *where]).stdout)
     assert (shown["state"], shown["outcome"]) == ("incoming", "incomplete")

@@ -9,7 +9,7 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.retention import Retention
-from hagan_clinic.node.spool import STATES
+from hagan_clinic.node.spool import INCOMPLETE, STATES
 
 DAY = 86400.0
 
@@ -126,3 +126,21 @@ def test_beyond_its_share_of_the_disk_failed_goes_last(spool, monkeypatch, share
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(310_000 + 50_000, 0, 0))
     retention(spool, max_disk_share=share)()
     assert left(spool) == {"outbox": 1, **expected}
+
+
+def test_what_is_held_back_as_incomplete_goes_like_what_failed_and_what_comes_in_stays(
+    spool, clock
+):
+    place(spool, "incoming")
+    place(spool, "incoming", "held")
+    held = spool.find(spool.name_of("incomingheld"))
+    spool.note(held, outcome=INCOMPLETE, reason="1 of 2")
+    keep = retention(spool, keep_failed_days=14.0)
+    for day in (0.0, 13.9):
+        clock["worked"] = day * DAY
+        keep()
+        assert left(spool) == {"incoming": 2}
+    clock["worked"] = 14.1 * DAY
+    keep()
+    assert spool.incomplete() == {}
+    assert left(spool) == {"incoming": 1}

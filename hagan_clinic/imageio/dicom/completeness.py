@@ -30,7 +30,11 @@ _CUT = {"3D": 0.15, "2D": 0.5}
 _HEIGHT = {"3D": 0.75, "2D": 0.55}
 """Height of a brain below the vertex, at least, in breadths of the head."""
 
+BY_NUMBER, CUT = "number", "cut"
+"""Kinds of what is missing: images that headers tell of, an end of the head."""
+
 _ONE_SIDED = 2.0  # times the other end; a slab within the head is cut on both sides alike
+_CUT_OFF = "is cut off"
 _SAMPLES = 16
 _THIN_MM = 2.5  # between slices: those of 2D series of the brain are farther apart
 
@@ -135,9 +139,14 @@ def cut_of(
     return _told(names[int(high > low)], max(low, high), limit)
 
 
+def kind_of(reason: str) -> str:
+    """The kind of a reason that the functions here gave."""
+    return CUT if _CUT_OFF in reason else BY_NUMBER
+
+
 def _told(end: str, part: float, limit: float) -> str:
     return (
-        f"the {end} end is cut off: its last slice shows {part:.0%} of the head's largest "
+        f"the {end} end {_CUT_OFF}: its last slice shows {part:.0%} of the head's largest "
         f"cross-section, expected less than {limit:.0%}"
     )
 
