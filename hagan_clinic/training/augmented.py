@@ -76,7 +76,7 @@ class RawSample:
         target: uint8 (1, d, h, w), or None.
         brain: uint8 (1, d, h, w), 0 or 1.
         averages: uint8 (C + T + 1, ...), see ``training.averages``: source, target and brain.
-        held: Where in the volume these are.
+        held: Where in the volume the first three are; all else that the sample shows is empty.
         shape: (D, H, W) of the volume.
         spacing: mm along D, H, W.
         cut: What is wanted.
@@ -143,19 +143,20 @@ def augmented(sample: RawSample) -> Batch:
     wanted = [Wanted(sample.source, lens), Wanted(sample.brain, around, nearest=True)]
     wanted += [] if bare is None else [Wanted(bare, learnt)]
     source, brain, *targets = moved(wanted, sample.held, matrix)
-    source, bias = _scanned(sample, source / 255, lens, seen, low)
-    target = targets[0] / 255 if targets else None
+    bias = _low_bias(sample, low)
+    source = _scanned(sample, source.div_(255), lens, seen, bias)
+    target = targets[0].div_(255) if targets else None
     if drawn.stripped:
         brain = seen.of(_eroded(brain, drawn.erosion), around.start)
-        source = source * brain  # again: interpolation has smeared the edge of the brain
+        source.mul_(brain)  # again: interpolation has smeared the edge of the brain
         brain = learnt.of(brain, seen.start)
-        target = None if target is None else target * brain
+        target = None if target is None else target.mul_(brain)
 
     images = {"source": _for_network(source), "brain": brain}
     if target is not None:
         images["target"] = _for_network(target)
     result: Batch = {
-        name: torch.tensor(number, device=brain.device) for name, number in sample.numbers.items()
+        name: torch.full((), number, device=brain.device) for name, number in sample.numbers.items()
     }
     for name, image in images.items():
         here, box = (cut.names[0], cut.seen) if name == "source" else (cut.names[1], cut.learnt)
@@ -193,19 +194,31 @@ def _moved_averages(sample: RawSample, matrix: Matrix) -> Tensor:
     return torch.stack([travelled(channel, along) for channel in with_air(sample.averages)]) / 255
 
 
+def _low_bias(sample: RawSample, low: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Each channel's bias field at low resolution, and what gives it a mean of 1 over the head.
+
+    The intensity window would take a common factor out again.
+    """
+    if sample.drawn.bias is None:
+        return None
+    field = bias_field(sample.drawn.bias, _low_lattices(sample.shape), low.device)
+    head = (low[: len(field)] > 0).float()
+    inside = head.sum((1, 2, 3), keepdim=True)
+    scale = inside / (field * head).sum((1, 2, 3), keepdim=True).clamp_min(1)
+    return field, scale
+
+
 def _scanned(
-    sample: RawSample, image: Tensor, around: Box, seen: Box, low: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """The source as a scanner shows it, 0 to 1, and the scale of each channel's bias field."""
+    sample: RawSample,
+    image: Tensor,
+    around: Box,
+    seen: Box,
+    bias: tuple[Tensor, Tensor] | None,
+) -> Tensor:
+    """The source as a scanner shows it, 0 to 1."""
     drawn, shape, device = sample.drawn, sample.shape, image.device
-    scale = None
-    if drawn.bias is not None:
-        # A mean of 1 over the head: the intensity window would take a common factor out again.
-        head = low[: len(image)] > 0
-        coarse = bias_field(drawn.bias, _low_lattices(shape), device)
-        inside = head.sum((1, 2, 3), keepdim=True)
-        scale = inside / (coarse * head).sum((1, 2, 3), keepdim=True).clamp_min(1)
-        image = image * (bias_field(drawn.bias, _lattices(around, shape), device) * scale)
+    if drawn.bias is not None and bias is not None:
+        image.mul_(bias_field(drawn.bias, _lattices(around, shape), device)).mul_(bias[1])
     if drawn.gamma is not None:
         image = contrast(image, drawn.gamma)
     if drawn.noise:
@@ -214,21 +227,19 @@ def _scanned(
         axis, thickness = drawn.thick
         given, wanted = (_lattices(box, shape)[axis] for box in (around, seen))
         image = thick_slices(image, axis, thickness, given, wanted)
-    return image, scale
+    return image
 
 
-def _low_images(sample: RawSample, low: Tensor, bias: Tensor | None) -> Batch:
+def _low_images(sample: RawSample, low: Tensor, bias: tuple[Tensor, Tensor] | None) -> Batch:
     """The low-resolution wholes as the scanner and the stripping leave them.
 
     They are the averages of the augmented volume but for what does not commute with averaging:
     contrast at edges, and slices thinner than a low-resolution voxel, which are left out.
     """
-    drawn, shape, device = sample.drawn, sample.shape, low.device
-    channels = len(sample.source)
+    drawn, channels = sample.drawn, len(sample.source)
     source, target, brain = low[:channels], low[channels:-1], low[-1:]
-    if drawn.bias is not None:
-        assert bias is not None
-        source = source * (bias_field(drawn.bias, _low_lattices(shape), device) * bias)
+    if bias is not None:
+        source = source * (bias[0] * bias[1])
     if drawn.gamma is not None:
         source = contrast(source, drawn.gamma)
     if drawn.noise:
@@ -292,5 +303,5 @@ def _generator(sample: RawSample, stream: int) -> torch.Generator:
 
 
 def _for_network(values: Tensor) -> Tensor:
-    """[0, 1] -> [-1, 1], clipped."""
-    return values.clamp(0, 1) * 2 - 1
+    """[0, 1] -> [-1, 1], clipped, in place."""
+    return values.clamp_(0, 1).mul_(2).sub_(1)

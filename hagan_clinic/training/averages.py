@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hagan_clinic.imageio import atomic_path
+from hagan_clinic.training.moving import Box
 from hagan_clinic.training.prepared import Bytes, PreparedSubject
 
 STEP = 2
@@ -66,6 +68,25 @@ def averages_of(prepared: PreparedSubject) -> Bytes:
             np.save(temporary, np.concatenate(parts))
         stored = np.load(file, mmap_mode="c")
     return stored
+
+
+def filled_box(means: Tensor, box: Box) -> Box:
+    """A box around all of a box that is not empty, by the area averages (C, d, h, w)."""
+    first = [start // STEP for start in box.start]
+    last = [stop // STEP + 1 for stop in box.stop]  # whose block begins before the box ends
+    d, h, w = (slice(a, b) for a, b in zip(first, last, strict=True))
+    filled = np.asarray(means[:, d, h, w].numpy().any(axis=0))
+    start, stop = list(first), list(first)
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        along = np.flatnonzero(filled.any(axis=others))
+        if len(along):
+            start[axis] += int(along[0])
+            stop[axis] += int(along[-1]) + 1
+    # Entry j holds the voxels STEP * (j - 1) to STEP * (j + 1).
+    low = tuple(STEP * (entry - 1) for entry in start)
+    high = tuple(STEP * entry for entry in stop)
+    return Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).meeting(box)
 
 
 def _every_second(array: NDArray[Any], axis: int, start: int) -> NDArray[Any]:

@@ -6,12 +6,14 @@ D, then H, then W: two neighbours thrice take a third of the time, on a CPU, tha
 For the angles of ``augment.MOST_DEGREES`` the difference is that between two linear interpolations.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,10 +48,13 @@ class Box:
 
     def grown(self, margin: Triple, shape: Triple) -> "Box":
         """With a margin on both sides of each axis, ending where the volume does."""
-        sides = list(zip(self.start, self.stop, margin, shape, strict=True))
-        d, h, w = (max(first - by, 0) for first, _, by, _ in sides)
-        d1, h1, w1 = (min(last + by, end) for _, last, by, end in sides)
-        return Box((d, h, w), (d1, h1, w1))
+        start, stop = np.array([self.start, self.stop]) + np.outer([-1, 1], margin)
+        return _box(start, stop).meeting(Box.whole(shape))
+
+    def meeting(self, other: "Box") -> "Box":
+        """What is in both; of no size where nothing is."""
+        start = np.maximum(self.start, other.start)
+        return _box(start, np.maximum(np.minimum(self.stop, other.stop), start))
 
     def of(self, volume: Tensor, origin: Triple = (0, 0, 0)) -> Tensor:
         """These voxels of (..., D, H, W), whose first one is ``origin``."""
@@ -60,20 +65,39 @@ class Box:
         return volume[..., d, h, w]
 
 
+def _box(start: NDArray[Any], stop: NDArray[Any]) -> Box:
+    (d, h, w), (d1, h1, w1) = map(int, start), map(int, stop)
+    return Box((d, h, w), (d1, h1, w1))
+
+
 def source_box(box: Box, matrix: Matrix, shape: Triple) -> Box:
-    """What a box of the moved volume comes from; empty where that lies outside.
+    """What a box of the moved volume comes from; of no size where that lies outside.
 
     Args:
         box: Of the moved volume.
         matrix: (3, 4), from a voxel of the moved volume to its place in the volume.
         shape: (D, H, W) of the volume.
     """
+    reach = 0 if is_flip(matrix) else REACH
+    return _image(box, matrix, reach).meeting(Box.whole(shape))
+
+
+def _reached(held: Box, matrix: Matrix) -> Box:
+    """Where in the moved volume anything comes from a box of the volume."""
+    if not all(held.shape):
+        return held
+    back = np.linalg.inv(matrix[:, :3])
+    reach = 0 if is_flip(matrix) else math.ceil(REACH * max(np.abs(back).sum(1)))
+    return _image(held, np.column_stack([back, -back @ matrix[:, 3]]), reach)
+
+
+def _image(box: Box, matrix: Matrix, reach: int) -> Box:
+    """The box around what a matrix makes of a box, and so many voxels more."""
     corners = np.array(np.meshgrid(*zip(box.start, np.array(box.stop) - 1, strict=True)))
     places = matrix[:, :3] @ corners.reshape(3, -1) + matrix[:, 3:]
-    reach = 0 if is_flip(matrix) else REACH
-    first = np.clip(np.floor(places.min(1)) - reach, 0, shape).astype(int)
-    last = np.clip(np.ceil(places.max(1)) + reach + 1, first, shape).astype(int)
-    return Box(tuple(first.tolist()), tuple(last.tolist()))
+    # A flip's places are whole numbers, but for what rounding leaves.
+    first, last = np.floor(places.min(1) + 1e-6), np.ceil(places.max(1) - 1e-6)
+    return _box(first.astype(int) - reach, last.astype(int) + reach + 1)
 
 
 def is_flip(matrix: Matrix) -> bool:
@@ -100,38 +124,50 @@ def moved(every: Sequence[Wanted], held: Box, matrix: Matrix) -> list[Tensor]:
 
     Args:
         every: What is wanted; boxes that share slices share the work on them.
-        held: Where the parts are in the volume; holds ``source_box`` of every box. All else is 0.
+        held: Where the parts are in the volume. All else is 0, so it may be less than the
+            ``source_box`` of a box where the volume is empty.
         matrix: (3, 4), from a voxel of the moved volume to its place in the volume.
 
     Returns:
         float32 (C, *box.shape) of each, in the range of the bytes.
     """
+    device = every[0].part.device
+    results = [torch.zeros(len(part), *box.shape, device=device) for part, box, _ in every]
+    boxes = [_reached(held, matrix).meeting(box) for _, box, _ in every]
     if is_flip(matrix):
-        taken = [source_box(box, matrix, held.stop).of(part, held.start) for part, box, _ in every]
-        return [(part.flip(-1) if matrix[2, 2] < 0 else part).float() for part in taken]
-    results = [torch.empty(len(part), *box.shape, device=part.device) for part, box, _ in every]
-    start = tuple(min(sides) for sides in zip(*(box.start for _, box, _ in every), strict=True))
-    stop = tuple(max(sides) for sides in zip(*(box.stop for _, box, _ in every), strict=True))
-    on_cpu = every[0].part.device.type == "cpu"
-    block = SLICES_AT_ONCE if on_cpu else stop[0] - start[0]
+        for (part, origin, _), box, result in zip(every, boxes, results, strict=True):
+            taken = source_box(box, matrix, held.stop).of(part, held.start)
+            box.of(result, origin.start).copy_(taken.flip(-1) if matrix[2, 2] < 0 else taken)
+        return results
     padded = [with_air(part) for part, _, _ in every]
-    for first in range(start[0], stop[0], block):
-        here = Box((first, *start[1:]), (min(first + block, stop[0]), *stop[1:]))
+    block = SLICES_AT_ONCE if device.type == "cpu" else max(box.stop[0] for box in boxes)
+    for around in _blocks(boxes, block):
         shifted = matrix.copy()
-        shifted[:, 3] += matrix[:, :3] @ here.start - held.start
-        along = ways(shifted, held.shape, here.shape, every[0].part.device)
-        for part, (_, box, nearest), result in zip(padded, every, results, strict=True):
-            low, high = max(first, box.start[0]), min(here.stop[0], box.stop[0])
-            if low >= high:
+        shifted[:, 3] += matrix[:, :3] @ around.start - held.start
+        along = ways(shifted, held.shape, around.shape, device)
+        for part, wanted, box, result in zip(padded, every, boxes, results, strict=True):
+            here = box.meeting(
+                Box((around.start[0], *box.start[1:]), (around.stop[0], *box.stop[1:]))
+            )
+            if not here.shape[0]:
                 continue
-            slices = [way.slices(low - first, high - first) for way in along]
-            shown = Box((low, *box.start[1:]), (high, *box.stop[1:]))
-            for channel, filled in zip(part, result, strict=True):
-                values = travelled(channel, slices, nearest=nearest)
-                filled[low - box.start[0] : high - box.start[0]] = shown.of(
-                    values, (low, *start[1:])
-                )
+            first, last = here.start[0] - around.start[0], here.stop[0] - around.start[0]
+            slices = [way.slices(first, last) for way in along]
+            for channel, filled in zip(part, here.of(result, wanted.box.start), strict=True):
+                values = travelled(channel, slices, nearest=wanted.nearest)
+                filled.copy_(here.of(values, (here.start[0], *around.start[1:])))
     return results
+
+
+def _blocks(boxes: Sequence[Box], slices: int) -> Iterator[Box]:
+    """Boxes of so many slices that hold the others together."""
+    some = [box for box in boxes if all(box.shape)]
+    if some:
+        start = np.min([box.start for box in some], axis=0)
+        stop = np.max([box.stop for box in some], axis=0)
+        for first in range(start[0], stop[0], slices):
+            last = min(first + slices, stop[0])
+            yield _box(np.array([first, *start[1:]]), np.array([last, *stop[1:]]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +189,12 @@ class Way:
 
     def slices(self, first: int, last: int) -> "Way":
         """Of the slices ``first`` to ``last`` alone."""
+        if (first, last) == (0, len(self.index)):
+            return self
         index, weight = self.index[first:last], self.weight[first:last]
-        return Way(index - first * self.slice_size, weight, self.stride, self.slice_size)
+        if first and self.slice_size:
+            index = index - first * self.slice_size
+        return Way(index, weight, self.stride, self.slice_size)
 
 
 def ways(matrix: Matrix, given: Triple, wanted: Triple, device: torch.device) -> list[Way]:
@@ -179,14 +219,12 @@ def ways(matrix: Matrix, given: Triple, wanted: Triple, device: torch.device) ->
         a, b, c = (float(slope) for slope in (*rest, *slopes))
         place = (a * d + float(offset + 1 - slopes.sum()))[:, None, None] + (b * h[:, None] + c * w)
         place.clamp_(0, before[axis] - 2)
-        floor = place.floor()
-        strides = [before[1] * before[2], before[2], 1]
         # Along the axis itself the place says which voxel it is, along the others the result.
-        here = [along * stride for along, stride in zip((d, h, w), strides, strict=True)]
-        here[axis] = torch.zeros_like(here[axis])
-        rows = here[0][:, None, None] + (here[1][:, None] + here[2])
-        index = floor.int().mul_(strides[axis]).add_(rows)
-        found.append(Way(index, place.sub_(floor), strides[axis], strides[0] if axis else 0))
+        strides = [before[1] * before[2], before[2], 1]
+        here = [d[:, None, None] * strides[0], h[:, None] * strides[1], w]
+        del here[axis]
+        index = place.int().mul_(strides[axis]).add_(here[0] + here[1])
+        found.append(Way(index, place.frac_(), strides[axis], strides[0] if axis else 0))
         before = after
     return found
 

@@ -32,6 +32,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.augmented import Batch, Cut, RawSample, held_box
+from hagan_clinic.training.averages import filled_box
 from hagan_clinic.training.moving import Box, Triple
 from hagan_clinic.training.prefetch import batches_ahead
 from hagan_clinic.training.prepared import PreparedSubject
@@ -64,6 +65,7 @@ class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
         volume, drawn = int(subject.number), subject.drawn
         cut, numbers = self.cut(volume, number)
         held = held_box(cut, drawn, drawn.matrix(self.shape, subject.spacing), self.shape)
+        held = filled_box(subject.averages, held)
         if "label" in subject:
             numbers["label"] = int(subject.label)
         # The bytes are copied: a view would keep the whole volume in the queue.

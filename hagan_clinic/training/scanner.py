@@ -64,12 +64,17 @@ def bias_field(
     for column, power in zip(coefficients.T, powers, strict=True):
         cube[:, *power] = column
     axes = [_knots(lattice.side) for lattice in lattices]
-    d, h, w = (np.vander(places, order, increasing=True) for places in axes)
-    knots = np.exp(np.einsum("nabc,da,hb,wc->ndhw", cube, d, h, w))
-    field = torch.from_numpy(knots.astype(np.float32)).to(device)
-    to_d, to_h, to_w = (_hats(lattice, device) for lattice in lattices)
-    field = torch.einsum("ndhw,Hh->ndHw", torch.einsum("ndhw,Dd->nDhw", field, to_d), to_h)
-    return field @ to_w.T
+    powers_of = (np.vander(places, order, increasing=True) for places in axes)
+    knots = _along_each(torch.from_numpy(cube), *map(torch.from_numpy, powers_of)).exp()
+    return _along_each(knots.float().to(device), *(_hats(axis, device) for axis in lattices))
+
+
+def _along_each(image: Tensor, along_d: Tensor, along_h: Tensor, along_w: Tensor) -> Tensor:
+    """(C, d, h, w) times a matrix (D, d), (H, h), (W, w) along each axis: (C, D, H, W)."""
+    image = (
+        (image.flatten(2).transpose(1, 2) @ along_d.T).transpose(1, 2).unflatten(2, image.shape[2:])
+    )
+    return (along_h @ image) @ along_w.T
 
 
 def _knots(side: int) -> NDArray[np.float64]:
@@ -90,14 +95,16 @@ def _hats(lattice: Lattice, device: torch.device) -> Tensor:
 
 
 def contrast(image: Tensor, gamma: NDArray[np.float64]) -> Tensor:
-    """Another contrast: x ** gamma, each channel of (C, D, H, W) by its own."""
-    return torch.stack([channel**g for channel, g in zip(image, gamma.tolist(), strict=True)])
+    """Another contrast: x ** gamma, each channel of (C, D, H, W) by its own, in place."""
+    for channel, power in zip(image, gamma.tolist(), strict=True):
+        channel.pow_(power)
+    return image
 
 
 def noisy(image: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    """With Gaussian noise where there is signal."""
+    """With Gaussian noise where there is signal, in place."""
     noise = torch.randn(image.shape, device=image.device, generator=generator)
-    return image + noise.mul_(std).masked_fill_(image == 0, 0)
+    return image.add_(noise.mul_(std).masked_fill_(image == 0, 0))
 
 
 def thick_slices(

@@ -33,6 +33,7 @@ class VolumeStream(Dataset[tio.Subject]):
         self.labels = labels
         self.augment = augment
         self.seed = seed
+        self.opened: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __getitem__(self, number: int) -> tio.Subject:
         if get_worker_info() is not None:
@@ -46,7 +47,23 @@ class VolumeStream(Dataset[tio.Subject]):
         prepared = self.subjects[index]
         drawn = draw(self.augment, self.seed, number, prepared.channels, prepared.forms)
         label = None if self.labels is None else self.labels[index]
-        return raw_subject(*_read(prepared, drawn.stripped), drawn, number, prepared.spacing, label)
+        images, averages = self._form(index, drawn.stripped)
+        return raw_subject(images, averages, drawn, number, prepared.spacing, label)
+
+    def _form(self, index: int, stripped: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """A form of a subject and its area averages, by memory map: only what is cut is read."""
+        prepared = self.subjects[index]
+        if index not in self.opened:
+            files = np.load(prepared.file, mmap_mode="c"), averages_of(prepared)
+            self.opened[index] = torch.from_numpy(files[0]), torch.from_numpy(files[1])
+        volume, means = self.opened[index]
+        channels, first = prepared.channels, int(stripped) * prepared.channels
+        images = {"source": volume[first : first + channels], "brain": volume[-1:]}
+        if prepared.has_target:
+            images["target"] = volume[-2:-1]
+        each = channels + prepared.has_target
+        first = int(stripped) * each
+        return images, torch.cat([means[first : first + each], means[-1:]])
 
 
 def raw_subject(
@@ -73,15 +90,3 @@ def raw_subject(
     if label is not None:
         entries["label"] = label
     return tio.Subject(entries)
-
-
-def _read(prepared: PreparedSubject, stripped: bool) -> tuple[dict[str, Tensor], Tensor]:
-    """A form of a subject and its area averages, by memory map: only what is cut is read."""
-    stored = torch.from_numpy(np.load(prepared.file, mmap_mode="c"))
-    means = torch.from_numpy(averages_of(prepared))
-    channels, form = prepared.channels, int(stripped)
-    images = {"source": stored[form * channels : (form + 1) * channels], "brain": stored[-1:]}
-    if prepared.has_target:
-        images["target"] = stored[-2:-1]
-    one = channels + prepared.has_target
-    return images, torch.cat([means[form * one : (form + 1) * one], means[-1:]])

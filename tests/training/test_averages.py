@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hagan_clinic.training.averages import area_averages, averages_of
+from hagan_clinic.training.averages import area_averages, averages_of, filled_box
+from hagan_clinic.training.moving import Box
 from hagan_clinic.training.prepared import PreparedSubject
 
 SHAPE = (16, 24, 20)
@@ -54,3 +55,21 @@ def test_they_are_made_once_and_again_if_damaged(subject):
     assert file.stat().st_mtime_ns == made
     file.write_bytes(b"torn")
     assert np.array_equal(averages_of(subject), means)
+
+
+def test_the_filled_box_holds_all_that_is_not_empty_and_little_more():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        volume = np.zeros((1, *SHAPE), np.uint8)
+        first = [int(rng.integers(side - 4)) for side in SHAPE]
+        last = [int(rng.integers(a + 1, b + 1)) for a, b in zip(first, SHAPE, strict=True)]
+        block = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        volume[0][block] = 1
+        start = [int(rng.integers(side - 2)) for side in SHAPE]
+        stop = [int(rng.integers(a + 1, b + 1)) for a, b in zip(start, SHAPE, strict=True)]
+        box = Box(tuple(start), tuple(stop))
+        found = filled_box(torch.from_numpy(area_averages(volume)), box)
+        there = box.meeting(Box(tuple(first), tuple(last)))
+        assert int(found.of(torch.from_numpy(volume)).sum()) == np.prod(there.shape)
+        if all(there.shape):
+            assert all(a <= b + 6 for a, b in zip(found.shape, there.shape, strict=True))

@@ -1,0 +1,110 @@
+"""How many augmented samples a second reach the training, alone and with its step beside.
+
+    python benchmarks/loading.py COHORT --cache CACHE [--seconds 30] [--workers 0] [--batch-size 2]
+
+Samples are those of `hagan-clinic train --spacing 1 --set size=[160,192,160]`: slabs of 32 slices
+with a halo of 8, and the low-resolution whole, of the cohort's training patients (the first twelve,
+which fill the queue). Printed are samples a second, the processor time of this process that a sample
+took, and of training the share of time that it waited for batches. On a machine that does other
+things too, the processor time is the figure to compare.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hagan_clinic.training.augmented import Batch
+from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
+from hagan_clinic.training.loop import optimizer_of, to_channels_last
+from hagan_clinic.training.prepared import prepare_cohort
+from hagan_clinic.training.queue import slab_loader
+
+PATIENTS = 12
+WARM_UP = 8
+
+
+def loader(arguments: argparse.Namespace, run: ConditionalRun, device: str) -> Iterator[Batch]:
+    """Batches as training takes them."""
+    subjects = find_cohort(arguments.cohort, run.recipe.sources, run.recipe.target)[:PATIENTS]
+    batches = slab_loader(
+        prepare_cohort(subjects, run.recipe, arguments.cache, shape=run.config.size),
+        thickness=run.config.slab,
+        batch_size=run.config.batch_size,
+        slabs_per_volume=run.config.slabs_per_volume,
+        queue_length=run.config.queue_length,
+        workers=run.config.workers,
+        augment=run.augment,
+        device=device,
+        **run.sampling,
+    )
+    for _ in range(WARM_UP):
+        next(batches)
+    return batches
+
+
+def trainer(run: ConditionalRun, device: str):
+    """A function that takes a step on a batch."""
+    model = run.model()
+    to_channels_last(model.module.to(device))
+    optimizers = {name: optimizer_of(group) for name, group in model.groups().items()}
+
+    def update(name: str, loss: Tensor) -> None:
+        optimizers[name].zero_grad()
+        loss.backward()
+        optimizers[name].step()
+
+    return lambda batch: model.training_step(batch, 0, update)
+
+
+def measure(batches: Iterator[Batch], step, seconds: float, device: str) -> tuple[float, ...]:
+    """Samples a second, processor milliseconds a sample, and the share of time spent waiting."""
+    waited, samples = 0.0, 0
+    began, processor = time.perf_counter(), time.process_time()
+    while not samples or time.perf_counter() - began < seconds:
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        samples += len(batch["index"])
+        step(batch)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    took = time.perf_counter() - began
+    return samples / took, 1e3 * (time.process_time() - processor) / samples, waited / took
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cohort")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    config = ConditionalConfig(
+        spacing=1.0,
+        size=(160, 192, 160),
+        workers=arguments.workers,
+        batch_size=arguments.batch_size,
+    )
+    run = ConditionalRun.of(config)
+    batches = loader(arguments, run, arguments.device)
+    alone = measure(batches, lambda batch: None, arguments.seconds, arguments.device)
+    step = trainer(run, arguments.device)
+    step(next(batches))
+    beside = measure(batches, step, arguments.seconds, arguments.device)
+    cores = torch.get_num_threads()
+    print(f"{arguments.device}, {cores} threads, {arguments.workers} workers\n")
+    print("| | samples/s | processor ms a sample | waiting |\n|---|---|---|---|")
+    for name, (rate, processor, waiting) in {"loader": alone, "training": beside}.items():
+        print(f"| {name} | {rate:.2f} | {processor:.0f} | {waiting:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
