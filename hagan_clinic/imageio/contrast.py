@@ -36,6 +36,9 @@ class Reading:
     native: bool = False
 
 
+_LONGEST = 1024  # characters of a name that are read; DICOM's have 64, file names 255
+
+
 def contrast_sign(text: str) -> str | None:
     """The words of a name that tell of contrast agent, if there are any."""
     return read_name(text).given or None
@@ -43,7 +46,7 @@ def contrast_sign(text: str) -> str | None:
 
 def agent_given(text: str) -> str | None:
     """The agent that a field for it names, if it names one."""
-    value = fold(text).strip()
+    value = fold(text[:_LONGEST]).strip()
     amount = re.match(r"[0-9]+(?:[.,][0-9]*)?", value)
     if amount and not float(amount[0].replace(",", ".")):
         return None
@@ -55,7 +58,6 @@ def agent_given(text: str) -> str | None:
     return None if none or (read.native and not read.given) else text.strip()
 
 
-@lru_cache(maxsize=4096)
 def read_name(text: str) -> Reading:
     """Read the name of a series, a protocol or a file.
 
@@ -64,6 +66,11 @@ def read_name(text: str) -> Reading:
     "GD_07"). Letters such as C tell only beside a T1, a plus, or "with" and "after". A name that
     says both, "with and without", is the study's and says nothing of the scan.
     """
+    return _read(text[:_LONGEST])
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> Reading:
     if (entity := _CE.search(text)) and text.startswith(("sub-", "ses-", "ce-")):
         none = agent_given(entity[2]) is None
         return Reading(native=True) if none else Reading(given=fold(entity[1]))

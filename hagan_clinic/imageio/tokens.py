@@ -28,6 +28,9 @@ _PIECES = re.compile(
 )
 
 
+_LONGEST = 64  # letters of a compound
+
+
 @dataclass(frozen=True)
 class Token:
     """A word or sign of a name.
@@ -104,4 +107,6 @@ def _compound(word: str, known: Callable[[str], bool]) -> tuple[str, ...]:
                 return rest[:size], *others
         return None
 
-    return (word,) if known(word) else made(word) or (word,)
+    if known(word) or len(word) > _LONGEST:
+        return (word,)
+    return made(word) or (word,)

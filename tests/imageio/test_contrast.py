@@ -7,9 +7,12 @@ it lacks.
 """
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hagan_clinic.imageio.contrast import agent_given, contrast_sign, read_name
 
@@ -53,6 +56,21 @@ def test_the_sign_is_what_tells(name, sign):
 @pytest.mark.parametrize("name", ["DoeT1Gd", "Doe+C", "DOE_POST", "doepostgd"])
 def test_the_sign_holds_no_other_words(name):
     assert "doe" not in (contrast_sign(name) or "")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80) | st.text(alphabet="t1cegdkmpostwo+-/._ ", max_size=300))
+def test_any_text_can_be_read_as_a_name_and_as_an_agent(text):
+    read_name(text)
+    agent_given(text)
+
+
+@pytest.mark.parametrize("text", ["t1" * 10**6, "post" * 10**6, "+" * 10**6, "a." * 10**6])
+def test_a_name_of_any_length_is_read_at_once(text):
+    started = time.perf_counter()
+    read_name(text)
+    agent_given(text)
+    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("name", ["T1 PRE", "T1 nativ", "T1 W/O", "T1 C-", "sub-01_ce-none_T1w"])

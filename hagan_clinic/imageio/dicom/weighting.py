@@ -1,6 +1,7 @@
 """Which sequence a series is of: by the words of its description, else by its timing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 
 from pydicom import Dataset
 
@@ -96,10 +97,10 @@ def _said(header: Dataset) -> dict[str, Sequence]:
     return doubts
 
 
-def _words(name: str) -> Iterator[tuple[str, Sequence]]:
-    for token in tokens(name, known_word):
-        if (kind := SEQUENCE_WORDS.get(token.word)) is not None:
-            yield token.word, kind
+@lru_cache(maxsize=1024)
+def _words(name: str) -> tuple[tuple[str, Sequence], ...]:
+    found = ((token.word, SEQUENCE_WORDS.get(token.word)) for token in tokens(name, known_word))
+    return tuple((word, kind) for word, kind in found if kind is not None)
 
 
 def _mp2rage(header: Dataset, said: dict[str, Sequence], wanted: str) -> tuple[bool, str]:
