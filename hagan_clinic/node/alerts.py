@@ -22,9 +22,10 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.job import DamagedError, Job
 from hagan_clinic.node.logs import log
 from hagan_clinic.node.metrics import Metrics
-from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.spool import Spool, is_incomplete
 
 _LISTED = 20
+_REST_SECONDS = 900.0  # within which the rest of a series that is incomplete is still expected
 _SECONDS = 10.0  # for a webhook to answer, and for a command to end
 
 
@@ -35,7 +36,7 @@ class Alerts:
     What was told is kept in the spool, and not told again after a restart.
 
     Args:
-        spool: Its failed series are told.
+        spool: Its failed series are told, and those that are incomplete for long.
         health: Its facts are; see `monitor.Health`.
         config: `alert_url`, `alert_command` and `alert_every`.
         metrics: Counts them.
@@ -61,7 +62,10 @@ class Alerts:
         """Tell what is new, unless the last alert was a short while ago."""
         if time.monotonic() < self._due:
             return
-        failed = self._spool.jobs("failed")
+        failed = [
+            *self._spool.jobs("failed"),
+            *filter(_waits_in_vain, self._spool.jobs("incoming")),
+        ]
         problems = set(_problems(self._health()))
         self._told &= {job.name for job in failed}
         self._told_problems &= problems
@@ -121,6 +125,11 @@ def _problems(health: Mapping[str, Any]) -> list[str]:
         *(["series are stuck"] if health["stuck"] else []),
         *([] if health["room"] else ["the disk is full"]),
     ]
+
+
+def _waits_in_vain(job: Job) -> bool:
+    """Whether a series is held back as incomplete for so long that its rest may never come."""
+    return is_incomplete(job) and time.time() - job.changed() > _REST_SECONDS
 
 
 def _outcome(job: Job) -> str:

@@ -10,6 +10,7 @@ from hagan_clinic.node import alerts
 from hagan_clinic.node.alerts import Alerts
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.spool import INCOMPLETE
 
 WELL = {"dead": [], "faults": {}, "stuck": 0, "room": True}
 WRITES = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('ab').write(sys.stdin.buffer.read())"
@@ -55,6 +56,19 @@ def part(spool, health=WELL, **settings):
     config = NodeConfig(**{"alert_every": 0.001, **settings})
     metrics = Metrics(spool)
     return Alerts(spool, lambda: health, config, metrics), metrics
+
+
+def test_a_series_whose_rest_does_not_come_is_told_after_a_while(spool, webhook, monkeypatch):
+    look, _ = part(spool, alert_url=webhook.url)
+    name, _ = spool.store("1.2.3", "1.2.3", b"instance")
+    spool.note(spool.find(name), outcome=INCOMPLETE, reason="1 of 2")
+    look()
+    assert webhook.told == []
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 1000)
+    look()
+    (body,) = webhook.told
+    assert body["series"] == [{"series": name, "outcome": "incomplete"}]
 
 
 def sent(metrics, outcome):
