@@ -71,6 +71,19 @@ def grid_warnings(name: str, grid: Grid) -> list[str]:
     return warnings
 
 
+def slice_warnings(name: str, volume: Volume) -> list[str]:
+    """Empty slices between others, as a copy that broke off in the middle leaves them."""
+    shown = np.asarray(volume.array.any(axis=(0, 1)))
+    ends = np.flatnonzero(shown)[[0, -1]] if shown.any() else (0, 0)
+    empty = np.flatnonzero(~shown[ends[0] : ends[1]]) + ends[0]
+    if not empty.size:
+        return []
+    return [
+        f"{name} has {empty.size} empty slices between others (the first is slice {empty[0] + 1} "
+        f"of {len(shown)}): it is damaged, or a part of it is lost; copy it again"
+    ]
+
+
 def image_warnings(name: str, volume: Volume, *, allow_contrast: bool = False) -> list[str]:
     """Whether a source looks like a native brain T1, by its shape, axes and grey values.
 

@@ -30,6 +30,7 @@ from hagan_clinic.runtime.plausibility import (
     check_field,
     grid_warnings,
     image_warnings,
+    slice_warnings,
 )
 from hagan_clinic.runtime.preview import write_preview
 from hagan_clinic.runtime.providers import choose_device, gpu_memory
@@ -209,6 +210,7 @@ class Translator:
         warnings = list(inputs.doubts)
         for name, volume in zip(self.model.recipe.sources, inputs.volumes, strict=True):
             warnings += grid_warnings(name, volume.grid)
+            warnings += slice_warnings(name, volume)
             warnings += image_warnings(name, volume, allow_contrast=allow_contrast)
         return warnings + box_warnings(prepared, masked=inputs.mask is not None)
 

@@ -1,4 +1,5 @@
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,12 @@ from hagan_clinic.imageio.dicom.scan import read_series
 from hagan_clinic.preparation import prepare
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.enhancement import bright_share
-from hagan_clinic.runtime.plausibility import box_warnings, grid_warnings, image_warnings
+from hagan_clinic.runtime.plausibility import (
+    box_warnings,
+    grid_warnings,
+    image_warnings,
+    slice_warnings,
+)
 from hagan_clinic.volume import Grid, Volume
 
 
@@ -34,6 +40,29 @@ def test_thick_slices_are_warned_of():
 def test_small_field_of_view_is_warned_of():
     (warning,) = grid_warnings("t1", _grid((240, 240, 60), (1.0, 1.0, 1.0)))
     assert "field of view of 240 x 240 x 60 mm, expected at least 100 mm" in warning
+
+
+@pytest.mark.parametrize(
+    ("empty", "told"),
+    [
+        ([7], "1 empty slices between others .the first is slice 8 of 20"),
+        ([5, 6, 7, 11], "4 empty slices between others .the first is slice 6 of 20"),
+        ([0, 1, 18, 19], None),  # around the head
+        (range(20), None),  # told otherwise
+    ],
+)
+def test_empty_slices_between_others_are_warned_of(empty, told):
+    array = np.ones((6, 7, 20), np.float32)
+    array[:, :, list(empty)] = 0
+    warnings = slice_warnings("t1", Volume(array, np.eye(4)))
+    assert len(warnings) == (told is not None)
+    if told:
+        assert re.search(told, warnings[0])
+
+
+def test_no_real_head_has_empty_slices(test_data):
+    for patient in _patients(test_data, "test"):
+        assert slice_warnings("t1", read(f"{patient}_t1.nii.gz")) == []
 
 
 def test_t1_and_flair_of_a_dozen_patients_are_told_apart_with_and_without_skull(test_data):
