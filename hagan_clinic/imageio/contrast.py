@@ -151,7 +151,8 @@ class _Reader:
         return self._word(at) == MINUS and self._word(at + 1) == "c"
 
     def _taken_back(self, at: int) -> bool:
-        minus = self._word(at + 1) == MINUS and not self._before(at + 1)
+        ends = not self._before(at + 1) or at + 2 == len(self._words)
+        minus = self._word(at + 1) == MINUS and ends
         return minus or self._is(at + 1, Meaning.BACK)
 
     def _tells(self, at: int) -> bool:

@@ -48,9 +48,10 @@ class Meaning(Enum):
 
 _TABLE = {
     Meaning.AGENT: """
-        gado* gadav* gadolinium gadovist gads gbca dtpa gddtpa gddota dotarem* magnevist* prohance*
-        multihance* omniscan* clariscan* vueway* elucirem* eovist* primovist* ablavar* vasovist*
-        artirem* dotagraf* dotagita* cyclolux* optimark* feraheme* ferumox* teslascan* pixxoscan*
+        gado* gadav* gadolinium gadovist gads gbca dtpa gddtpa gddota gdtpa cplus dotarem*
+        magnevist* prohance* multihance* omniscan* clariscan* vueway* elucirem* eovist* primovist*
+        ablavar* vasovist* artirem* dotagraf* dotagita* cyclolux* optimark* feraheme* ferumox*
+        teslascan* pixxoscan*
         contrast cte contraste* contrasto contrastad* contrastat* contrasted contrastmedi* contr
         ctrst kontr kontrast kontras* postcontr* poscontr* postkontr* poskontr* t1c t1wc t1g t1k
         enhanced enhance enhancing enh enhancement anreicherung
@@ -61,8 +62,8 @@ _TABLE = {
         造影 造影剤 造影剂 増強 增强 增強 加强 強化 强化 조영 조영제 조영증강 증강
     """,
     Meaning.SHORT: "gd ce km gad gado",
-    Meaning.LETTERS: "c cm mc pc kl dota ку",
-    Meaning.SIGNED: "k g iv ev ka ku va ca con cont",
+    Meaning.LETTERS: "c cm mc pc kl iv dota ку",
+    Meaning.SIGNED: "k g ev ka ku va ca con cont",
     Meaning.AFTER: """
         post pos nach n after apres ap na efter etter eft po dopo tras depois despues apos jalkeen
         sonrasi dupa nakon poslije posle после 後 后 후
@@ -74,11 +75,11 @@ _TABLE = {
     Meaning.WITHOUT: """
         without w/o wo no non not none kein keine ohne o o/ sans ss sin sem senza zonder utan uden
         uten u u/ s/ bez fara sine minus zero ilman nicht без 無 无 非
-        pre before vor avant prima antes voor przed pred fore for innan ennen inainte prije до
+        pre before prior vor avant prima antes voor przed pred fore for innan ennen inainte prije до
     """,
     Meaning.NATIVE: """
         pre native nativ nativo nativa natives nativer natives natif natywn* nativni nativno natiivi
-        plain blanco basal basale unenhanced nonenhanced nc smdc noncontrast* nocontrast*
+        plain blanco basal basale vkm okm unenhanced nonenhanced nc smdc noncontrast* nocontrast*
         precontrast* prekontrast* kontrastsiz*
         kontrastfri* kontrastlos* simple нативн*
         平扫 平掃 単純 单纯 非造影 비조영
@@ -100,14 +101,14 @@ _TABLE = {
         corrected adjust* resolution detail
     """,
     Meaning.FILLER: """
-        iv ev di de du des the of mezzo medio produit agent agents medium media stoff mittel
+        iv ev di de du des the of to mezzo medio produit agent agents medium media stoff mittel
         administration ass
     """,
     Meaning.AND: "and und et e y i och og en & or oder",
     Meaning.BOTH: "w/wo wwo wow withandwithout prepost",
     Meaning.UNIT: "ml cc mmol mmolkg min mins minute minutes mn sec",
     Meaning.LONG: "h hr hrs hour hours d day days w wk wks week weeks mo mos month months m y yr",
-    Meaning.CERVICAL: "spine spines wirbel hws hals neck cervical spin rachis ts th",
+    Meaning.CERVICAL: "l spine spines wirbel hws hals neck cervical spin rachis ts th",
     Meaning.STEADY: "fast ffe grass",
 }
 

@@ -16,18 +16,18 @@ PLUS, MINUS = "+", "-"
 _LETTERS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "æ": "ae", "đ": "d", "ı": "i", "œ": "oe"})
 _CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[0-9])(?=[A-Z][a-z])")
 _DOTTED = re.compile(r"(?<![^\W_])(?:[^\W\d_]\.){2,}")  # k.l., i.v., m.d.c.
+_BRACKETED = re.compile(r"\(([+-]+)\)")  # Gd(+)
+_SHORT_FOR_WITHOUT = re.compile(r"(?<![^\W_])([su])\.(?=\s)", re.IGNORECASE)  # s. mdc
 _SCRIPTS = r"぀-ヿ㐀-鿿가-힯"  # Japanese, Chinese, Korean: written without spaces
 _PIECES = re.compile(
     r"(?<![^\W_])(?<!/)(?:w/wo|w/o|[wcsmuo]/)"  # with, without: w/o, c/ contraste, u/kontrast
     r"|\++"
     r"|(?<=[^\W_])-(?![^\s_)\]])"  # Gd- but not Gd-DTPA
-    r"|(?<![^\s_(\[])-(?=[^\W_])"  # -C
+    r"|(?<![^\s_(\[])-(?=[^\W_]|$)"  # -C, and "Gd -" at the end
     rf"|[{_SCRIPTS}]+|[^\W_{_SCRIPTS}]+"
     r"|&",
     re.IGNORECASE,
 )
-
-
 _LONGEST = 64  # letters of a compound
 
 
@@ -52,9 +52,8 @@ def tokens(name: str, known: Callable[[str], bool]) -> tuple[Token, ...]:
         known: Whether a word, in lower case, is one that needs no taking apart. Compounds are
             taken apart where the case of letters changes, or into known words alone.
     """
-    name = re.sub(
-        r"(?<![^\W_])(?:[^\W\d_]\.){2,}", _without_dots, unicodedata.normalize("NFKC", name)
-    )
+    name = _BRACKETED.sub(r"\1 ", unicodedata.normalize("NFKC", name))
+    name = _SHORT_FOR_WITHOUT.sub(r"\1/ ", _DOTTED.sub(_without_dots, name))
     made: list[Token] = []
     end = 0
     for match in _PIECES.finditer(name):
