@@ -23,6 +23,7 @@ _UNITS = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _FALLBACK = 4 * 2**30  # where the system does not tell what is available
 
 
@@ -80,6 +81,16 @@ def give_back() -> None:
     """Return freed memory to the system where the C library keeps it for later, as glibc does."""
     with suppress(OSError, AttributeError, TypeError):  # another C library, another system
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def map_large_blocks() -> None:
+    """Let freed blocks of 1 MiB and more go back to the system at once, where glibc holds them.
+
+    By itself glibc raises this size to 32 MiB as such blocks are freed; what slabs of different
+    sizes leave behind then stays in pieces, up to as much as the network takes.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # another C library, another system
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MIB)
 
 
 def _available_on_machine() -> int:

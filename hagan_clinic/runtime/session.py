@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import DeviceError, ModelError
+from hagan_clinic.runtime.memory import map_large_blocks
 from hagan_clinic.runtime.providers import Device, runtime
 
 Float32 = NDArray[np.float32]
@@ -37,9 +38,11 @@ class Session:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or usable_cpus()
-        # The arena keeps every block it ever had: four times the memory at peak, no faster.
+        # The arena keeps every block it ever had: quicker by a sixth, and twice the memory as soon
+        # as windows differ in size.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
+        map_large_blocks()
         try:
             self._session = ort.InferenceSession(
                 content, options, providers=device.providers, enable_fallback=0

@@ -1,7 +1,10 @@
 import signal
+import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +91,27 @@ def test_runtime_prints_nothing_of_its_own(toy_generator, capfd):
         session.run({"source": np.zeros((1, 2, 16, 16, 16), np.float32)}, ["target"])
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+_PEAKS = """
+import sys
+import numpy as np
+from hagan_clinic.runtime import memory
+from hagan_clinic.runtime.model_file import load_model
+from hagan_clinic.runtime.providers import choose_device
+from hagan_clinic.runtime.session import Session
+
+session = Session(load_model(sys.argv[1]).content, choose_device("cpu"), threads=1)
+held = memory.resident()
+for depth in (96, 64, 80, 48, 96, 80, 64):
+    session.run({"source": np.zeros((1, 1, depth, 96, 96), np.float32)}, ["target", "scale"])
+    print(memory.peak() - held)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system tells no peak")
+def test_windows_of_other_sizes_take_no_more_than_the_largest(toy_generator):
+    command = [sys.executable, "-c", _PEAKS, str(toy_generator)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    largest, *_, last = map(int, done.stdout.split())
+    assert last < 1.2 * largest
