@@ -39,7 +39,8 @@ _LEAST_OVERLAP = 0.5
 _SEARCHED = 0.15  # of the head's extent, to either side of its middle
 _TALLER = 1.05
 _TAPERED = 0.35
-_CUT = 0.3  # of the largest slice's area, on a face of the field of view
+_CUT = 0.3  # of the largest slice's area, on a face of the field of view: a neck has more
+_FREE = 0.05  # less than this is not cut
 
 
 def anatomy_warnings(name: str, coarse: Volume, head: NDArray[np.bool_]) -> list[str]:
@@ -75,7 +76,8 @@ def anatomy_warnings(name: str, coarse: Volume, head: NDArray[np.bool_]) -> list
             "the result would be wrong; look at it in a viewer that shows the letters A, P, L and "
             "R, and correct its orientation"
         ]
-    return _lying(name, coarse, head, whole > 0)
+    litres = float(head.sum()) * abs(np.linalg.det(coarse.affine[:3, :3])) * 1e-6
+    return _lying(name, head, whole > 0) if litres <= BRAIN_LITRES else _neck(name, head)
 
 
 def mirror_likeness(upright: Float32, axis: int) -> float:
@@ -104,11 +106,8 @@ def mirror_likeness(upright: Float32, axis: int) -> float:
     return best
 
 
-def _lying(
-    name: str, coarse: Volume, head: NDArray[np.bool_], occupied: NDArray[np.bool_]
-) -> list[str]:
+def _lying(name: str, head: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> list[str]:
     """Whether a brain without skull lies on its front or back by its header."""
-    litres = float(head.sum()) * abs(np.linalg.det(coarse.affine[:3, :3])) * 1e-6
     spans = [occupied_span(occupied, axis) for axis in range(2)]
     height, length = (float(high - low) * 2 * _FINE_MM for low, high in spans)
     areas = np.count_nonzero(occupied, axis=(1, 2))
@@ -116,13 +115,31 @@ def _lying(
     tapered = areas[spans[0][0] + 1] <= _TAPERED * areas.max()
     slices = np.count_nonzero(head, axis=(0, 2))
     cut = max(slices[0], slices[-1]) > _CUT * slices.max()
-    if litres > BRAIN_LITRES or height <= _TALLER * length or cut or not tapered:
+    if height <= _TALLER * length or cut or not tapered:
         return []
     return [
         f"{name} shows a brain of {height:.0f} mm from bottom to top and {length:.0f} mm from back "
         "to front, expected it to be longer from back to front: the axes that its header tells do "
         "not fit it, and the result would be wrong; look at it in a viewer that shows the letters "
         "A, P, S and I, and correct its orientation"
+    ]
+
+
+def _neck(name: str, head: NDArray[np.bool_]) -> list[str]:
+    """Whether a whole head leaves its field of view elsewhere than at the bottom."""
+    shares = []
+    for axis in range(2):
+        areas = np.count_nonzero(head, axis=tuple({0, 1, 2} - {axis}))
+        shares += [float(areas[0] / areas.max()), float(areas[-1] / areas.max())]
+    bottom, *others = shares
+    if bottom >= _FREE or max(others) < _CUT:
+        return []
+    edge = ("top", "back", "front")[others.index(max(others))]
+    return [
+        f"{name} is cut off at the {edge} of its field of view, as a neck is, and not at the "
+        "bottom: the axes that its header tells do not fit the head, and the result would be "
+        "wrong, or a part of the head is missing; look at it in a viewer that shows the letters A, "
+        "P, S and I"
     ]
 
 

@@ -89,11 +89,21 @@ def test_a_head_whose_left_and_right_are_elsewhere_is_warned_of(heads, order):
 
 
 def test_a_brain_that_lies_on_its_face_is_warned_of(heads):
-    """Of a whole head, whose neck makes it tall, that cannot be told."""
+    """Of a whole head without neck that cannot be told."""
     _, stripped = heads
     found = [told(under_wrong_axes(brain, (1, 0, 2))) for brain in stripped]
     assert sum(map(bool, found)) >= 0.8 * len(found)
     assert {"longer from back to front" in warning for (warning,) in filter(None, found)} == {True}
+
+
+@pytest.mark.parametrize("series", ["sag_mprage", "xa30_enhanced/5_anat-T1w_acq-tfl"])
+def test_a_head_whose_neck_is_elsewhere_than_at_the_bottom_is_warned_of(test_data, series):
+    head = to_canonical(read_series(test_data / "dicom" / series, "t1").volume)
+    upside_down = Volume(head.array[::-1, ::-1], head.affine)
+    lying = under_wrong_axes(head, (1, 0, 2))
+    for wrong, edge in ((upside_down, "top"), (lying, "back")):
+        (warning,) = told(wrong)
+        assert f"is cut off at the {edge} of its field of view, as a neck is" in warning
 
 
 def phantoms():
@@ -127,10 +137,10 @@ def test_a_phantom_is_warned_of(kind, values):
 
 
 def test_the_checks_are_quick(brain):
-    image_warnings("t1", brain)
+    """Of the processor's time; they share one coarse grid."""
     times = []
     for _ in range(5):
-        start = time.perf_counter()
-        image_warnings("t1", brain)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.25
+        start = time.process_time()
+        told(brain)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.06
