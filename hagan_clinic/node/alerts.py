@@ -123,6 +123,7 @@ def _problems(health: Mapping[str, Any]) -> list[str]:
         *(f"{part} is dead" for part in health["dead"]),
         *(f"{part} meets {kind}" for part, kind in health["faults"].items()),
         *(["series are stuck"] if health["stuck"] else []),
+        *(["the archive has a part of a result"] if health["partly_sent"] else []),
         *([] if health["room"] else ["the disk is full"]),
     ]
 

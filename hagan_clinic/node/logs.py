@@ -5,9 +5,9 @@ they may quote a header. They stand in the spool, beside the images that they ar
 holds for what libraries warn of or print: their lines tell where from, not what.
 """
 
-import io
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -41,31 +41,13 @@ class _Lines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class _Printed(io.TextIOBase):
-    """Standard output and error, once the log has taken the latter: what is printed is counted."""
-
-    def __init__(self) -> None:
-        self._lines = 0
-        self._last = -_QUIET_SECONDS
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        self._lines += text.count("\n")
-        now = time.monotonic()
-        if self._lines and now - self._last >= _QUIET_SECONDS:
-            lines, self._lines, self._last = self._lines, 0, now
-            log("library output", level=logging.WARNING, lines=lines)
-        return len(text)
-
-
 def start_logging() -> None:
     """Write the node's log to standard error, where a service's journal takes it.
 
-    From now on every line there is one of it: warnings, tracebacks and what libraries print too.
+    From now on every line there is one of it: warnings, tracebacks and what libraries print too,
+    those written in C among them.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_own_standard_error())
     handler.setFormatter(_Lines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.raiseExceptions = False
@@ -77,7 +59,6 @@ def start_logging() -> None:
     sys.excepthook = _crashed
     threading.excepthook = lambda told: _crashed(told.exc_type, told.exc_value, told.exc_traceback)
     sys.unraisablehook = lambda told: _crashed(told.exc_type, told.exc_value, told.exc_traceback)
-    sys.stdout = sys.stderr = _Printed()
 
 
 def log(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
@@ -95,6 +76,28 @@ def problem(error: BaseException) -> dict[str, str]:
         if own:
             facts["at"] = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
     return facts
+
+
+def _own_standard_error() -> TextIO:
+    """Standard error for the log alone; all else that is printed is counted."""
+    sys.stdout.flush(), sys.stderr.flush()
+    own = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
+    printed, taken = os.pipe()
+    for descriptor in (1, 2):
+        os.dup2(taken, descriptor)
+    os.close(taken)
+    threading.Thread(target=_count_lines, args=(printed,), name="printed", daemon=True).start()
+    return own
+
+
+def _count_lines(printed: int) -> None:
+    lines, last = 0, -_QUIET_SECONDS
+    while content := os.read(printed, 2**16):
+        lines += max(1, content.count(b"\n"))
+        now = time.monotonic()
+        if now - last >= _QUIET_SECONDS:
+            log("library output", level=logging.WARNING, lines=lines)
+            lines, last = 0, now
 
 
 def _warned(

@@ -483,7 +483,7 @@ def is_incomplete(job: Job) -> bool:
 def _is_partly_sent(job: Job) -> bool:
     try:
         return bool(job.record().get("taken")) and job.result.is_dir() and bool(sent(job))
-    except (DamagedError, OSError):
+    except (DamagedError, OSError, ValueError):
         return False
 
 

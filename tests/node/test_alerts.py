@@ -3,6 +3,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import INCOMPLETE
 
-WELL = {"dead": [], "faults": {}, "stuck": 0, "room": True}
+WELL = {"dead": [], "faults": {}, "stuck": 0, "partly_sent": 0, "room": True}
 WRITES = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('ab').write(sys.stdin.buffer.read())"
 
 
@@ -120,10 +121,11 @@ def test_what_is_wrong_with_the_node_is_told_when_it_begins(spool, webhook):
     ]
     health.update(WELL)
     look()
-    health.update(room=False, stuck=2, dead=["watch"])
+    health.update(room=False, stuck=2, partly_sent=1, dead=["watch"])
     look()
     assert webhook.told[-1]["problems"] == [
         "series are stuck",
+        "the archive has a part of a result",
         "the disk is full",
         "watch is dead",
     ]
@@ -175,6 +177,20 @@ def test_a_command_that_fails_or_hangs_is_told_and_given_up(
     look()
     assert time.monotonic() - began < 5
     assert caplog.records[-1].args["why"] == why
+
+
+def test_of_a_command_that_is_given_up_nothing_goes_on(spool, tmp_path, monkeypatch, waiting):
+    monkeypatch.setattr(alerts, "_SECONDS", 0.5)
+    child = tmp_path / "child"
+    look, _ = part(spool, alert_command=("sh", "-c", f"sleep 60 & echo $! > {child}; sleep 60"))
+    fail(spool, "1.2.3")
+    look()
+    state = Path(f"/proc/{child.read_text().strip()}/stat")
+
+    def has_ended():
+        return not state.exists() or state.read_text().split()[2] == "Z"
+
+    waiting(has_ended, seconds=5)
 
 
 def test_a_webhook_that_is_not_there_or_says_nothing_is_given_up(spool, caplog, monkeypatch):
