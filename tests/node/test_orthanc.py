@@ -169,3 +169,23 @@ def test_the_kits_configuration_routes_the_t1_of_a_study_and_nothing_else(
     (complete,) = listener.events("complete")
     assert complete["instances"] == slices
     assert not listener.events("ignored")
+
+
+@pytest.mark.slow
+def test_a_real_archive_takes_the_later_result_and_the_note_that_rejects_the_earlier_one(
+    start_orthanc, make_listener, make_series, sending, waiting
+):
+    listener = make_listener(start=False, silence=3.0)
+    modalities = {"hagan": ["HAGAN", "127.0.0.1", listener.port]}
+    orthanc, _, dicom_port = start_orthanc({"DicomModalities": modalities})
+    listener.settings["forward"] = f"ORTHANC@127.0.0.1:{dicom_port}"
+    listener.start()
+    series = make_series("in two parts")
+    for part in (series[:5], series[5:]):
+        sending(listener.port, part)
+        listener.wait_for_rest(done=1)
+    (record,) = listener.records("done")
+    assert record["commitment"] == "committed"
+    kinds = [one["MainDicomTags"]["Modality"] for one in orthanc.series()]
+    assert sorted(kinds) == ["KO", "MR", "MR"]
+    assert len({one["ParentStudy"] for one in orthanc.series()}) == 1

@@ -315,7 +315,7 @@ def test_a_message_that_is_no_instance_may_not_be_large(receive, waiting):
     request.MessageID, request.AffectedSOPClassUID, request.Priority = 1, MRImageStorage, 0
     request.Identifier = BytesIO(bytes(3 * 2**20))
     with unfinished(receive().port, C_FIND_RQ, request) as association:
-        waiting(lambda: association.is_aborted, seconds=20)
+        waiting(lambda: association.is_aborted, seconds=10)  # before its own time-out of 20 s
 
 
 def test_two_senders_of_one_series_lose_nothing(receive, make_series, sending):
