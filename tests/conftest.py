@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,15 @@ def toy_generator(tmp_path_factory):
 def make_generator():
     """The function that builds generators, for tests that need an odd one."""
     return build_generator
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user can come through, unlike those of `tmp_path`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o711)
+        yield path
 
 
 @pytest.fixture

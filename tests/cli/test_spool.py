@@ -1,6 +1,5 @@
 import json
 import os
-import stat
 import subprocess
 import sys
 
@@ -55,10 +54,8 @@ def test_damaged_series_are_shown_with_what_is_wrong_and_can_be_retried(spool):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_root_leaves_every_file_to_the_owner_of_the_spool(spool):
-    for folder in spool.root.parents:  # pytest's own are for root alone
-        if folder.stat().st_mode & 0o001 == 0:
-            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o011)
+def test_root_leaves_every_file_to_the_owner_of_the_spool(open_folder):
+    spool = Spool(open_folder / "spool")
     job = placed(spool, "1.2", "failed")
     for path in (spool.root, *spool.root.rglob("*")):
         os.chown(path, OWNER, OWNER)
