@@ -112,7 +112,7 @@ def _lying(name: str, head: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> l
     height, length = (float(high - low) * 2 * _FINE_MM for low, high in spans)
     areas = np.count_nonzero(occupied, axis=(1, 2))
     # A neck, of a child's whole head, does not taper.
-    tapered = areas[spans[0][0] + 1] <= _TAPERED * areas.max()
+    tapered = areas[: spans[0][0] + 2][-1] <= _TAPERED * areas.max()
     slices = np.count_nonzero(head, axis=(0, 2))
     cut = max(slices[0], slices[-1]) > _CUT * slices.max()
     if height <= _TALLER * length or cut or not tapered:

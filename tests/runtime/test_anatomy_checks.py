@@ -11,7 +11,7 @@ import pytest
 from hagan_clinic.imageio import read
 from hagan_clinic.imageio.dicom.scan import read_series
 from hagan_clinic.runtime.plausibility import image_warnings
-from hagan_clinic.volume import Volume, to_canonical
+from hagan_clinic.volume import Volume, crop_or_pad, to_canonical
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BRAIN = EXAMPLES / "open_ms_patient07" / "open_ms_patient07_t1.nii.gz"
@@ -104,6 +104,12 @@ def test_a_head_whose_neck_is_elsewhere_than_at_the_bottom_is_warned_of(test_dat
     for wrong, edge in ((upside_down, "top"), (lying, "back")):
         (warning,) = told(wrong)
         assert f"is cut off at the {edge} of its field of view, as a neck is" in warning
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_thin_slab_is_judged_without_an_error(brain, axis):
+    shape = [5 if number == axis else size for number, size in enumerate(brain.shape)]
+    told(crop_or_pad(brain, [(n - m) // 2 for n, m in zip(brain.shape, shape, strict=True)], shape))
 
 
 def phantoms():

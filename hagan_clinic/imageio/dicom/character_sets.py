@@ -16,7 +16,7 @@ from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.values import text
 
-# Latin-9, in the standard since 2023: Latin-1 with the euro sign and the letters French lacked.
+# Latin-9: Latin-1 with the euro sign and the letters that French lacked.
 python_encoding.update({"ISO_IR 203": "iso8859_15", "ISO 2022 IR 203": "iso8859_15"})
 CODES_TO_ENCODINGS[b"\x1b-b"] = "iso8859_15"
 ENCODINGS_TO_CODES["iso8859_15"] = b"\x1b-b"
