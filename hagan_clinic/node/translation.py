@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.errors import InputError, ModelError, UnsuitableError
 from hagan_clinic.imageio.dicom.choice import choose
 from hagan_clinic.imageio.dicom.completeness import cut_end, missing_by_number, missing_by_vendor
 from hagan_clinic.imageio.dicom.discovery import Found, find_series
 from hagan_clinic.imageio.dicom.options import read_options
-from hagan_clinic.imageio.dicom.series import Series
+from hagan_clinic.imageio.dicom.series import Series, Stack
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.worker import Translated
 from hagan_clinic.runtime import Translator
@@ -53,7 +53,8 @@ class SeriesTranslator:
     def missing(self, folders: Sequence[Path]) -> str:
         """Why the series in these folders is plainly not whole; see `Missing`.
 
-        A series that would not be translated is not judged: what is wrong with it is told then.
+        One that is for another model is not judged; of one that is refused, such as for a gap, the
+        numbers count alone.
         """
         (source,) = self._translator.model.recipe.sources
         found = [one for folder in folders for one in find_series(folder).series]
@@ -62,16 +63,18 @@ class SeriesTranslator:
         # An instance that came again takes the place of the first.
         instances = {i.name: i for one in found for i in one.instances}
         series = Series(found[0].uid, tuple(instances.values()))
-        if self._config.trust_counts and (reason := missing_by_number(series)):
-            return reason
+        stack: Stack | None = None
         try:
             allowed = self._config.allow_contrast
             stack = choose(Found((series,)), source, allow_contrast=allowed)
-        except InputError:
+        except UnsuitableError:
             return ""
-        if self._config.trust_counts and (reason := missing_by_vendor(series)):
-            return reason
-        return cut_end(stack)
+        except InputError:
+            pass
+        reason = ""
+        if self._config.trust_counts:
+            reason = missing_by_number(series) or missing_by_vendor(series)
+        return reason or (cut_end(stack) if stack else "")
 
     def __call__(self, source: Path, output: Path, supersedes: Sequence[str]) -> Translated:
         """Translate the series in one folder into another; see `Translate`."""

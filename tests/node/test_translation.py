@@ -1,0 +1,59 @@
+"""What the node's translator says is missing of a series, before it is translated."""
+
+import pydicom
+import pytest
+
+from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.translation import SeriesTranslator
+
+
+@pytest.fixture
+def missing(toy_generator):
+    """The judgement, by a model that takes T1; settings of the node may be given."""
+
+    def judged(*folders, **settings):
+        config = NodeConfig(model=str(toy_generator), device="cpu", **settings)
+        return SeriesTranslator(config).missing(folders)
+
+    return judged
+
+
+@pytest.fixture
+def folder(test_data, tmp_path):
+    """A function that puts instances of a real series into a new folder, in their order."""
+
+    def filled(series, pick, **attributes):
+        paths = [path for path in (test_data / "dicom" / series).iterdir() if path.suffix != ".md"]
+        scans = sorted(map(pydicom.dcmread, paths), key=lambda one: one.InstanceNumber)
+        place = tmp_path / str(len(list(tmp_path.iterdir())))
+        place.mkdir()
+        for number in range(len(scans))[pick]:
+            for keyword, value in attributes.items():
+                setattr(scans[number], keyword, value)
+            scans[number].save_as(place / f"{number}.dcm")
+        return place
+
+    return filled
+
+
+T1, FLAIR = "brainix/t1", "brainix/flair"
+
+
+def test_a_whole_series_lacks_nothing(missing, folder):
+    assert missing(folder(T1, slice(None))) == ""
+
+
+def test_the_parts_of_a_series_are_judged_together(missing, folder):
+    first, rest = folder(T1, slice(0, 15)), folder(T1, slice(15, None))
+    assert "end is cut off" in missing(first)
+    assert missing(first, rest) == ""
+
+
+def test_a_part_without_a_slice_within_is_told_by_its_number(missing, folder):
+    part = folder(T1, slice(None, None, 21), ImagesInAcquisition=22)
+    assert missing(part) == "2 of 22 images are here, as ImagesInAcquisition tells"
+    assert missing(part, trust_counts=False) == ""
+
+
+def test_a_series_for_another_model_is_not_held_back(missing, folder):
+    assert missing(folder(FLAIR, slice(0, 10), ImagesInAcquisition=22)) == ""
