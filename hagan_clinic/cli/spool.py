@@ -56,16 +56,25 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @_spool_option
+@click.option("--all-failed", is_flag=True, help="Every failed series, once its cause is mended.")
 @click.option("--accept-warnings", is_flag=True, help="Send it though the input checks warn.")
-def retry(name: str, folder: Path, accept_warnings: bool) -> None:
+def retry(name: str | None, folder: Path, all_failed: bool, accept_warnings: bool) -> None:
     """Have a failed, skipped or done series translated and sent again.
 
     NAME is the series' name or the beginning of it. Sent again, its instances have the same UIDs.
     """
-    job = _existing(folder).retry(name, accept_warnings=accept_warnings)
-    say(f"{job.name} is ready again")
+    _require_one(name, all_failed)
+    if all_failed and accept_warnings:
+        raise click.UsageError("--accept-warnings is for one series that somebody has looked at.")
+    spool = _existing(folder)
+    names = [name] if name else [job.name for job in spool.jobs("failed")]
+    for one in names:
+        job = spool.retry(one, accept_warnings=accept_warnings)
+        say(f"{job.name} is ready again")
+    if all_failed:
+        say(f"{len(names)} series are ready again")
 
 
 @command.command()
@@ -86,10 +95,9 @@ def release(name: str, folder: Path) -> None:
 @click.option("--all-failed", is_flag=True, help="Every failed series.")
 def purge(name: str | None, folder: Path, all_failed: bool) -> None:
     """Delete a series that has ended, is unsent or held back, with what was received of it."""
-    if bool(name) == all_failed:
-        raise click.UsageError("Give a NAME or --all-failed, one of the two.")
     from hagan_clinic.node.spool import ENDED
 
+    _require_one(name, all_failed)
     spool = _existing(folder)
     jobs = spool.jobs("failed")
     if name:
@@ -97,6 +105,11 @@ def purge(name: str | None, folder: Path, all_failed: bool) -> None:
     for job in jobs:
         _purge(spool, job)
     say(f"{len(jobs)} series deleted")
+
+
+def _require_one(name: str | None, all_failed: bool) -> None:
+    if bool(name) == all_failed:
+        raise click.UsageError("Give a NAME or --all-failed, one of the two.")
 
 
 def _purge(spool: Spool, job: Job) -> None:

@@ -41,6 +41,18 @@ def test_a_skipped_series_is_shown_retried_and_purged(spool):
     assert spool.jobs("skipped") == []
 
 
+def test_all_that_failed_is_retried_at_once_but_no_warning_accepted_unseen(spool):
+    for uid in ("1.2", "1.3"):
+        placed(spool, uid, "failed")
+    placed(spool, "1.4", "skipped")
+    command = ["spool", "retry", "--all-failed", "--spool", str(spool.root)]
+    assert CliRunner().invoke(main, [*command, "--accept-warnings"]).exit_code == 2
+    assert CliRunner().invoke(main, [*command, "abc"]).exit_code == 2
+    done = CliRunner().invoke(main, command)
+    assert done.output.splitlines()[-1] == "2 series are ready again"
+    assert (len(spool.jobs("ready")), len(spool.jobs("skipped"))) == (2, 1)
+
+
 def test_damaged_series_are_shown_with_what_is_wrong_and_can_be_retried(spool):
     torn, empty = placed(spool, "1.2", "failed"), placed(spool, "1.3", "failed")
     (torn.folder / "record.json").write_text("{")
