@@ -3,10 +3,10 @@
     python benchmarks/loading.py COHORT --cache CACHE [--seconds 30] [--workers 0] [--batch-size 2]
 
 Samples are those of `hagan-clinic train --spacing 1 --set size=[160,192,160]`: slabs of 32 slices
-with a halo of 8, and the low-resolution whole, of twelve subjects of the cohort. Printed are samples
-a second, the processor time of this process that a sample took, and of training the share of time
-that it waited for batches. On a machine that does other things too, the processor time is the figure
-to compare.
+with a halo of 8, and the low-resolution whole, of twelve subjects of the cohort. Printed are
+samples a second, the processor time of this process that a sample took, and of training the share
+of time that it waited for batches. On a machine that does other things too, the processor time is
+the figure to compare.
 """
 
 import argparse
