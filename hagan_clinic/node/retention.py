@@ -87,8 +87,8 @@ class _Clock:
     def __init__(self, spool: Spool) -> None:
         self._file = spool.root / "clock.json"
         self._last = time.monotonic()
-        told = self._told()
-        off = time.time() - told.get("time", time.time())
+        told, now = self._told(), time.time()
+        off = now - told.get("time", now)
         if not 0 <= off <= _LONGEST_STOP:
             log("long stop, or a clock was set", level=logging.WARNING, seconds=round(off))
             off = _LONGEST_STOP if off > 0 else 0.0

@@ -144,3 +144,8 @@ def test_what_is_held_back_as_incomplete_goes_like_what_failed_and_what_comes_in
     keep()
     assert spool.incomplete() == {}
     assert left(spool) == {"incoming": 1}
+
+
+def test_a_first_start_tells_of_no_stop(spool, caplog):
+    retention(spool)()
+    assert "long stop" not in caplog.text
