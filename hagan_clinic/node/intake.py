@@ -104,7 +104,14 @@ class Intake:
     def hold(self, name: str, sender: threading.Thread) -> None:
         """A sender that has sent of a series may send more of it, as long as it is at work."""
         with self._guard:
+            if sender in self._senders.get(name, ()):
+                return
             self._senders.setdefault(name, set()).add(sender)
+            # Those that have gone are let go of, with all that an association holds.
+            alive = {
+                one: set(filter(threading.Thread.is_alive, s)) for one, s in self._senders.items()
+            }
+            self._senders = {one: senders for one, senders in alive.items() if senders}
 
     def is_held(self, name: str) -> bool:
         """Whether one that has sent of a series is still at work."""

@@ -1,4 +1,7 @@
 import copy
+import gc
+import threading
+import weakref
 
 import pytest
 from pydicom.uid import RLELossless
@@ -58,3 +61,23 @@ def test_other_pixels_under_the_same_uid_are_another_instance(spool, sent_again)
 @pytest.mark.parametrize("state", ["incoming", "failed", "skipped"])
 def test_a_corrected_header_counts_where_nothing_was_translated(spool, sent_again, state):
     assert sent_again(state, corrected) is Verdict.STORED
+
+
+def test_senders_that_have_gone_are_let_go_of(intake):
+    def sender(name):
+        one = threading.Thread(target=end.wait)
+        one.start()
+        intake.hold(name, one)
+        return weakref.ref(one)
+
+    end = threading.Event()
+    gone = sender("a")
+    assert intake.is_held("a")
+    end.set()
+    gone().join()
+    end.clear()
+    sender("b")
+    gc.collect()
+    assert gone() is None
+    assert intake.is_held("b") and not intake.is_held("a")
+    end.set()
