@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import default_collate
 
-from hagan_clinic.training.augmented import Batch, batch_of
+from hagan_clinic.training.augmented import Batch, augmented
 from hagan_clinic.training.averages import STEP
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.draws import Drawn
@@ -112,7 +113,8 @@ def random_batch(mode: Mode, config: TrainingConfig) -> Batch:
     subject = raw_subject(images, averages, Drawn(), 0, label=label)
     sampler = sampler_of(shape, min(config.slab, shape[0]), config.seed, **mode.sampling)
     samples = [sampler.sample(subject, number) for number in range(config.batch_size)]
-    return batch_of(samples) | {"index": torch.arange(config.batch_size)}
+    batch: Batch = default_collate([augmented(sample) for sample in samples])
+    return batch | {"index": torch.arange(config.batch_size)}
 
 
 def _noise(channels: int, shape: tuple[int, ...]) -> Tensor:

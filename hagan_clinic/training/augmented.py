@@ -11,14 +11,12 @@ its number alone. On a CPU this is exact; on CUDA it holds on one kind of device
 PyTorch, whose noise is another one than the CPU's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import default_collate
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.training.averages import CENTRE, STEP
@@ -117,12 +115,6 @@ class RawSample:
 def held_box(cut: Cut, drawn: Drawn, matrix: Matrix, shape: Triple) -> Box:
     """What of a volume a sample is made from."""
     return source_box(_working_box(cut, drawn, shape), matrix, shape)
-
-
-def batch_of(samples: Sequence[RawSample]) -> Batch:
-    """The samples augmented and stacked, on the device where they are."""
-    batch: Batch = default_collate([augmented(sample) for sample in samples])
-    return batch
 
 
 def augmented(sample: RawSample) -> Batch:

@@ -61,6 +61,9 @@ class VolumeStream(Dataset[tio.Subject]):
         images = {"source": volume[first : first + channels], "brain": volume[-1:]}
         if prepared.has_target:
             images["target"] = volume[-2:-1]
+        if get_worker_info() is not None:
+            # What leaves a worker is put into shared memory, which the whole file would fill.
+            images = {name: image.clone() for name, image in images.items()}
         each = channels + prepared.has_target
         first = int(stripped) * each
         return images, torch.cat([means[first : first + each], means[-1:]])

@@ -10,10 +10,11 @@ from scipy import ndimage
 from torch.nn import functional
 
 from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.augmented import augmented, batch_of
+from hagan_clinic.training.augmented import augmented
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.draws import Affine, Drawn, draw
+from hagan_clinic.training.prefetch import batches_ahead
 from hagan_clinic.training.prepared import PreparedSubject, prepare_cohort
 from hagan_clinic.training.queue import CubeSampler, SlabSampler
 from hagan_clinic.training.stream import VolumeStream
@@ -171,19 +172,24 @@ def samples(subject, number=6, seed=0):
     return [sampler.sample(stream[n], n % 2) for n in range(number)]
 
 
+def batches(samples, size):
+    """The samples in batches of a size."""
+    lists = (samples[first : first + size] for first in range(0, len(samples), size))
+    return batches_ahead(lists, torch.device("cpu"))
+
+
 def test_a_sample_is_the_same_in_any_batch(subject):
     drawn = samples(subject)
-    together = batch_of(drawn)
-    for place, sample in enumerate(drawn):
-        for name, values in augmented(sample).items():
-            assert torch.equal(values, together[name][place]), name
-    backwards = batch_of(drawn[::-1])
-    assert torch.equal(backwards["source_window"], together["source_window"].flip(0))
+    (together,), (backwards,) = batches(drawn, 6), batches(drawn[::-1], 6)
+    for place, alone in enumerate(batches(drawn, 1)):
+        for name, values in alone.items():
+            assert torch.equal(values[0], together[name][place]), name
+            assert torch.equal(values[0], backwards[name][5 - place]), name
 
 
 def test_a_sample_is_a_function_of_seed_and_number(subject):
-    first, again = batch_of(samples(subject)), batch_of(samples(subject))
-    other = batch_of(samples(subject, seed=1))
+    (first,), (again,) = batches(samples(subject), 6), batches(samples(subject), 6)
+    (other,) = batches(samples(subject, seed=1), 6)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["source_window"], other["source_window"])
 

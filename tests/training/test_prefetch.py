@@ -23,15 +23,19 @@ class Sample:
 
 @pytest.fixture
 def made(monkeypatch):
-    """The numbers of the batches that were made, in order."""
+    """The numbers of the samples that were made, in order."""
     numbers = []
 
-    def batch_of(samples):
-        numbers.extend(sample.number for sample in samples)
-        return {"number": torch.tensor(numbers[-1])}
+    def augmented(sample):
+        numbers.append(sample.number)
+        return {"number": torch.tensor(sample.number), "threads": torch.tensor(threads())}
 
-    monkeypatch.setattr(prefetch, "batch_of", batch_of)
+    monkeypatch.setattr(prefetch, "augmented", augmented)
     return numbers
+
+
+def threads():
+    return torch.get_num_threads()
 
 
 def lists(number):
@@ -70,3 +74,19 @@ def test_no_thread_is_left_behind(made):
         list(islice(batches, 2))
         batches.close()
     assert threading.active_count() == before
+
+
+def test_each_sample_has_one_thread_and_the_program_keeps_its_own(made):
+    before = threads()
+    torch.set_num_threads(3)
+    try:
+        (batch,) = batches_ahead(iter([[Sample(n) for n in range(5)]]), CPU)
+        assert batch["threads"].tolist() == [1] * 5
+        assert batch["number"].tolist() == [0, 1, 2, 3, 4]
+        begun = []
+        later = threading.Thread(target=lambda: begun.append(threads()))
+        later.start()
+        later.join()
+        assert threads() == begun[0] == 3
+    finally:
+        torch.set_num_threads(before)
