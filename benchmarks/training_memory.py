@@ -25,10 +25,12 @@ SLAB, HALO = 32, 8
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(4 * MIB)}
 
 
-def write_cohort(folder: Path, patients: int) -> None:
+def write_cohort(
+    folder: Path, patients: int, shape: tuple[int, int, int] = SHAPE, *, spacing: float = 1.0
+) -> None:
     """A BraTS-like folder of ellipsoids with texture: memory does not ask what is shown."""
     rng = np.random.default_rng(0)
-    axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE[::-1]), indexing="ij")
+    axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape[::-1]), indexing="ij")
     inside = sum(axis**2 for axis in axes) < 0.8
     for number in range(patients):
         name = f"patient{number}"
@@ -36,7 +38,8 @@ def write_cohort(folder: Path, patients: int) -> None:
         for modality in ("t1", "flair"):
             array = np.where(inside, rng.uniform(200, 900, inside.shape), 0).astype(np.float32)
             file = folder / name / f"{name}_{modality}.nii.gz"
-            write(Volume(array, np.eye(4)), file, description="benchmark")
+            affine = np.diag([spacing, spacing, spacing, 1.0])
+            write(Volume(array, affine), file, description="benchmark")
 
 
 def main() -> None:

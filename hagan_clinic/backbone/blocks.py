@@ -110,6 +110,7 @@ class ResidualBlock(nn.Module):
         regional: normalise over a region of the volume instead of per position.
     """
 
+    compiles = ("forward",)
     radius = 2
     """Receptive field on each side, in voxels of the block's own resolution."""
 

@@ -10,6 +10,7 @@ import json
 import resource
 import sys
 import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hagan_clinic.training.augmented import Batch, augmented
 from hagan_clinic.training.averages import STEP
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.draws import Drawn
-from hagan_clinic.training.loop import optimizer_of, to_channels_last
+from hagan_clinic.training.loop import compile_blocks, optimizer_of, to_channels_last
 from hagan_clinic.training.modes import Mode, gather_settings, mode_of
 from hagan_clinic.training.queue import sampler_of
 from hagan_clinic.training.stream import raw_subject
@@ -32,7 +33,13 @@ MIB = 2**20
 _UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[str, float]:
+def measured_steps(
+    settings: dict[str, Any],
+    device: str,
+    steps: int,
+    *,
+    watch: AbstractContextManager[Any] | None = None,
+) -> dict[str, float]:
     """Train in this process.
 
     Args:
@@ -40,6 +47,7 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
         device: `cpu` or `cuda`.
         steps: After a first one, which is not timed; more where a model moves some parts on
             every nth step alone, up to whole rounds of n. 0 measures memory alone.
+        watch: entered around the steps that are timed, such as a profiler.
 
     Returns:
         `parameters`, `steps_per_second` if steps are timed, and in MiB `before` (the resident
@@ -53,8 +61,11 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
     batch = {name: value.to(place) for name, value in random_batch(mode, config).items()}
     model = mode.model()
     module = model.module.to(place)
-    to_channels_last(module)
+    if config.channels_last:
+        to_channels_last(module)
     average = AveragedModel(model.averaged)
+    if config.compile:
+        compile_blocks(module)
     optimizers = {}
     for name, group in model.groups().items():
         optimizers[name] = optimizer_of(group)
@@ -80,17 +91,20 @@ def measured_steps(settings: dict[str, Any], device: str, steps: int) -> dict[st
     if place.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.cuda.reset_peak_memory_stats()
-    started = 0.0
-    for step in range(steps + 1):
-        if step == 1:
-            started = _now(place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=half):
-            terms = model.training_step(batch, first + step, update)
-        average.update_parameters(model.averaged)
+    started = finished = 0.0
+    with ExitStack() as watched:
+        for step in range(steps + 1):
+            if step == 1:
+                watched.enter_context(watch or nullcontext())
+                started = _now(place)
+            with torch.autocast(place.type, torch.bfloat16, enabled=half):
+                terms = model.training_step(batch, first + step, update)
+            average.update_parameters(model.averaged)
+        finished = _now(place)
     assert all(bool(torch.isfinite(term)) for term in terms.values()), terms
     result = {"parameters": float(sum(p.numel() for p in module.parameters()))}
     if steps:
-        result["steps_per_second"] = steps / (_now(place) - started)
+        result["steps_per_second"] = steps / (finished - started)
     if place.type != "cuda":
         return {**result, "before": before}
     allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()

@@ -57,6 +57,8 @@ class TrainingConfig:
         queue_length: slabs in the queue; more mix the patients better.
         precision: Fabric's: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
+        channels_last: lay out weights and features with the channels last in memory.
+        compile: let ``torch.compile`` make kernels for the blocks; the first steps wait for them.
         devices: processes (CPU) or GPUs to train on, on each machine.
         nodes: machines; start the same command on each with ``torchrun``.
         validate_every: steps between validations on the calibration patients.
@@ -86,6 +88,8 @@ class TrainingConfig:
     queue_length: int = 8
     precision: str = "32-true"
     device: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
     devices: int = 1
     nodes: int = 1
     validate_every: int = 500

@@ -38,6 +38,9 @@ from hagan_clinic.training.variant import Validate, Validation, Variant
 
 LOG_EVERY = 10
 
+COMPILED_FORMS = 256
+"""Every block is compiled once for each of its shapes, with and without gradients."""
+
 
 def learning_rate(step: int, steps: int, highest: float) -> float:
     """Linear warm-up over the first 2 %, then a cosine down to 1/100 of the highest rate."""
@@ -77,10 +80,13 @@ def train(
     # Every step has the same shapes, so the fastest convolutions are worth finding.
     torch.backends.cudnn.benchmark = fabric.device.type == "cuda"
     module = variant.module.to(fabric.device)
-    to_channels_last(module)
+    if config.channels_last:
+        to_channels_last(module)
     average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
     groups = variant.groups()
     optimizers = {name: optimizer_of(group) for name, group in groups.items()}
+    if config.compile:
+        compile_blocks(module)
     state: dict[str, Any] = {"step": 0, "validated": 0, "figures": {}, "seconds": 0.0}
     if existing(folder / LAST).exists():
         state = load_checkpoint(folder / LAST, module, average, optimizers)
@@ -181,6 +187,14 @@ def train(
                 raise KeyboardInterrupt
             last_log += time.monotonic() - paused
     return read_state(folder / LAST)
+
+
+def compile_blocks(module: nn.Module) -> None:
+    """What blocks name in ``compiles``: their shapes stay, unlike what lies around them."""
+    torch._dynamo.config.recompile_limit = COMPILED_FORMS
+    for block in module.modules():
+        for name in getattr(block, "compiles", ()):
+            setattr(block, name, torch.compile(getattr(block, name), dynamic=False))
 
 
 def to_channels_last(module: nn.Module) -> None:

@@ -220,6 +220,7 @@ BEFORE_STEPS = frozenset(
 FREE_ON_RESUME = frozenset(
     [
         *("device", "devices", "nodes", "workers", "precision", "gradient_checkpointing"),
+        *("channels_last", "compile"),
         *("validate_every", "checkpoint_every"),
     ]
 )

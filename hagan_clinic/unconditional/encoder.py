@@ -16,6 +16,8 @@ from hagan_clinic.unconditional.generator import HAGANConfig
 class EncodingBlock(nn.Module):
     """Convolution, group norm, ReLU; halves each side with a 4x4x4 kernel of stride 2 if asked."""
 
+    compiles = ("activate",)
+
     def __init__(self, in_channels: int, out_channels: int, *, halve: bool = True) -> None:
         super().__init__()
         kernel, stride = (4, 2) if halve else (3, 1)

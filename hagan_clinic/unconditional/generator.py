@@ -111,6 +111,8 @@ class HAGANConfig:
 class ConvolutionBlock(nn.Module):
     """Convolution 3x3x3, group or position norm, ReLU; after doubling each side if asked to."""
 
+    compiles = ("activate",)
+
     def __init__(self, in_channels: int, out_channels: int, norm: str, *, double: bool) -> None:
         super().__init__()
         self.doubles = double

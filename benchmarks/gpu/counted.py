@@ -1,0 +1,162 @@
+"""Bytes and products of a step of the unconditional model and of the authors', counted without a GPU.
+
+    PYTHONPATH=. python benchmarks/gpu/counted.py
+
+Tensors without content go through one step of 256 cubed. At every moment what is alive is added up:
+weights, moments, gradients, activations and what is on its way, but not what a kernel takes for
+itself, nor allocated room that lies idle. On an H200 the authors' step took 3986 and 6876 MiB.
+"""
+
+import gc
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from authors import Step
+from given import given, tell
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.optim.swa_utils import AveragedModel
+from torch.utils._pytree import tree_leaves
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from hagan_clinic.training.loop import optimizer_of, to_channels_last
+from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.unconditional import HAGAN, HAGANConfig
+
+MIB = 2**20
+
+
+class Living(TorchDispatchMode):
+    """Adds up the storages that are alive.
+
+    Attributes:
+        now: bytes.
+        peak: the most there ever were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.seen = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and (storage := tensor.untyped_storage()) not in self.seen:
+                size = storage.nbytes()
+                self.seen[storage] = size
+                weakref.finalize(storage, self._gone, size)
+                self.now += size
+                self.peak = max(self.peak, self.now)
+        return result
+
+    def _gone(self, size: int) -> None:
+        self.now -= size
+
+
+class Numbers(list[int]):
+    """Whole numbers where a step expects a tensor on the CPU: one without content tells none."""
+
+    def tolist(self) -> list[int]:
+        """Themselves."""
+        return list(self)
+
+    def __truediv__(self, other: float) -> Tensor:
+        return torch.empty(len(self))
+
+
+def authors(settings: Mapping[str, Any], batch: int) -> dict[str, float]:
+    """Of the authors' step."""
+    config = _ours(settings, batch, {"norm": "group"})[1].config
+    assert isinstance(config, HAGANConfig)
+    moments = []
+    with FakeTensorMode(), Living() as living, FlopCounterMode(display=False) as products:
+        step = Step(config)
+        for parameters, optimizer in step.optimized():
+            moments += [torch.zeros_like(p) for p in parameters for _ in range(2)]
+            optimizer.step = lambda: None  # type: ignore[method-assign]
+        volumes = torch.empty(batch, 1, *config.size)
+        living.peak = 0
+        step.step(volumes, config.slab)
+    return {"MiB": living.peak / MIB, "TFLOP": products.get_total_flops() / 1e12}
+
+
+def ours(settings: Mapping[str, Any], batch: int, given: Mapping[str, Any]) -> dict[str, float]:
+    """Of our step with these settings, the moving average and the norms' recomputing included."""
+    config, _ = _ours(settings, batch, given)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode, Living() as living, FlopCounterMode(display=False) as products:
+        model = mode_of(config).model()
+        assert isinstance(model, HAGAN)
+        to_channels_last(model)
+        average = AveragedModel(model.averaged)
+        moments: list[Tensor] = []
+        groups = model.groups()
+        for group in groups.values():
+            kept = 1 if type(optimizer_of(group)).__name__ == "UnaveragedAdam" else 2
+            moments += [torch.zeros_like(p) for p in group.parameters for _ in range(kept)]
+
+        def update(name: str, loss: Tensor) -> None:
+            with torch.autocast("cpu", enabled=False):
+                loss.backward()  # type: ignore[no-untyped-call]
+            _without_gradients(groups[name].parameters)
+            torch.clear_autocast_cache()
+            gc.collect()  # tensors without content are kept by cycles that others are not
+
+        d, h, w = model.config.size
+        slab = model.config.slab
+        numbers: Any = Numbers([slab] * batch)
+        samples: dict[str, Any] = {
+            "source_window": torch.empty(batch, 1, slab, h, w),
+            "source_low": torch.empty(batch, 1, d // 4, h // 4, w // 4),
+            "source_whole": torch.empty(batch, 1, d, h, w),
+            "slab_start": numbers,
+            "index": numbers,
+        }
+        gc.collect()
+        living.peak = 0
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16-mixed"):
+            model.training_step(samples, 1, update)
+        del average
+    return {"MiB": living.peak / MIB, "TFLOP": products.get_total_flops() / 1e12}
+
+
+def _ours(settings: Mapping[str, Any], batch: int, given: Mapping[str, Any]) -> tuple[Any, HAGAN]:
+    config = gather_settings(None, [], {**settings, "batch_size": batch, **given})
+    with torch.device("meta"):
+        model = mode_of(config).model()
+    assert isinstance(model, HAGAN)
+    return config, model
+
+
+def _without_gradients(parameters: list[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def main() -> None:
+    """A row a setting, with its share of the authors'."""
+    told = given()
+    half = {"precision": "bf16-mixed"}
+    recomputed = half | {"gradient_checkpointing": True}
+    for batch in (2, 4):
+        theirs = authors(told.cube, batch)
+        tell(code="authors", precision="fp32", batch=batch, **theirs)
+        for name, settings in (("fp32", {}), ("bf16", half), ("bf16, checkpointing", recomputed)):
+            began = time.monotonic()
+            figures = ours(told.cube, batch, settings)
+            shares = {f"{key} of theirs": value / theirs[key] for key, value in figures.items()}
+            tell(code="ours", precision=name, batch=batch, **figures, **shares)
+            if told.left < 2 * (time.monotonic() - began):
+                return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The generator's training for the time that is left, its averaged weights written out as it goes."""
+
+from pathlib import Path
+
+from given import Given, given, tell
+from results import AVERAGE, LAST, RUN_FILES, write_weights
+from training import figures, train
+
+EVERY_S = 30.0
+START_S = 25.0
+"""What libraries, cohort and the first steps take."""
+
+VALIDATION_S = 30.0
+GUESSED_RATE = 5.0
+
+
+def main() -> None:
+    """A row for each checkpoint that is written out."""
+    told = given()
+    run = told.scratch / "run"
+    rate = told.rate or GUESSED_RATE
+    # The learning rate falls to its end with the last step, so these must fit.
+    seconds = max(told.left - START_S - VALIDATION_S, 1.0)
+    steps = 12 if told.small else max(20, int(0.92 * rate * seconds))
+    often = max(4 if told.small else 10, int(rate * EVERY_S))
+    settings = {"steps": steps, "validate_every": steps, "checkpoint_every": often}
+    copied = Copied(told, run)
+    code = train(told, run, settings, until=6.0, watch=copied.newest)
+    for name in ("psnr", "ssim"):
+        for step, value in figures(run, f"calibration/{name}")[-1:]:
+            tell(step=step, **{name: value})
+    if not copied.step:
+        raise SystemExit(f"no checkpoint was written; training ended with {code}")
+
+
+class Copied:
+    """Writes each new checkpoint of a run to OUT."""
+
+    def __init__(self, told: Given, run: Path) -> None:
+        self.told, self.run = told, run
+        self.seen = 0.0
+        self.step = 0
+
+    def newest(self) -> None:
+        """Copy the last checkpoint if it is a new one."""
+        from hagan_clinic.training.checkpoint import read_state
+
+        state = self.run / LAST / "state.json"
+        try:
+            written = state.stat().st_mtime
+            if written == self.seen:
+                return
+            content = (self.run / AVERAGE).read_bytes()
+            files = {name: (self.run / name).read_text("utf-8") for name in RUN_FILES}
+            self.step = int(read_state(self.run / LAST)["step"])
+        except FileNotFoundError:
+            return  # none yet, or one takes the place of another just now
+        self.seen = written
+        parts = write_weights(self.told.out, content)
+        tell(run=files)
+        losses = {
+            name: value
+            for name in ("high", "structure")
+            for _, value in figures(self.run, f"train/{name}")[-1:]
+        }
+        tell(step=self.step, parts=parts, seconds=round(self.told.seconds - self.told.left), **losses)
+
+
+if __name__ == "__main__":
+    main()
