@@ -9,12 +9,13 @@ the authors' code; what its time goes into; the cohort's preparation; the speed 
 its share of waiting; a translation stage by stage; then, for the rest of the time, a generator's
 training, whose averaged weights are written out every half minute.
 
-Each part runs in a process of its own with a limit to its time (`gpu/NAME.py`), tells its rows as it
-finds them, and ends nobody else when it fails. OUT holds `results.json`, `results.md` and
+Each part runs in a process of its own with a limit to its time (`gpu/NAME.py`), tells its rows as
+it finds them, and ends nobody else when it fails. OUT holds `results.json`, `results.md` and
 `weights.00` and so on, of at most 16 MiB: eight files at most, each whole at every moment.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -154,10 +155,8 @@ def _row(line: str) -> dict[str, Any] | None:
 
 
 def _signalled(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 if __name__ == "__main__":

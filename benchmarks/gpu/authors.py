@@ -19,7 +19,8 @@ from hagan_clinic.unconditional import HAGANConfig
 
 
 def _layer(a: int, b: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(a, b, kernel, stride, padding=1), nn.GroupNorm(math.gcd(8, b), b), nn.ReLU())
+    norm = nn.GroupNorm(math.gcd(8, b), b)
+    return nn.Sequential(nn.Conv3d(a, b, kernel, stride, padding=1), norm, nn.ReLU())
 
 
 def _doubled(features: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from authors import Step
 from given import Given, given, tell
 
 from hagan_clinic.evaluation.cost_step import MIB, measured_steps
-from hagan_clinic.unconditional import HAGANConfig
 from hagan_clinic.training.unconditional import default_slab
+from hagan_clinic.unconditional import HAGANConfig
 
 HALF = {"precision": "bf16-mixed"}
 CHECKPOINTING = {"gradient_checkpointing": True}
@@ -63,7 +63,8 @@ MEMORY = ("allocated", "reserved")
 def authors(told: Given, batch: int, steps: int) -> dict[str, Any]:
     """The same of the authors' step, after a first one that is not timed."""
     size = told.cube["size"]
-    sizes = {name: told.cube[name] for name in ("width", "judge_width", "latent") if name in told.cube}
+    widths = ("width", "judge_width", "latent")
+    sizes = {name: told.cube[name] for name in widths if name in told.cube}
     config = HAGANConfig(size=tuple(size), slab=default_slab(size[0]), norm="group", **sizes)
     cuda = told.device == "cuda"
     try:

@@ -1,6 +1,5 @@
 """What the time of a step goes into, operation by operation."""
 
-import torch
 from given import given, tell
 from torch.profiler import ProfilerActivity, profile
 

@@ -1,4 +1,4 @@
-"""The generator's training for the time that is left, its averaged weights written out as it goes."""
+"""The generator's training for the time left, its averaged weights written out as it goes."""
 
 from pathlib import Path
 
@@ -63,7 +63,9 @@ class Copied:
             for name in ("high", "structure")
             for _, value in figures(self.run, f"train/{name}")[-1:]
         }
-        tell(step=self.step, parts=parts, seconds=round(self.told.seconds - self.told.left), **losses)
+        tell(
+            step=self.step, parts=parts, seconds=round(self.told.seconds - self.told.left), **losses
+        )
 
 
 if __name__ == "__main__":

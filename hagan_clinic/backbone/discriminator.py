@@ -89,7 +89,7 @@ class SlabDiscriminator(nn.Module):
         for layer in self.layers:
             features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
-        joined = torch.cat([pooled, position.to(pooled).unsqueeze(1)], dim=1)
+        joined = torch.cat([pooled, position.to(pooled, non_blocking=True).unsqueeze(1)], dim=1)
         hidden = functional.leaky_relu(self.hidden(joined), 0.2)
         logits: Tensor = self.head(hidden)
         labels = hidden[:, :0] if self.class_head is None else self.class_head(hidden)

@@ -101,7 +101,7 @@ class SlabPairJudge(nn.Module):
         for layer in self.layers:
             features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
-        joined = torch.cat([pooled, position.to(pooled)[:, None]], dim=1)
+        joined = torch.cat([pooled, position.to(pooled, non_blocking=True)[:, None]], dim=1)
         logits: Tensor = self.head(functional.leaky_relu(self.hidden(joined), 0.2))
         return logits[:, 0]
 

@@ -58,7 +58,11 @@ def measured_steps(
     place = torch.device(device)
     torch.manual_seed(0)
     mode = mode_of(config)
-    batch = {name: value.to(place) for name, value in random_batch(mode, config).items()}
+    # As in training, where numbers stay on the CPU.
+    batch = {
+        name: value.to(place) if value.is_floating_point() else value
+        for name, value in random_batch(mode, config).items()
+    }
     model = mode.model()
     module = model.module.to(place)
     if config.channels_last:

@@ -147,9 +147,8 @@ def augmented(sample: RawSample) -> Batch:
     images = {"source": _for_network(source), "brain": brain}
     if target is not None:
         images["target"] = _for_network(target)
-    result: Batch = {
-        name: torch.full((), number, device=brain.device) for name, number in sample.numbers.items()
-    }
+    # These stay on the CPU: a step that read them off a device would wait for all its work.
+    result: Batch = {name: torch.tensor(number) for name, number in sample.numbers.items()}
     for name, image in images.items():
         here, box = (cut.names[0], cut.seen) if name == "source" else (cut.names[1], cut.learnt)
         origin = seen.start if name == "source" else learnt.start

@@ -46,7 +46,8 @@ def batches_ahead(samples: Iterator[Sequence[RawSample]], device: torch.device) 
                 current = torch.cuda.current_stream(device)
                 current.wait_event(ready)
                 for tensor in batch.values():
-                    tensor.record_stream(current)  # not to be overwritten while the step reads it
+                    if tensor.is_cuda:  # not to be overwritten while the step reads it
+                        tensor.record_stream(current)
             yield batch
 
 

@@ -311,7 +311,7 @@ def slab_loader(
         )
     # What comes before the first batch is dropped as it is, before any work is done on it.
     raw = islice(_lists(queue, batch_size), behind, None)
-    first = rank * batch_size + torch.arange(batch_size, device=device)
+    first = rank * batch_size + torch.arange(batch_size)
     return (
         batch | {"index": number * lanes + first}
         for number, batch in enumerate(batches_ahead(raw, torch.device(device)), start_index)

@@ -58,7 +58,8 @@ class UnconditionalConfig(TrainingConfig):
             ``unconditional.prior``; the paper has none.
         weight_class: of the auxiliary class losses in G.
         diffaugment: augment what the discriminators see (``backbone.diffaugment``).
-        gradient_checkpointing: recompute activations in the backward pass: slower, smaller.
+        gradient_checkpointing: recompute norms and activations in the backward pass: a little
+            slower, smaller.
     """
 
     mode: str = "unconditional"

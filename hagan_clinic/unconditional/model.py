@@ -169,6 +169,8 @@ class HAGAN(nn.Module):
         real_low = batch["source_low"]
         position = starts / max(config.size[0] - config.slab, 1)
         label = batch.get("label")
+        if label is not None:
+            label = label.to(real.device, non_blocking=True)
         terms: dict[str, Tensor] = {}
 
         # 1. D^H and D^L.
