@@ -59,11 +59,12 @@ def fixed_box(
 def grown_box(
     tissue: Mask, brain: Mask | None, lowest: int, spacing: Spacing, recipe: Recipe
 ) -> tuple[Start, Shape]:
-    """A box that holds the head down to a slice with `recipe.margin_mm` of the scan's air around.
+    """A box that holds the head down to a slice with `recipe.margin_mm` of air around it.
 
     Sides are multiples of `recipe.multiple`; what this adds lies above the head along D, so that
     no more of a neck is seen, and on both sides along H and W. No side is longer than one and a
-    half times the training's.
+    half times the training's. The box follows from the head alone: where a scan ends changes
+    nothing, unless it cuts the head.
 
     Args:
         tissue: What the network sees as more than air.
@@ -72,15 +73,14 @@ def grown_box(
         spacing: In mm.
         recipe: With a box.
     """
-    lowest = max(lowest, 0)
     head = np.zeros_like(tissue) if brain is None else brain.copy()
-    head[lowest:] |= tissue[lowest:]
+    head[max(lowest, 0) :] |= tissue[max(lowest, 0) :]
     start, size = [], []
     for axis, (low, high) in enumerate(occupied_spans(head, _TIP_PART)):
         margin = int(np.ceil(recipe.margin_mm / spacing[axis]))
-        # No margin where the neck goes on, nor beyond the scan, where the network sees air anyway.
-        bottom = min(lowest, low) if axis == 0 else 0
-        low, high = max(low - margin, bottom), min(high + margin, tissue.shape[axis])
+        # Where the neck goes on there is no air.
+        bottom = min(lowest, low) if axis == 0 else low - margin
+        low, high = max(low - margin, bottom), high + margin
         length = -(-(high - low) // recipe.multiple) * recipe.multiple
         longest = int(_LARGEST * recipe.box[axis]) // recipe.multiple * recipe.multiple
         length = min(length, longest)

@@ -68,9 +68,13 @@ def test_a_stripped_brain_takes_a_smaller_box_than_the_training():
     assert start[0] == 96
 
 
-def test_margins_end_with_the_scan():
-    brain = tissue(((2, 127), (0, 160), (1, 143)), shape=(128, 160, 144))
-    assert grown(brain) == ([0, 0, 0], (128, 160, 144))
+def test_where_a_scan_ends_around_a_head_changes_nothing():
+    brain = tissue(((40, 165), (40, 205), (50, 185)))
+    tight = brain[38:170, 40:205, 47:190]
+    (wide_start, wide_size), (start, size) = grown(brain), grown(tight)
+    assert size == wide_size
+    assert start == [first - cut for first, cut in zip(wide_start, (38, 40, 47), strict=True)]
+    assert min(start) < 0
 
 
 def test_a_mask_says_where_the_neck_begins_and_is_held_even_in_air():

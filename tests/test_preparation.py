@@ -294,6 +294,18 @@ def test_a_bigger_field_of_view_gives_the_same_input():
     np.testing.assert_allclose(box, near.array[0], atol=1e-3)
 
 
+def test_a_box_that_grows_follows_the_head_and_not_the_field_of_view():
+    scan = read(SAMPLE)
+    start = [-30, -24, -21]
+    wide = crop_or_pad(scan, start, [size + 60 for size in scan.shape])
+    kept = recipe((1.0,) * 3, box=(160, 192, 160), box_grows=True, margin_mm=8.0)
+    near, far = prepare([scan], kept), prepare([wide], kept)
+    assert np.array_equal(near.array, far.array)
+    assert near.grid.same_as(far.grid)
+    assert near.array.shape == (1, 144, 176, 144)
+    assert near.unseen == 0 and near.missed is None
+
+
 @needs_data
 def test_a_real_head_at_the_models_spacing_returns_exactly():
     scan = read(next((Path(DATA or "") / "lgg_mni").glob("*/*_t1.nii.gz")))

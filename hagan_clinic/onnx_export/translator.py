@@ -49,8 +49,8 @@ from hagan_clinic.training.split import read_split
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""
 
-HEAD_MARGIN_MM = 3.0
-"""Air around the head in a box that grows: what lies beyond, the network draws as air too."""
+AIR_VOXELS = 8
+"""Air around the head in a box that grows, as of this much the network sees where the box ends."""
 
 PROBED_SIDES = (64, 128)
 """Sides, where they are free, of the volumes between which a run's memory is measured."""
@@ -98,7 +98,9 @@ def export_run(
     box = _training_box(run, facts)
     recipe = dataclasses.replace(described.recipe, interval_factor=float(factor), box=box)
     if isinstance(generator, ConditionalGenerator):  # to which padding is air
-        recipe = dataclasses.replace(recipe, box_grows=True, margin_mm=HEAD_MARGIN_MM)
+        recipe = dataclasses.replace(
+            recipe, box_grows=True, margin_mm=AIR_VOXELS * max(recipe.spacing)
+        )
     if 2 not in generator.free_axes:
         recipe = dataclasses.replace(recipe, halo=box[0])  # no slab does without the others
     training = training_facts(config, state, facts)

@@ -65,7 +65,8 @@ def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
     assert model.recipe.sources == ("t1",) and model.recipe.target == "flair"
     assert model.recipe.halo == 32 and model.recipe.multiple == 16
     assert model.recipe.box == (32, 48, 64)
-    assert model.recipe.box_grows and model.recipe.margin_mm == 3
+    assert model.recipe.box_grows
+    assert model.recipe.margin_mm == 8 * max(model.recipe.spacing)
     assert model.has_context
     assert model.training["step"] == 7
     assert "private" not in json.dumps(dict(model.training))

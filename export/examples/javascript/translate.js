@@ -79,7 +79,7 @@ function boxOf(recipe, unit, inside, first, last) {
   const size = [...recipe.box];
   const start = size.map((side, axis) => Math.floor((first[axis] + last[axis] + 1 - side) / 2));
   if (!recipe.box_grows) return { start, size };
-  const lowest = Math.max(start[0], 0);
+  const lowest = start[0];
   const counts = unit.shape.map((side) => Array(side).fill(0));
   each(unit.shape, (d, h, w, i) => {
     if (inside(i) || (d >= lowest && unit.data[i] > HEAD))
@@ -90,8 +90,8 @@ function boxOf(recipe, unit, inside, first, last) {
     const from = counts[axis].findIndex((count) => count >= least);
     const to = counts[axis].findLastIndex((count) => count >= least) + 1;
     const margin = Math.ceil(recipe.margin_mm / recipe.spacing[axis]);
-    const low = Math.max(from - margin, axis === 0 ? Math.min(lowest, from) : 0);
-    const high = Math.min(to + margin, unit.shape[axis]);
+    const low = axis === 0 ? Math.max(from - margin, Math.min(lowest, from)) : from - margin;
+    const high = to + margin;
     const longest = Math.floor(Math.floor((side * 3) / 2) / recipe.multiple);
     size[axis] = Math.min(Math.ceil((high - low) / recipe.multiple), longest) * recipe.multiple;
     const centred = Math.floor((low + high - size[axis]) / 2);

@@ -127,16 +127,16 @@ def box_of(recipe, unit, brain):
     start = (voxels.min(axis=0) + voxels.max(axis=0) + 1 - size) // 2
     if not recipe.get("box_grows"):
         return start, size
-    lowest, longest, multiple = max(start[0], 0), size * 3 // 2, recipe["multiple"]
+    lowest, longest, multiple = start[0], size * 3 // 2, recipe["multiple"]
     head = brain.copy()
-    head[lowest:] |= unit[lowest:] > HEAD
+    head[max(lowest, 0) :] |= unit[max(lowest, 0) :] > HEAD
     for axis in range(3):
         counts = np.count_nonzero(head, axis=tuple({0, 1, 2} - {axis}))
         filled = np.flatnonzero(counts >= max(TIP_PART * counts.max(), 1))
         low, high = filled[0], filled[-1] + 1
         margin = int(np.ceil(recipe["margin_mm"] / recipe["spacing"][axis]))
-        bottom = min(lowest, low) if axis == 0 else 0
-        low, high = max(low - margin, bottom), min(high + margin, unit.shape[axis])
+        bottom = min(lowest, low) if axis == 0 else low - margin
+        low, high = max(low - margin, bottom), high + margin
         size[axis] = min(-(-(high - low) // multiple), longest[axis] // multiple) * multiple
         start[axis] = max(low, high - size[axis]) if axis == 0 else (low + high - size[axis]) // 2
     return start, size
