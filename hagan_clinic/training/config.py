@@ -55,6 +55,8 @@ class TrainingConfig:
         workers: processes that read prepared volumes.
         slabs_per_volume: slabs taken of a volume once it is read; they share its augmentation.
         queue_length: slabs in the queue; more mix the patients better.
+        resident_share: of a GPU's memory; a cohort that takes no more stays there, and needs no
+            workers.
         precision: Fabric's: ``32-true`` or ``bf16-mixed``.
         device: ``auto``, ``cpu`` or ``cuda``.
         channels_last: lay out weights and features with the channels last in memory.
@@ -86,6 +88,7 @@ class TrainingConfig:
     workers: int = 1
     slabs_per_volume: int = 1
     queue_length: int = 8
+    resident_share: float = 0.5
     precision: str = "32-true"
     device: str = "auto"
     channels_last: bool = True
@@ -105,6 +108,7 @@ class TrainingConfig:
             check_choice(self, name, choices)
         check_range(self, ("spacing", "generator_lr", "discriminator_lr", "slabs_per_volume"))
         check_range(self, ("seed", "workers", "queue_length", "clip"), zero=True)
+        check_range(self, ("resident_share",), zero=True, highest=1)
         if self.seed >= SEEDS:
             raise InputError(f"seed is {self.seed}: expected less than {SEEDS} (2**32)")
         if not 0 <= self.ema < 1:

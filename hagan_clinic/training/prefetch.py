@@ -29,7 +29,8 @@ def batches_ahead(samples: Iterator[Sequence[RawSample]], device: torch.device) 
             return augmented(sample.to(device))
 
     def following() -> tuple[Batch, torch.cuda.Event | None] | None:
-        raw = next(samples, None)
+        with torch.cuda.stream(stream):
+            raw = next(samples, None)
         if raw is None:
             return None
         each = [made(sample) for sample in raw] if stream else list(many.map(made, raw))

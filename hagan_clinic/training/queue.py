@@ -36,7 +36,7 @@ from hagan_clinic.training.averages import filled_box
 from hagan_clinic.training.moving import Box, Triple
 from hagan_clinic.training.prefetch import batches_ahead
 from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.stream import VolumeStream
+from hagan_clinic.training.stream import VolumeStream, fits
 
 
 class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
@@ -65,7 +65,8 @@ class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
         volume, drawn = int(subject.number), subject.drawn
         cut, numbers = self.cut(volume, number)
         held = held_box(cut, drawn, drawn.matrix(self.shape, subject.spacing), self.shape)
-        held = filled_box(subject.averages, held)
+        if subject.averages.device.type == "cpu":  # elsewhere it would have to be waited for
+            held = filled_box(subject.averages, held)
         if "label" in subject:
             numbers["label"] = int(subject.label)
         # The bytes are copied: a view would keep the whole volume in the queue.
@@ -255,6 +256,7 @@ def slab_loader(
     cube: int = 0,
     labels: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
+    resident_share: float = 0.0,
 ) -> Iterator[Batch]:
     """Batches for ever, from batch number ``start_index`` on.
 
@@ -278,6 +280,8 @@ def slab_loader(
         cube: Give cubes of this side instead of slabs; 0 gives slabs.
         labels: The class of every subject, if they have one.
         device: Where batches are augmented, and are.
+        resident_share: Of a GPU's memory; a cohort that takes no more of it stays there and is
+            cut there, and ``workers`` have nothing to do.
 
     Returns:
         An iterator of dictionaries of tensors, with w = min(thickness + 2 * halo, D):
@@ -300,21 +304,20 @@ def slab_loader(
     sampler = sampler_of(shape, thickness, seed, halo=halo, in_turn=in_turn, whole=whole, cube=cube)
     first_fill, behind = divmod(start_index, volumes * slabs_per_volume)
     order = LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill)
+    place = torch.device(device)
+    stays = fits(subjects, place, resident_share)
+    stream = VolumeStream(
+        subjects, augment or AugmentConfig.none(), seed, labels, place if stays else None
+    )
     # Each loader draws a seed for its workers as it starts; training's own stream is left alone.
     with torch.random.fork_rng(devices=[]):
-        queue = LaneQueue(
-            VolumeStream(subjects, augment or AugmentConfig.none(), seed, labels),
-            sampler,
-            order,
-            slabs_per_volume,
-            workers,
-        )
+        queue = LaneQueue(stream, sampler, order, slabs_per_volume, 0 if stays else workers)
     # What comes before the first batch is dropped as it is, before any work is done on it.
     raw = islice(_lists(queue, batch_size), behind, None)
     first = rank * batch_size + torch.arange(batch_size)
     return (
         batch | {"index": number * lanes + first}
-        for number, batch in enumerate(batches_ahead(raw, torch.device(device)), start_index)
+        for number, batch in enumerate(batches_ahead(raw, place), start_index)
     )
 
 

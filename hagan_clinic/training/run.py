@@ -151,6 +151,7 @@ def run_training(
         slabs_per_volume=config.slabs_per_volume,
         queue_length=config.queue_length,
         workers=config.workers,
+        resident_share=config.resident_share,
         seed=config.seed,
         start_index=step,
         augment=augment,
@@ -221,7 +222,7 @@ FREE_ON_RESUME = frozenset(
     [
         *("device", "devices", "nodes", "workers", "precision", "gradient_checkpointing"),
         *("channels_last", "compile"),
-        *("validate_every", "checkpoint_every"),
+        *("validate_every", "checkpoint_every", "resident_share"),
     ]
 )
 """Settings that may change between two parts of one run; the schedules hang on ``steps``."""

@@ -1,5 +1,6 @@
 """Raw volumes by number: volume n of a run is a function of (seed, n) alone."""
 
+import math
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +16,21 @@ from hagan_clinic.training.averages import averages_of
 from hagan_clinic.training.draws import Drawn, draw
 from hagan_clinic.training.prepared import PreparedSubject
 
+WITH_AVERAGES = 1.2
+"""A volume and its averages, relative to the volume: an eighth more, and a layer around it."""
+
 
 class VolumeStream(Dataset[tio.Subject]):
     """Raw volumes by number: the endless dataset behind the queue.
 
     ``stream[n]`` is a subject as ``raw_subject`` makes it, of what is drawn for volume n.
+
+    Args:
+        subjects: Prepared.
+        augment: Of what is drawn.
+        seed: Of the run.
+        labels: The class of every subject, if they have one.
+        resident: A device on which every volume stays once it has been read.
     """
 
     def __init__(
@@ -28,8 +39,10 @@ class VolumeStream(Dataset[tio.Subject]):
         augment: AugmentConfig,
         seed: int,
         labels: Sequence[int] | None = None,
+        resident: torch.device | None = None,
     ) -> None:
         self.subjects = subjects
+        self.resident = resident
         self.labels = labels
         self.augment = augment
         self.seed = seed
@@ -55,7 +68,10 @@ class VolumeStream(Dataset[tio.Subject]):
         prepared = self.subjects[index]
         if index not in self.opened:
             files = np.load(prepared.file, mmap_mode="c"), averages_of(prepared)
-            self.opened[index] = torch.from_numpy(files[0]), torch.from_numpy(files[1])
+            volume, means = torch.from_numpy(files[0]), torch.from_numpy(files[1])
+            if self.resident is not None:
+                volume, means = volume.to(self.resident), means.to(self.resident)
+            self.opened[index] = volume, means
         volume, means = self.opened[index]
         channels, first = prepared.channels, int(stripped) * prepared.channels
         images = {"source": volume[first : first + channels], "brain": volume[-1:]}
@@ -93,3 +109,15 @@ def raw_subject(
     if label is not None:
         entries["label"] = label
     return tio.Subject(entries)
+
+
+def fits(subjects: Sequence[PreparedSubject], device: torch.device, share: float) -> bool:
+    """Whether all volumes and their averages take at most a share of a GPU's memory."""
+    if device.type != "cuda":
+        return False
+    volumes = (
+        (subject.forms * subject.channels + subject.has_target + 1) * math.prod(subject.shape)
+        for subject in subjects
+    )
+    memory = int(torch.cuda.get_device_properties(device).total_memory)
+    return sum(volumes) * WITH_AVERAGES <= share * memory

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
+from hagan_clinic.training import queue
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.prepared import PreparedSubject, prepare_cohort
@@ -75,6 +76,14 @@ def test_two_processes_share_the_doubled_batch_of_one(subjects):
     ]
     for batch, first, second in zip(doubled, *ranks, strict=True):
         assert_same(batch, {key: torch.cat([first[key], second[key]]) for key in first})
+
+
+def test_volumes_that_stay_on_the_device_give_the_same_batches(subjects, monkeypatch):
+    read = batches(subjects, 8, workers=1)
+    monkeypatch.setattr(queue, "fits", lambda subjects, device, share: share == 0.5)
+    stay = batches(subjects, 8, workers=1, resident_share=0.5)
+    for batch, other in zip(read, stay, strict=True):
+        assert_same(batch, other)
 
 
 def test_sample_numbers_count_up(subjects):

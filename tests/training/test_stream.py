@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.averages import area_averages
 from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.stream import VolumeStream
+from hagan_clinic.training.stream import VolumeStream, fits
 
 SHAPE = (24, 32, 28)
 STRIPPED = replace(AugmentConfig.none(), stripped=1.0)
@@ -46,3 +47,22 @@ def test_a_volume_depends_on_seed_and_number_alone(subject):
     again = VolumeStream([subject], AugmentConfig(), seed=1)[5]
     assert repr(stream[5].drawn) == repr(again.drawn) != repr(stream[3].drawn)
     assert np.array_equal(stream[5].source.data, again.source.data)
+
+
+def test_a_resident_volume_is_read_once(subject):
+    stream = VolumeStream([subject], STRIPPED, seed=0, resident=torch.device("cpu"))
+    before = stream[0].source.data.clone()
+    subject.file.unlink()
+    assert torch.equal(stream[3].source.data, before)
+
+
+def test_a_cohort_stays_on_a_gpu_that_has_room_for_it(subject, monkeypatch):
+    needed = np.load(subject.file).nbytes * 3 * 1.2
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=2 * needed)
+    )
+    cuda = torch.device("cuda", 0)
+    assert fits([subject] * 3, cuda, 0.51)
+    assert not fits([subject] * 3, cuda, 0.49)
+    assert not fits([subject] * 4, cuda, 0.51)
+    assert not fits([subject], torch.device("cpu"), 1.0)
