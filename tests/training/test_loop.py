@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import types
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +30,7 @@ from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.loop import learning_rate
 from hagan_clinic.training.run import read_facts, run_training
 from hagan_clinic.training.variant import Validation
+from hagan_clinic.unconditional.generator import ConvolutionBlock
 
 
 def weights(folder, name="last", file="weights"):
@@ -514,3 +516,23 @@ def test_the_learning_rate_warms_up_and_falls():
     assert rates[0] < 1e-4
     assert max(rates) == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-5, rel=0.01)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_give_the_values_of_plain_ones():
+    torch.manual_seed(0)
+    block = ConvolutionBlock(8, 16, "group", double=True)
+    features = torch.randn(1, 8, 8, 8, 8)
+    names = list(block.state_dict())
+
+    def told():
+        block.zero_grad()
+        result = block.activate(block.convolve(features))
+        result.square().sum().backward()
+        return result, block.norm.weight.grad.clone()
+
+    plain, compiled = told(), (loop.compile_blocks(block), told())[1]
+    assert isinstance(vars(block)["activate"], types.FunctionType)
+    assert list(block.state_dict()) == names
+    for one, other in zip(plain, compiled, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
