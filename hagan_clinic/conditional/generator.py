@@ -215,6 +215,9 @@ class ConditionalGenerator(TranslatingNetwork):
     nearer than ``PATTERN_REACH`` voxels to the border.
     """
 
+    revision = 2
+    """1 padded with zeros; weights trained so give something else here."""
+
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config

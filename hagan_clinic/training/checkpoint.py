@@ -86,6 +86,26 @@ def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     optimizer.load_state_dict(full)
 
 
+def revision_of(module: nn.Module) -> int:
+    """The newest revision of its parts: it rises when weights come to mean something else."""
+    return max(int(getattr(part, "revision", 1)) for part in module.modules())
+
+
+def check_revision(module: nn.Module, folder: Path) -> None:
+    """Refuse a checkpoint whose weights meant something else when they were trained.
+
+    Raises:
+        ModelError: it is of another revision of the network.
+    """
+    found, expected = int(read_state(folder).get("revision", 1)), revision_of(module)
+    if found != expected:
+        raise ModelError(
+            f"{folder} holds revision {found} of this network, whose weights give something else "
+            f"in revision {expected}: export it with the version of hagan-clinic that trained it, "
+            "and give that .onnx file to --init to train it on"
+        )
+
+
 def save_checkpoint(
     folder: Path,
     model: nn.Module,
@@ -107,7 +127,8 @@ def save_checkpoint(
         save_tensors(average.state_dict(), beside / AVERAGE)
         for name, optimizer in optimizers.items():
             save_tensors(optimizer_tensors(optimizer), beside / f"optimizer.{name}.safetensors")
-        write_text(json.dumps(state, indent=2), beside / "state.json")
+        told = state | {"revision": revision_of(model)}
+        write_text(json.dumps(told, indent=2), beside / "state.json")
         # At every moment one of the two, the old or the new one, stands whole.
         if folder.exists():
             shutil.rmtree(previous, ignore_errors=True)
@@ -133,6 +154,7 @@ def load_checkpoint(
         ModelError: missing, corrupt, or of another architecture.
     """
     folder = existing(folder)
+    check_revision(model, folder)
     load_into(model, folder / "weights.safetensors")
     load_into(average, folder / AVERAGE)
     for name, optimizer in optimizers.items():

@@ -11,7 +11,15 @@ from torch import nn
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime import ModelFile, find_model, load_model
-from hagan_clinic.training.checkpoint import AVERAGE, BEST, LAST, existing, load_into, read_state
+from hagan_clinic.training.checkpoint import (
+    AVERAGE,
+    BEST,
+    LAST,
+    check_revision,
+    existing,
+    load_into,
+    read_state,
+)
 
 _ONLY_IN_TRAINING = "low."
 """G^L trains the context and is not in a model file; it starts anew."""
@@ -89,6 +97,7 @@ def load_averaged(generator: nn.Module, run: Path) -> dict[str, Any]:
     """
     folder = _best(run)
     state = read_state(folder)
+    check_revision(generator, folder)
     average = torch.optim.swa_utils.AveragedModel(generator)
     load_into(average, folder / AVERAGE)
     generator.load_state_dict(average.module.state_dict())

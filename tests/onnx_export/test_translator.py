@@ -31,7 +31,8 @@ def make_run(folder, **settings):
     average = torch.optim.swa_utils.AveragedModel(generator)
     (folder / "best").mkdir(parents=True)
     save_tensors(average.state_dict(), folder / "best" / "average.safetensors")
-    state = {"step": 7, "seconds": 3.2, "figures": {"psnr": 15.0, "interval_factor": 2.25}}
+    figures = {"psnr": 15.0, "interval_factor": 2.25}
+    state = {"step": 7, "seconds": 3.2, "figures": figures, "revision": generator.revision}
     (folder / "best" / "state.json").write_text(json.dumps(state))
     (folder / "config.json").write_text(config.to_json())
     facts = {"subjects": {"train": 3}, "box": [32, 48, 64]}
@@ -117,6 +118,15 @@ def test_half_precision_in_slabs_gives_what_the_whole_gives(tmp_path):
     whole = network.run(source, SlabPlan(96, 96, 32))
     for one, other in zip(network.run(source, SlabPlan(96, 12, 32)), whole, strict=True):
         assert np.abs(one - other).max() < 1e-2 * np.abs(other).max()
+
+
+def test_weights_that_were_trained_with_zero_padding_are_refused(tmp_path):
+    make_run(tmp_path / "run")
+    state = tmp_path / "run" / "best" / "state.json"
+    state.write_text(state.read_text().replace('"revision": 2', '"revision": 1'))
+    with pytest.raises(ModelError, match=r"revision 1 .* --init"):
+        export_run(tmp_path / "run", tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_several_sources_and_the_ablation_export(tmp_path):

@@ -114,3 +114,13 @@ def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path):
     (tmp_path / "last" / "optimizer.all.safetensors").unlink()
     with pytest.raises(ModelError, match=r"optimizer\.all\.safetensors does not exist"):
         saved_value(tmp_path / "last")
+
+
+def test_a_checkpoint_of_another_revision_of_the_network_is_refused(tmp_path, monkeypatch):
+    save(tmp_path / "last", 1)
+    assert saved_value(tmp_path / "last") == 1
+    monkeypatch.setattr(nn.Linear, "revision", 2, raising=False)
+    with pytest.raises(ModelError, match="revision 1 of this network"):
+        saved_value(tmp_path / "last")
+    save(tmp_path / "last", 2)
+    assert saved_value(tmp_path / "last") == 2
