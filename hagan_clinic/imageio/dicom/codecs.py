@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from tempfile import TemporaryFile
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,9 @@ _PLUGINS = {
 # What libjpeg says of data that it decodes all the same.
 _DAMAGE = re.compile("corrupt|premature|truncated", re.IGNORECASE)
 _MAX_TOLD = 2**16
+
+# Filters of warnings and the terminal are the process's: one thread at a time may change them.
+_ALONE = RLock()
 
 
 def check_codec(syntax: UID) -> None:
@@ -106,7 +110,7 @@ def decode(
         "pixel_representation": int(signed),
         "pixel_keyword": "PixelData",
     }
-    with warnings.catch_warnings():
+    with _ALONE, warnings.catch_warnings():
         # What pydicom warns of, such as more samples than there are pixels, is no frame to trust.
         warnings.simplefilter("error")
         try:
