@@ -8,11 +8,13 @@ from hagan_clinic.imageio.contrast_words import Meaning, is_a_word, meanings
 from hagan_clinic.imageio.sequence_words import SEQUENCE_WORDS, Sequence
 from hagan_clinic.imageio.tokens import MINUS, PLUS, Token, fold, tokens
 
-# Entities of BIDS that name people, sessions and the like; `ce-` is read, these tell of no agent.
-_ENTITIES = re.compile(r"(?:^sub-[^_]*(?=_)|(?<![^_])(?:ses|desc|task|space|atlas|label)-[^_]*)")
+# Entities of BIDS that name people, sessions, tasks and grids, and no agent; all others are read.
+_ENTITIES = re.compile(r"(?:^sub-[^_]*(?=_)|(?<![^_])(?:ses|task|space)-[^_]*)")
 _CE = re.compile(r"(?:^|_)(ce-([^_.]+))")
 
 _AGENTS = (Meaning.AGENT, Meaning.SHORT, Meaning.LETTERS, Meaning.SIGNED)
+# Before these words `pre` says nothing of agent.
+_OCCASIONS = (Meaning.EVENT, Meaning.OTHER)
 # Alone at the end of a name they ask for no noun: AX T1 WITH, T1 APRES.
 _ALONE = {"with", "w/", "avec", "apres", "after", "nach", "pos", "con", "cont"}
 # What a field for an agent says where there was none, besides "without" in all languages.
@@ -54,8 +56,9 @@ def agent_given(text: str) -> str | None:
         return None
     first, *others = re.split(r"[\W_]+", value.strip("-_. "))
     none = Meaning.WITHOUT in meanings(first) and others[:1] != ["ionic"]
-    read = read_name(value)
-    return None if none or (read.native and not read.given) else text.strip()
+    # "S/C" alone is "sem contraste"; before an agent it tells how that was given.
+    read = read_name(re.sub(r"^s/c\s+", "", value))
+    return None if not read.given and (none or read.native) else text.strip()
 
 
 def read_name(text: str) -> Reading:
@@ -98,7 +101,7 @@ class _Reader:
             elif self._is(at, Meaning.WITHOUT) or self._minus_before(at):
                 end = self._end(at + 1, *_AGENTS)
                 taken_back = any(self._is(i, *_AGENTS) for i in range(at + 1, end))
-                alone = self._is(at, Meaning.NATIVE) and not self._is(at + 1, Meaning.EVENT)
+                alone = self._is(at, Meaning.NATIVE) and not self._is(at + 1, *_OCCASIONS)
                 native = native or taken_back or alone or end == len(self._words)
                 at = end
             elif self._is(at, *_AGENTS) and self._taken_back(at):
@@ -125,12 +128,14 @@ class _Reader:
         return SEQUENCE_WORDS.get(self._word(at)) in _T1
 
     def _end(self, at: int, *inside: Meaning) -> int:
-        """Where words of these meanings, and what stands between them, end."""
+        """Where words of these meanings, and what is between them, end; a stop ends them too."""
         also = (Meaning.WITHOUT, Meaning.FILLER, Meaning.BOTH)
         while self._is(at, *inside, *also) or (
             self._word(at) == PLUS and self._is(at + 1, *inside, *also)
         ):
             at += 1
+            if set(".;,") & set(self._before(at)):
+                break  # No contrast. Gadovist 10 ml
         return at
 
     def _with_and_without(self, at: int) -> int:
@@ -153,6 +158,8 @@ class _Reader:
     def _taken_back(self, at: int) -> bool:
         ends = not self._before(at + 1) or at + 2 == len(self._words)
         minus = self._word(at + 1) == MINUS and ends
+        if self._word(at + 1) == "no":  # Gadovist, no reaction
+            return at + 2 == len(self._words)
         return minus or self._is(at + 1, Meaning.BACK)
 
     def _tells(self, at: int) -> bool:
@@ -178,7 +185,7 @@ class _Reader:
         return self._t1(at - 1) and not self._before(at) and bool(self._before(at + 1))
 
     def _of_an_event(self, at: int) -> bool:
-        """A "post" is after an operation or months, or short for posterior."""
+        """A "post" is after an operation, a therapy or months, or is beside "anterior"."""
         if self._word(at - 1) in ("ant", "anterior"):
             return True
         if set(":;,") & set(self._before(at + 1)):

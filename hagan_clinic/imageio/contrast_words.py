@@ -28,7 +28,9 @@ class Meaning(Enum):
     BACK = "back"
     """Takes back the agent that it follows: gadolinium-free, 造影前."""
     EVENT = "event"
-    """What else a scan can be after, or lie behind: operation, fossa."""
+    """An operation or a therapy: takes back the "post" that it follows."""
+    OTHER = "other"
+    """A place, a visit, a device or an illness: a "post" before it is taken for an agent's."""
     QUALITY = "quality"
     """Makes "contrast" the image's, beside it: low contrast, contrast ratio."""
     FILLER = "filler"
@@ -87,12 +89,14 @@ _TABLE = {
     Meaning.BACK: "free fri frei none no off neg negative elott nelkul oncesi 前 전 なし 無し 无",
     Meaning.EVENT: """
         op ops oper* surg* resect* rt radio* chemo* chemother* therap* treat* tx tmz rad rads crt
-        proc process* biops* embol* shunt dbs implant* train* test* stim* ictal stroke mortem
-        partum natal trauma* transplant* interven* proced* drain* clip* coil* evd ect tms stent*
-        fossa fossae horn lobe circ* arch lat lateral cerebr* pituit*
-        commissur* visit session baseline followup fu month* year* day* ant anterior
+        biops* embol* transplant* interven* proced* drain* ablation ect tms
+    """,
+    Meaning.OTHER: """
+        proc* process* shunt dbs implant* train* test* stim* ictal stroke mortem partum natal
+        trauma* clip* coil* evd stent* laser litt fus gk gammaknife
+        fossa fossae horn lobe circ* arch lat lateral cerebr* pituit* commissur* ant anterior
+        amygd* hippoc* insul* visit session baseline followup fu month* year* day*
         tbi injur* infarct* bleed* hemorr* haemorr* concuss* seizure* rehab* vaccin* exercise
-        amygd* hippoc* insul* ablation laser litt fus gk gammaknife
     """,
     Meaning.QUALITY: """
         low high tissue soft edge image images grey gray white matter gm wm good poor phase multi

@@ -80,6 +80,41 @@ def test_a_name_may_say_that_none_was_given(name):
     assert read_name(name).native
 
 
+@pytest.mark.parametrize(
+    "after",
+    [
+        *("PITUITARY", "HIPPOCAMPUS", "FOSSA", "SEIZURE", "STROKE", "VISIT 2", "BASELINE", "FU"),
+        *("GK", "DBS", "PROCESSED"),
+    ],
+)
+@pytest.mark.parametrize("joint", [" ", "_"])
+def test_post_before_a_place_a_visit_a_device_or_an_illness_tells_of_agent(after, joint):
+    assert contrast_sign(f"AX T1 POST {after}".replace(" ", joint)) == "post"
+
+
+@pytest.mark.parametrize(
+    "after", ["OP", "surgery", "RT", "chemo", "resection", "radiotherapy", "treatment", "biopsy"]
+)
+@pytest.mark.parametrize("joint", [" ", "-", "_"])
+def test_post_before_an_operation_or_a_therapy_does_not(after, joint):
+    assert contrast_sign(f"AX T1 POST{joint}{after}") is None
+
+
+@pytest.mark.parametrize("after", ["OP", "VISIT 2", "GK"])
+def test_pre_before_any_of_these_says_nothing(after):
+    assert not read_name(f"AX T1 PRE {after}").native
+
+
+@pytest.mark.parametrize("entity", ["desc-postcontrast", "acq-postGd", "run-1_label-gad"])
+def test_entities_of_bids_that_can_tell_of_agent_are_read(entity):
+    assert contrast_sign(f"sub-01_ses-1_{entity}_T1w")
+
+
+@pytest.mark.parametrize("entity", ["ses-post", "ses-postGd", "task-post", "space-t1gd"])
+def test_those_of_sessions_tasks_and_grids_are_not(entity):
+    assert contrast_sign(f"sub-01_{entity}_run-1_T1w") is None
+
+
 @pytest.mark.parametrize("name", ["", "T1", "MRI BRAIN W/WO CONTRAST", "T1 postop", "+++", "()"])
 def test_a_name_may_say_nothing(name):
     assert not read_name(name).native
@@ -100,6 +135,12 @@ def test_a_name_may_say_nothing(name):
             "brak",
             "無",
             "False",
+            "without Gd",
+            "S/C",
+            "s/ contraste",
+            "Contrast: none given",
+            "No Gd, no contrast",
+            "contrast: no",
         ),
     ],
 )
@@ -112,4 +153,23 @@ def test_values_of_a_field_that_mean_none(value):
     ["Gadovist", "12ML MULTIHANCE", "YES", "0.1 mmol/kg", "7.5", "IV", "NON IONIC", "agent X"],
 )
 def test_other_values_of_a_field_are_an_agent(value):
+    assert agent_given(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "No reaction. Dotarem 10 ml",
+        "Sin reaccion, Gadovist",
+        "Pre-filled syringe Gadovist 7.5 ml",
+        "S/C Gadavist",
+        "NON-SPECIFIED GAD",
+        "no-name Gd-DTPA",
+        "Gadovist, no reaction",
+        "Dotarem no reaction",
+        "No contrast. Gadovist 10 ml",
+        "no contrast, then Gd",
+    ],
+)
+def test_a_word_for_without_takes_back_only_the_agent_beside_it(value):
     assert agent_given(value) == value
