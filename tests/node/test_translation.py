@@ -57,3 +57,8 @@ def test_a_part_without_a_slice_within_is_told_by_its_number(missing, folder):
 
 def test_a_series_for_another_model_is_not_held_back(missing, folder):
     assert missing(folder(FLAIR, slice(0, 10), ImagesInAcquisition=22)) == ""
+
+
+def test_few_slices_of_a_named_series_are_held_back_by_their_number(missing, folder):
+    few = folder(T1, slice(0, 4), ImagesInAcquisition=22, SeriesDescription="sT1W SE")
+    assert missing(few) == "4 of 22 images are here, as ImagesInAcquisition tells"

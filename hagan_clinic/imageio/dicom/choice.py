@@ -54,7 +54,7 @@ class Verdict:
         usable: Whether it would be translated.
         reason: Why, or why not.
         is_doubtful: Whether it may be a scan of that sequence all the same, and somebody should
-            look: what stops it is its geometry.
+            look: what stops it is its geometry, or that it has few slices under that name.
     """
 
     usable: bool
@@ -179,7 +179,9 @@ def _judged(
         return Verdict(False, str(error), is_doubtful=True), None
     if len(made.slices) < MIN_SLICES:
         few = f"has {len(made.slices)} slices, expected {MIN_SLICES} or more"
-        return Verdict(False, few), None
+        # Of a named scan they may be all that has come so far.
+        is_doubtful = not chosen and is_named(series.header, source)
+        return Verdict(False, few, is_doubtful), None
     if not chosen and not is_named(series.header, source) and (doubt := _covers_no_head(made)):
         return Verdict(False, unsure_reason(why, doubt)), None
     return Verdict(True, why), made

@@ -105,6 +105,11 @@ def test_series_that_are_not_usable_say_why(judged, elements, reason):
     assert re.search(reason, verdict.reason), verdict.reason
 
 
+def test_few_slices_are_doubtful_under_the_name_of_the_sequence_alone(judged):
+    assert judged(count=4, SeriesDescription="T1 MPRAGE").is_doubtful
+    assert not judged(count=4, SeriesDescription="T1 localizer").is_doubtful
+
+
 @pytest.mark.parametrize("agent", ["", "None", "NO", " "])
 def test_no_agent_is_no_contrast(judged, agent):
     assert judged(ContrastBolusAgent=agent).usable
