@@ -7,6 +7,8 @@ import time
 from enum import Enum
 from pathlib import Path
 
+from pydicom import Dataset
+
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.fingerprint import shows_the_same
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE, read_header
@@ -82,7 +84,7 @@ class Intake:
             return Verdict.NO_SPACE, ""
         # In another encoding or with a corrected header it would make the same result once more.
         before = self.spool.in_hand(series, instance)
-        if before is not None and shows_the_same(before, file):
+        if before and _is_of_the_same(before, header) and shows_the_same(before, file):
             return Verdict.DUPLICATE, self.spool.name_of(series)
         try:
             name, stored = self.spool.adopt(series, instance, file)
@@ -132,3 +134,13 @@ class Intake:
         with self._guard:
             self._heard.pop(name, None)
             self._senders.pop(name, None)
+
+
+def _is_of_the_same(before: Path, header: Dataset) -> bool:
+    """Whether an instance is filed where this header says; its result is filed there too."""
+    try:
+        filed = read_header(lambda: before.open("rb"), "instance")
+    except (InputError, OSError):  # it goes on, or cannot be read: keep what has come
+        return False
+    keywords = ("PatientID", "StudyInstanceUID")
+    return all(text(filed, keyword) == text(header, keyword) for keyword in keywords)

@@ -36,6 +36,14 @@ def corrected(one):
     one.PatientName = "Corrected"
 
 
+def of_another_patient(one):
+    one.PatientID = "2"
+
+
+def of_another_study(one):
+    one.StudyInstanceUID = "1.2.3.4"
+
+
 def recoded(one):
     one.compress(RLELossless, generate_instance_uid=False)
 
@@ -51,6 +59,15 @@ def test_what_is_in_hand_is_not_translated_again_for_another_encoding_or_header(
 ):
     assert sent_again(state, change) is Verdict.DUPLICATE
     assert spool.jobs("incoming") == []
+
+
+@pytest.mark.parametrize("change", [of_another_patient, of_another_study])
+@pytest.mark.parametrize("state", ["running", "outbox", "done"])
+def test_the_same_pixels_of_another_patient_or_study_are_translated_again(
+    spool, sent_again, state, change
+):
+    assert sent_again(state, change) is Verdict.STORED
+    assert len(spool.jobs("incoming")) == 1
 
 
 def test_other_pixels_under_the_same_uid_are_another_instance(spool, sent_again):
