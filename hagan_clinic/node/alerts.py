@@ -67,14 +67,15 @@ class Alerts:
             *filter(_waits_in_vain, self._spool.jobs("incoming")),
         ]
         problems = set(_problems(self._health()))
-        self._told &= {job.name for job in failed}
+        ends = {_end(job): job for job in failed}
+        self._told &= ends.keys()
         self._told_problems &= problems
-        news = [job for job in failed if job.name not in self._told]
+        news = [job for end, job in ends.items() if end not in self._told]
         if not news and problems <= self._told_problems:
             return
         self._due = time.monotonic() + self._config.alert_every
         if self._deliver(self._body(news, len(failed), sorted(problems - self._told_problems))):
-            self._told |= {job.name for job in news}
+            self._told |= ends.keys()
             self._told_problems = problems
             write_text(json.dumps(sorted(self._told)), self._file)
 
@@ -131,6 +132,14 @@ def _problems(health: Mapping[str, Any]) -> list[str]:
 def _waits_in_vain(job: Job) -> bool:
     """Whether a series is held back as incomplete for so long that its rest may never come."""
     return is_incomplete(job) and time.time() - job.changed() > _REST_SECONDS
+
+
+def _end(job: Job) -> str:
+    """Names one failure of a series: after a retry it may fail again."""
+    try:
+        return f"{job.name} {job.record().get('ended', '')}"
+    except DamagedError:
+        return job.name
 
 
 def _outcome(job: Job) -> str:

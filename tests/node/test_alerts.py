@@ -93,6 +93,16 @@ def test_a_webhook_is_told_once_of_each_failure_and_nothing_of_the_patient(spool
     assert len(webhook.told) == 1
 
 
+def test_a_series_that_fails_again_after_a_retry_is_told_again(spool, webhook):
+    look, _ = part(spool, alert_url=webhook.url)
+    job = spool.move(fail(spool, "1.2.3"), "failed", ended=1.0)
+    look()
+    time.sleep(0.01)
+    spool.move(spool.retry(job.name), "failed", outcome="refused", ended=2.0)
+    look()
+    assert [body["failed_now"] for body in webhook.told] == [1, 1]
+
+
 def test_what_fails_within_a_while_is_told_together(spool, webhook, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
