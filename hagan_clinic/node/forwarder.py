@@ -119,7 +119,7 @@ class Forwarder:
                 self._spool.note(job, rejected=done)
 
     def _reject(self, job: Job, result: Delivered, like: Path, why: str) -> None:
-        """Send a rejection note; an archive that wants none does without."""
+        """Send a rejection note; an archive that wants none, or gives up at it, does without."""
         note = rejection_note(
             dcmread(like, stop_before_pixels=True), result.series, result.numbers, why
         )
@@ -129,6 +129,12 @@ class Forwarder:
         try:
             self._sender.store([path], lambda _: None)
         except RefusedError:
+            outcome = "refused"
+        except CutOffError:
+            tries = job.record().get("note_cut_off", 0) + 1
+            self._spool.note(job, note_cut_off=tries)
+            if tries <= self._config.refusals:
+                raise
             outcome = "refused"
         self._metrics.rejection_notes.labels(outcome).inc()
         log("rejection note", series=job.name, outcome=outcome, instances=len(result.numbers))

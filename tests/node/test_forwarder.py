@@ -135,6 +135,26 @@ def test_an_archive_that_takes_no_notes_gets_the_result_all_the_same(spool, arch
     assert forward._metrics.rejection_notes.labels("refused")._value.get() == 1
 
 
+def test_an_archive_that_gives_up_at_every_note_gets_the_result_all_the_same(spool, make_series):
+    class CutAtNotes:
+        notes = 0
+
+        def store(self, paths, taken):
+            if paths[0].name == "rejection.dcm":
+                self.notes += 1
+                raise CutOffError("closed")
+            for path in paths:
+                taken(path)
+
+    old, new = make_series("old"), make_series("new")
+    job = outbox(spool, new)
+    earlier = [{"series": old[0].SeriesInstanceUID, "numbers": [1, 2, 3]}]
+    (job.folder / "superseded.json").write_text(json.dumps(earlier))
+    sender = CutAtNotes()
+    until(lambda: spool.jobs("done"), forwarder(spool, 0, sender, refusals=3))
+    assert sender.notes == 4
+
+
 def test_what_an_archive_took_in_part_is_told_and_rejected_in_the_end(spool, archive, make_series):
     series = make_series("part")
     outbox(spool, series)
