@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hagan_clinic.errors import InputError
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.intake import Intake
@@ -56,12 +57,14 @@ class Collector:
         self._judged = {name: told for name, told in self._judged.items() if name in names}
 
     def _complete(self, job: Job) -> None:
-        ready = self._spool.complete(job.name)
-        if ready is not None:
-            self._intake.forget(job.name)
-            self._judged.pop(job.name, None)
+        with self._spool.locked():  # nothing takes it before its instances are counted
+            ready = self._spool.complete(job.name)
+            if ready is None:
+                return
             instances = sum(1 for _ in ready.source.iterdir())
-            log("complete", series=job.name, instances=instances)
+        self._intake.forget(job.name)
+        self._judged.pop(job.name, None)
+        log("complete", series=job.name, instances=instances)
 
     def _is_released(self, job: Job) -> bool:
         return bool(job.record().get("released"))
@@ -78,10 +81,24 @@ class Collector:
         heard = self._intake.heard(job.name)
         before = self._judged.get(job.name)
         if before is None or before[0] != heard:
-            earlier = self._spool.earlier(job.name)
-            reason = self._missing([one.source for one in (earlier, job) if one is not None])
+            reason = self._reason(job)
+            if reason is None:
+                return False
             self._judged[job.name] = heard, reason
             if reason:
                 log("incomplete", level=logging.WARNING, series=job.name, why=reason)
                 self._spool.note(job, outcome=INCOMPLETE, reason=reason, kept_since=None)
         return not self._judged[job.name][1]
+
+    def _reason(self, job: Job) -> str | None:
+        """What `missing` says; None where there is nothing to judge, or it goes on meanwhile."""
+        earlier = self._spool.earlier(job.name)
+        parts = [one for one in (earlier, job) if one is not None]
+        try:
+            # A join that was cut off may leave no file of what came in.
+            folders = [one.source for one in parts if any(one.source.iterdir())]
+            return self._missing(folders) if folders else None
+        except (InputError, FileNotFoundError):
+            if all(one.folder.is_dir() for one in parts):
+                raise
+            return None

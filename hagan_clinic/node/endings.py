@@ -48,6 +48,8 @@ class Endings:
     def alone(self, job: Job) -> Iterator[None]:
         """Let what is wrong with one series end that series, and hold up no other.
 
+        One that has left its state meanwhile does not end: it was another's turn.
+
         Raises:
             Exception: What is wrong is not of this series: the disk is full, for example.
         """
@@ -56,14 +58,20 @@ class Endings:
         except Exception as error:
             if is_of_the_machine(error):
                 raise
-            told = problem(error)
-            if not self._spool.was_stuck(job):  # then it has been told
-                audit(self._spool, job, "failed", **told)
-                self._metrics.series.labels("failed").inc()
-            reason = f"{type(error).__name__}: {error}"
-            moved = self._spool.set_aside(job, outcome="failed", reason=reason, ended=time.time())
-            if not moved:
-                log("cannot be moved", level=logging.ERROR, series=job.name, **told)
+            with self._spool.locked():
+                self._end(job, error)
+
+    def _end(self, job: Job, error: Exception) -> None:
+        told = problem(error)
+        if not job.folder.is_dir():
+            log("gone on meanwhile", level=logging.WARNING, series=job.name, **told)
+            return
+        if not self._spool.was_stuck(job):  # then it has been told
+            audit(self._spool, job, "failed", **told)
+            self._metrics.series.labels("failed").inc()
+        reason = f"{type(error).__name__}: {error}"
+        if not self._spool.set_aside(job, outcome="failed", reason=reason, ended=time.time()):
+            log("cannot be moved", level=logging.ERROR, series=job.name, **told)
 
 
 def is_of_the_machine(error: BaseException) -> bool:

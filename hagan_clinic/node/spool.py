@@ -111,6 +111,9 @@ class Spool:
 
     def stuck(self) -> int:
         """Number of series that can neither go on nor be set aside; each is tried again."""
+        for name in list(self._stuck):
+            if not any((self.folder(state) / name).is_dir() for state in STATES):
+                self._stuck.pop(name, None)
         return len(self._stuck)
 
     def was_stuck(self, job: Job) -> bool:
@@ -280,25 +283,31 @@ class Spool:
             return self._rename(job, "running")
 
     def set_aside(self, job: Job, **facts: Any) -> bool:
-        """Let a series fail, whatever is wrong with its files.
+        """Let a series fail, whatever is wrong with its files, with what is still known of it.
+
+        One that has gone, to another state or for good, is let be.
 
         Returns:
             Whether it could be moved; if not, `jobs` leaves it out for a while.
         """
         with self.locked():
-            if not job.folder.is_dir():  # it has changed its state since
-                job = self.earlier(job.name) or job
+            if not job.folder.is_dir():
+                return True
+            try:
+                known = job.record()
+            except DamagedError:
+                known = {}
             try:
                 if job.state != "failed":
                     job = self._rename(job, "failed")
                 record = job.folder / "record.json"
                 if record.is_dir():
                     shutil.rmtree(record)
-                write_text(json.dumps(facts), record)
+                write_text(json.dumps({**known, **facts}), record)
             except (OSError, OutputError):
                 self._stuck[job.name] = time.monotonic() + _STUCK_SECONDS
                 return False
-            self._stuck.pop(job.name, None)
+            self._stuck.pop(job.name, None)  # that was in `failed` already
             return True
 
     def put_back(self, job: Job) -> None:
@@ -368,6 +377,7 @@ class Spool:
                 # Renamed first, so that nothing takes half of it for a series.
                 gone = self.temporary / secrets.token_hex(8)
                 job.folder.rename(gone)
+                self._stuck.pop(job.name, None)
                 shutil.rmtree(gone)
 
     @contextmanager
@@ -428,6 +438,7 @@ class Spool:
     def _rename(self, job: Job, state: str) -> Job:
         target = self.folder(state) / job.name
         job.folder.rename(target)
+        self._stuck.pop(job.name, None)
         flush_folder(self.folder(state))
         flush_folder(self.folder(job.state))
         return Job(job.name, state, target)

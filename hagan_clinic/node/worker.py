@@ -78,13 +78,14 @@ class Worker:
             running = self._spool.take(job)
             if running is None:
                 return False
-            try:
-                self._work(running)
-            except Exception as error:
-                if is_of_the_machine(error):
-                    # Not even the failure could be noted: the disk is full, perhaps.
-                    self._spool.put_back(running)
-                raise
+            with self._endings.alone(running):
+                try:
+                    self._work(running)
+                except Exception as error:
+                    if is_of_the_machine(error):
+                        # Not even the failure could be noted: the disk is full, perhaps.
+                        self._spool.put_back(running)
+                    raise
         return True
 
     def _work(self, job: Job) -> None:

@@ -1,13 +1,17 @@
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.node.collector import Collector
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.spool import Spool
 
 
 @pytest.fixture
@@ -129,3 +133,101 @@ def test_what_is_held_back_can_be_purged_and_what_still_comes_in_cannot(
     collect(lambda folders: "cut")
     spool.purge(spool.find(name))
     assert spool.jobs("incoming") == []
+
+
+class Crash(BaseException):
+    pass
+
+
+def read(folders):
+    """As the translator's judgement: it reads the files of every part."""
+    return "" if all(find_series(folder).series for folder in folders) else "no series"
+
+
+def test_what_a_crash_left_of_a_join_is_joined_at_the_next_start(
+    tmp_path, make_series, encoded, monkeypatch, waiting
+):
+    series = make_series("late")
+    uid = series[0].SeriesInstanceUID
+    steps = 0
+    crashed = True
+    while crashed:
+        spool = Spool(tmp_path / str(steps))
+        for one in series[:2]:
+            name, _ = spool.store(uid, one.SOPInstanceUID, encoded(one))
+        spool.move(spool.complete(name), "done")
+        for one in series[2:4]:
+            spool.store(uid, one.SOPInstanceUID, encoded(one))
+        left = iter(range(steps))
+
+        def counted(original, left=left):
+            def call(*arguments, **options):
+                if next(left, None) is None:
+                    raise Crash
+                return original(*arguments, **options)
+
+            return call
+
+        with monkeypatch.context() as patched:
+            for function in ("replace", "rename"):
+                patched.setattr(Path, function, counted(getattr(Path, function)))
+            patched.setattr(shutil, "rmtree", counted(shutil.rmtree))
+            try:
+                spool.complete(name)
+                crashed = False
+            except Crash:
+                pass
+        again = Spool(spool.root)
+        again.recover()
+        metrics = Metrics(again)
+        intake = Intake(again, metrics, 0)
+        config = NodeConfig(silence=0.001)
+        look = Collector(again, intake, config, Endings(again, metrics), read)
+        look()
+        waiting(lambda intake=intake, name=name: intake.silent_for(name) > 0.001)
+        look()
+        assert again.jobs("failed") == again.jobs("done") == again.jobs("incoming") == []
+        (job,) = again.jobs("ready")
+        assert sum(1 for _ in job.source.iterdir()) == 4
+        steps += 1
+    assert steps > 3
+
+
+def test_a_part_that_goes_on_while_it_is_judged_is_judged_again(
+    spool, intake, collect, make_series, arrived, waiting
+):
+    series = make_series("moving")
+    _, name = intake.take(arrived(series[0]))
+    earlier = spool.complete(name)
+    intake.take(arrived(series[1]))
+    waiting(lambda: intake.silent_for(name) > 0.001)
+
+    def moving(folders):
+        spool.take(earlier)
+        raise InputError("no such file or folder")
+
+    collect(moving)
+    assert spool.jobs("failed") == []
+    (job,) = spool.jobs("running")
+    spool.move(job, "done")
+    assert collect(read) == [name]
+
+
+def test_nothing_takes_a_series_before_its_instances_are_counted(
+    spool, intake, collect, make_series, arrived, waiting, monkeypatch
+):
+    _, name = intake.take(arrived(make_series("quick")[0]))
+    waiting(lambda: intake.silent_for(name) > 0.001)
+    complete = spool.complete
+
+    def raced(name):
+        ready = complete(name)
+        worker = threading.Thread(target=spool.take, args=(ready,))
+        worker.start()
+        worker.join(0.2)
+        return ready
+
+    monkeypatch.setattr(spool, "complete", raced)
+    collect()
+    waiting(lambda: spool.jobs("running"))
+    assert spool.jobs("failed") == []

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from hagan_clinic.node.endings import Endings
+from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
 
 OWNER = 54321
@@ -70,3 +72,15 @@ def test_what_belongs_to_root_holds_up_none_of_the_others(open_folder):
     assert found["failed"] == [record.name]
     told = json.loads((spool.root / "failed" / record.name / "record.json").read_text())
     assert "Permission denied" in told["reason"]
+
+
+def test_what_an_operator_retries_meanwhile_does_not_fail(spool):
+    name, _ = spool.store("1.1", "1.1", b"instance")
+    job = spool.move(spool.complete(name), "done")
+    metrics = Metrics(spool)
+    with Endings(spool, metrics).alone(job):
+        spool.retry(name)
+        spool.note(job, kept_since=1.0)  # as retention does: the folder is another by now
+    assert [one.name for one in spool.jobs("ready")] == [name]
+    assert spool.jobs("failed") == []
+    assert not (spool.root / "audit.jsonl").exists()

@@ -227,6 +227,55 @@ def test_a_series_that_cannot_be_moved_is_left_out_for_a_while(spool, monkeypatc
     assert spool.stuck() == 0
 
 
+def go_on(spool, job):
+    shutil.rmtree(spool.root / "failed" / job.name)
+    spool.take(job)
+
+
+def purged(spool, job):
+    spool.purge(type(job)(job.name, "failed", spool.root / "failed" / job.name))
+    assert job.name not in spool._stuck
+
+
+def vanish(spool, job):
+    shutil.rmtree(job.folder)
+    shutil.rmtree(spool.root / "failed" / job.name)
+
+
+@pytest.mark.parametrize("change", [go_on, purged, vanish])
+def test_a_series_that_goes_on_or_goes_is_stuck_no_more(spool, change):
+    stuck = place(spool, "ready")
+    shutil.copytree(stuck.folder, spool.root / "failed" / stuck.name)
+    assert spool.set_aside(stuck, reason="damaged") is False
+    assert spool.stuck() == 1
+    change(spool, stuck)
+    assert spool.stuck() == 0
+
+
+@pytest.mark.parametrize("state", [None, "ready", "running", "done"])
+def test_a_series_that_has_left_its_state_is_not_set_aside(spool, state):
+    job = place(spool, "ready")
+    if state is None:
+        shutil.rmtree(job.folder)
+    elif state == "ready":
+        job = type(job)(job.name, "outbox", spool.root / "outbox" / job.name)
+    else:
+        spool.move(job, state)
+    assert spool.set_aside(job, reason="of another's turn") is True
+    assert spool.jobs("failed") == []
+    assert state is None or len(spool.jobs(state)) == 1
+
+
+def test_a_series_that_is_set_aside_keeps_what_is_known_of_it(spool):
+    job = place(spool, "outbox")
+    spool.note(job, sent_as="1.2.3", taken=1, reason="earlier")
+    spool.set_aside(job, outcome="failed", reason="damaged")
+    (failed,) = spool.jobs("failed")
+    known = failed.record()
+    assert (known["sent_as"], known["taken"]) == ("1.2.3", 1)
+    assert (known["outcome"], known["reason"]) == ("failed", "damaged")
+
+
 def test_a_second_listener_is_refused(spool):
     with (
         spool.alone(),
