@@ -202,3 +202,16 @@ def test_an_audit_trail_that_cannot_be_written_fails_no_series(spool):
         worker(spool, failing(InputError("a gap")))()
     assert spool.jobs("failed") == []
     assert len(spool.jobs("ready")) == 1
+
+
+def test_a_running_series_whose_record_is_damaged_is_set_aside_from_where_it_is(spool):
+    stored(spool)
+
+    def damages(source, output, supersedes):
+        (source.parent / "record.json").write_text("{")
+        return writes(source, output)
+
+    worker(spool, damages)()
+    assert spool.jobs("running") == []
+    (job,) = spool.jobs("failed")
+    assert "not JSON" in job.record()["reason"]
