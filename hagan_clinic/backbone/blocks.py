@@ -94,8 +94,12 @@ class RegionNorm(nn.Module):
         share = weights.mean((2, 3), keepdim=True).clamp_min(1e-6)
         mean = (values * weights).mean((2, 3), keepdim=True) / share
         variance = ((values - mean).square() * weights).mean((2, 3), keepdim=True) / share
-        scale = torch.rsqrt(variance + 1e-4) * self.weight.view(1, self.groups, -1, 1)
-        shift = self.bias.view(1, self.groups, -1, 1) - mean * scale
+        of_channels = (b, self.groups, c // self.groups)
+        mean = mean.squeeze(3).expand(of_channels).reshape(b, c)
+        variance = variance.squeeze(3).expand(of_channels).reshape(b, c)
+        # The weights as they are: an exported file keeps their names.
+        scale = torch.rsqrt(variance + 1e-4) * self.weight
+        shift = self.bias - mean * scale
         scale, shift = (part.view(b, c, 1, 1, 1) for part in (scale, shift))
         return features * scale + shift, air * scale + shift
 

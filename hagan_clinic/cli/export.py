@@ -15,7 +15,9 @@ from hagan_clinic.cli.printing import say
     type=click.Choice(["generator", "encoder"]),
     help="Which part of an unconditional run; each goes into a file of its own.",
 )
-@click.option("--half", is_flag=True, help="Weights in fp16: half the size, for GPUs.")
+@click.option(
+    "--half", is_flag=True, help="Store weights in fp16: half the size; it computes in float32."
+)
 @click.option(
     "--card",
     type=click.Path(path_type=Path),

@@ -1,7 +1,7 @@
 """Any trained network as ONNX: traced, made to be cut, compared with torch, given its metadata."""
 
-import copy
 import logging
+import math
 import subprocess
 import sys
 import warnings
@@ -25,6 +25,9 @@ from hagan_clinic.runtime.model_file import (
 )
 
 LARGEST_DIFFERENCE = 1e-4
+
+SMALLEST_HALVED = 64
+"""Weights of fewer numbers stay in float32: they take no room."""
 
 LARGEST_DIFFERENCE_HALF = 2e-2
 """Largest difference from torch (fp32) that is let through, on values in [-1, 1]."""
@@ -50,18 +53,6 @@ class Exported:
     checked: tuple[str, ...]
 
 
-class FloatEnds(nn.Module):
-    """A half-precision copy of a network, with float32 input and outputs."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.generator = copy.deepcopy(network).half()
-
-    def forward(self, source: Tensor) -> tuple[Tensor, ...]:
-        """The network's outputs."""
-        return tuple(output.float() for output in self.generator(source.half()))
-
-
 def traced_to_onnx(
     network: nn.Module,
     example: Tensor,
@@ -69,7 +60,7 @@ def traced_to_onnx(
     outputs: Sequence[str],
     dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
 ) -> bytes:
-    """A network of one input as a serialised ONNX model, weights inside, its outputs cuttable."""
+    """A network of one input as a serialised ONNX model, weights inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -84,34 +75,36 @@ def traced_to_onnx(
             verbose=False,
         )
     assert program is not None
-    proto = program.model_proto
-    for output in outputs:
-        _use_output(proto.graph, output)
-    content: bytes = proto.SerializeToString()
+    content: bytes = program.model_proto.SerializeToString()
     return content
 
 
-def _use_output(graph: onnx.GraphProto, output: str) -> None:
-    """Let what follows an output read it, and not the half-precision tensor that it is cast from.
+def with_half_weights(content: bytes) -> bytes:
+    """The file with its weights stored in fp16, each cast to float32 before it is used.
 
-    Otherwise a file with fp16 inside could not be cut at this output. The cast back is exact.
+    It has half the size and computes in float32 as before: a runtime casts once, as it loads.
     """
-    (cast,) = (node for node in graph.node if output in node.output)
-    if cast.op_type != "Cast":
-        return
-    inner, again = cast.input[0], f"{output}_half"
-    readers = [node for node in graph.node if inner in node.input and output not in node.output]
-    if not readers:
-        return
-    for node in readers:
-        node.input[:] = [again if name == inner else name for name in node.input]
-    back = onnx.helper.make_node("Cast", [output], [again], to=onnx.TensorProto.FLOAT16)
-    # Nodes stand in the order in which they can run.
-    forth = onnx.helper.make_node("Cast", [inner], [output], to=onnx.TensorProto.FLOAT)
-    graph.node.remove(cast)
-    made = next(number for number, node in enumerate(graph.node) if inner in node.output)
-    graph.node.insert(made + 1, back)
-    graph.node.insert(made + 1, forth)
+    proto = onnx.load_model_from_string(content)
+    graph, casts = proto.graph, []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or math.prod(tensor.dims) < SMALLEST_HALVED:
+            continue
+        stored = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        whole = f"{tensor.name}_float32"
+        for node in graph.node:
+            node.input[:] = [whole if name == tensor.name else name for name in node.input]
+        tensor.CopyFrom(onnx.numpy_helper.from_array(stored, tensor.name))
+        casts.append(
+            onnx.helper.make_node("Cast", [tensor.name], [whole], to=onnx.TensorProto.FLOAT)
+        )
+    for cast in reversed(casts):  # before the nodes that read them
+        graph.node.insert(0, cast)
+    stored_half = {cast.input[0] for cast in casts}
+    typed = [value for value in graph.value_info if value.name not in stored_half]
+    del graph.value_info[:]
+    graph.value_info.extend(typed)
+    halved: bytes = proto.SerializeToString()
+    return halved
 
 
 def largest_difference(

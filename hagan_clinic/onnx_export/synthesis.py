@@ -20,10 +20,10 @@ from hagan_clinic.onnx_export.description import read_card, training_facts
 from hagan_clinic.onnx_export.onnx_file import (
     Array,
     Exported,
-    FloatEnds,
     largest_difference,
     probed,
     traced_to_onnx,
+    with_half_weights,
     with_metadata,
     write_checked,
 )
@@ -63,7 +63,7 @@ def export_part(
         run: the run folder.
         output: the ``.onnx`` file to write.
         part: ``generator`` or ``encoder``.
-        half: weights and inner tensors in fp16; inputs and outputs stay float32.
+        half: store weights in fp16; the file computes in float32 all the same.
         card: TOML file with the card's fields (``runtime.model_file.Card``).
         images: real scans to check an encoder on besides random input, those of a model trained
             on stripped ones without skull; a calibration patient of the run, while its cohort is
@@ -97,7 +97,9 @@ def export_part(
             inputs["real"] = real.reshape(_slabs_shape(config))
         described_as = f"latents of {recipe.sources[0]}"
     example = torch.from_numpy(inputs["random"])
-    content = traced_to_onnx(FloatEnds(network) if half else network, example, name, outputs)
+    content = traced_to_onnx(network, example, name, outputs)
+    if half:
+        content = with_half_weights(content)
     facts = {
         **read_facts(run),
         "weights_sha256": trained.facts.identity,

@@ -23,10 +23,10 @@ from hagan_clinic.onnx_export.description import read_card, training_facts
 from hagan_clinic.onnx_export.onnx_file import (
     Array,
     Exported,
-    FloatEnds,
     largest_difference,
     probed,
     traced_to_onnx,
+    with_half_weights,
     with_metadata,
     write_checked,
 )
@@ -69,7 +69,7 @@ def export_run(
     Args:
         run: the run folder.
         output: the ``.onnx`` file to write.
-        half: weights and inner tensors in fp16; input and output stay float32.
+        half: store weights in fp16; the file computes in float32 all the same.
         card: TOML file with the card's fields (``runtime.model_file.Card``).
         images: real source images, one a sequence, to check on besides random input; a
             calibration patient's of the run while its cohort is still there, if not given.
@@ -104,7 +104,9 @@ def export_run(
     if 2 not in generator.free_axes:
         recipe = dataclasses.replace(recipe, halo=box[0])  # no slab does without the others
     training = training_facts(config, state, facts)
-    content = _to_onnx(generator, recipe, half=half)
+    content = _to_onnx(generator, recipe)
+    if half:
+        content = with_half_weights(content)
     described_as = f"{', '.join(recipe.sources)} to {recipe.target}"
     content = with_metadata(
         content,
@@ -140,9 +142,8 @@ def _training_box(run: Path, facts: dict[str, Any]) -> tuple[int, ...]:
     return tuple(box)
 
 
-def _to_onnx(generator: TranslatingNetwork, recipe: Recipe, *, half: bool) -> bytes:
+def _to_onnx(generator: TranslatingNetwork, recipe: Recipe) -> bytes:
     """The generator as a serialised ONNX model, of any size along its free axes."""
-    traced = FloatEnds(generator) if half else generator
     shape = _input_shape(generator, recipe, [SIDE_MULTIPLE * n for n in TRACED_SIDES])
     example = torch.zeros(shape)
     with torch.inference_mode():
@@ -150,7 +151,7 @@ def _to_onnx(generator: TranslatingNetwork, recipe: Recipe, *, half: bool) -> by
     units = {axis: torch.export.Dim(f"{'dhw'[axis - 2]}16", min=1, max=4096) for axis in (2, 3, 4)}
     shapes = {axis: SIDE_MULTIPLE * units[axis] for axis in generator.free_axes}
     names = [TARGET, SCALE, CONTEXT][:count]
-    return traced_to_onnx(traced, example, SOURCE, names, (shapes,))
+    return traced_to_onnx(generator, example, SOURCE, names, (shapes,))
 
 
 def _input_shape(
