@@ -1,4 +1,4 @@
-"""Time and memory of a step of the unconditional model, beside the step of the authors' code."""
+"""Time and memory of a step of the unconditional model, beside the authors'."""
 
 import gc
 import time

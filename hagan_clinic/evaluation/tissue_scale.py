@@ -2,9 +2,9 @@
 
 The percentile scale of a reference (`intensity.target_window`) ends at its 99.5 percentile. A large
 bright lesion holds more than the brightest 0.5 % of the brain, so that it sets the scale's end and
-all healthy tissue appears darker than in a patient without one. The median moves little. Nor can it
-be wrong by guessing: a translation's own median is put where that of its reference is, and what is
-left to judge is structure and contrast.
+all healthy tissue appears darker than in a patient without one. The median moves little. A
+translation's own median is put where that of its reference is, so that its brightness does not
+count, and structure and contrast are judged.
 """
 
 from typing import Any

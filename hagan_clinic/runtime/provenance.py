@@ -47,13 +47,16 @@ def model_identity(model: ModelFile) -> dict[str, Any]:
     }
 
 
-def sidecar(model: ModelFile, sources: Mapping[str, Any], content: Content) -> dict[str, Any]:
+def sidecar(
+    model: ModelFile, sources: Mapping[str, Any], content: Content, *, tf32: bool = False
+) -> dict[str, Any]:
     """The JSON beside a synthesised volume or its uncertainty map.
 
     Args:
         model: The generator.
         sources: File name and sha256 of every source by its name.
         content: Which of the two.
+        tf32: Whether the network computed with TensorFloat-32.
     """
     low, high = model.recipe.percentiles
     target = model.recipe.target
@@ -84,5 +87,6 @@ def sidecar(model: ModelFile, sources: Mapping[str, Any], content: Content) -> d
         "tool": {"name": TOOL, "version": __version__},
         "model": model_identity(model),
         "sources": dict(sources),
+        **({"settings": {"tf32": True}} if tf32 else {}),
         **told[content],
     }

@@ -273,7 +273,9 @@ class Translator:
                             place[path],
                         )
                     elif path is not None:
-                        sidecar = provenance.sidecar(model, inputs.facts, content)
+                        sidecar = provenance.sidecar(
+                            model, inputs.facts, content, tf32=self.device.tf32
+                        )
                         write(written, place[path], like=inputs.files[0], description=DESCRIPTION)
                         _write_json(sidecar, place[sidecar_path(path)])
             if outputs.preview is not None:

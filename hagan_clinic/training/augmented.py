@@ -1,10 +1,10 @@
 """Samples as they leave the queue, and their augmentation on the device.
 
-A ``RawSample`` is bytes: as much of a volume as the sample's boxes come from, and the area averages
-of the whole. ``augmented`` moves both by one transform, then does to the source what a scanner
-does, and takes off the skull, so that a box of the augmented volume is the same whether it is made
-alone or cut from the whole. Geometry moves all images alike, intensity changes the source alone:
-the target is what the network has to say, so it stays.
+A ``RawSample`` is bytes: as much of a volume as the sample's boxes come from, and the area
+averages of the whole. ``augmented`` moves both by one transform, then does to the source what a
+scanner does, and takes off the skull, so that a box of the augmented volume is the same, but for
+noise, whether it is made alone or cut from the whole. Geometry moves all images alike, intensity
+changes the source alone: the target is what the network has to say, so it stays.
 
 A sample is augmented by itself, never with its batch, so it is a function of the run's seed and of
 its number alone. On a CPU this is exact; on CUDA it holds on one kind of device and one version of

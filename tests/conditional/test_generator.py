@@ -40,6 +40,22 @@ def test_slab_translation_equals_whole_volume(blocks, low_res_branch):
             assert (scale[:, :, inner] - slab.high(whole_scale)).abs().max() < 1e-4
 
 
+def test_a_slab_that_ends_in_air_or_at_the_heads_border_equals_the_whole():
+    config = GeneratorConfig(**SMALL)
+    generator = trained_like(config)
+    source = torch.full((1, 1, 144, 32, 32), -1.0)
+    source[:, :, 50:90, 6:27, 5:24] = torch.rand(40, 21, 19) * 2 - 1
+    with torch.inference_mode():
+        whole = generator(source)[0]
+        context = generator.context(functional.avg_pool3d(source, 4))
+        for start in (16, 32, 48, 76, 88, 100):  # above, across and below the head's ends
+            first = max(0, start - config.halo)
+            window = Slab(first, min(144, start + 16 + config.halo) - first)
+            target, _ = generator.translate(window.high(source), window.low(context))
+            found = target[:, :, start - first : start - first + 16]
+            assert (found - whole[:, :, start : start + 16]).abs().max() < 1e-4
+
+
 def test_the_halo_is_no_larger_than_it_must_be():
     config = GeneratorConfig(**SMALL, low_res_branch=False)
     generator = trained_like(config)

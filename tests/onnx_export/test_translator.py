@@ -16,6 +16,7 @@ from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training.checkpoint import save_tensors
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
+from hagan_clinic.training.initial import load_first_weights
 
 SAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patient07"
 
@@ -127,6 +128,16 @@ def test_weights_that_were_trained_with_zero_padding_are_refused(tmp_path):
     with pytest.raises(ModelError, match=r"revision 1 .* --init"):
         export_run(tmp_path / "run", tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_an_exported_file_gives_first_weights(tmp_path):
+    exported = make_run(tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "model.onnx")
+    torch.manual_seed(1)
+    fresh = ConditionalGenerator(exported.config)
+    load_first_weights(fresh, tmp_path / "model.onnx")
+    stored = {n: v for n, v in fresh.state_dict().items() if not n.startswith("low.")}
+    assert all(torch.equal(value, exported.state_dict()[name]) for name, value in stored.items())
 
 
 def test_several_sources_and_the_ablation_export(tmp_path):
