@@ -80,13 +80,10 @@ def test_a_failure_is_kept_with_its_reason_and_nothing_of_it_is_logged(
 
 
 @pytest.mark.parametrize("error", [OutputError("disk"), DeviceError("gpu"), MemoryError("full")])
-def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, error):
+def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, error, waiting):
     stored(spool)
     work = worker(spool, failing(error), attempts=2, retry_first=0.01, retry_longest=0.01)
-    for _ in range(300):
-        work()
-        if spool.jobs("failed"):
-            break
+    waiting(lambda: work() or spool.jobs("failed"), seconds=10)
     (job,) = spool.jobs("failed")
     assert job.record()["attempts"] == 3
     assert str(error) in job.record()["reason"]
