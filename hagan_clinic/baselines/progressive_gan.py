@@ -108,7 +108,8 @@ class GrowingLayers(nn.Module):
 
     def train(self, mode: bool = True) -> "GrowingLayers":
         """Out of training the stage is a number of the network's own, which a graph can hold."""
-        self.settled = (int(self.stage), float(self.share))
+        if not self.stage.is_meta:  # a summary's buffers have no values
+            self.settled = (int(self.stage), float(self.share))
         return super().train(mode)
 
     def forward(self, latent: Tensor) -> Tensor:

@@ -49,7 +49,8 @@ def test_files_and_run_folder_are_one_model(both):
     facts = {replace(model.facts, name="") for model in (one, reader, other, other_reader)}
     assert len(facts) == 1
     assert (one.latent, one.image, one.classes) == (8, "t1", ())
-    credit = f"{one.name}, weights {one.identity[:12]}, {one.facts.licence}"
+    assert one.facts.licence == "NOASSERTION"
+    credit = f"{one.name}, weights {one.identity[:12]}, no licence stated"
     assert one.facts.credit == credit
     z = draw_latents(2, 8, seed=3)
     for a, b in zip(one.decode(z), other.decode(z), strict=True):
