@@ -11,7 +11,7 @@ import hagan_clinic
 from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, target_window, to_unit
-from hagan_clinic.preparation import prepare
+from hagan_clinic.preparation import prepare, restore
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.library import verified
 from hagan_clinic.runtime.network import Network
@@ -38,8 +38,9 @@ def test_it_is_whole_small_and_says_what_it_is():
     assert model.card.licence == "CC-BY-NC-SA-4.0"
     assert re.search("not for diagnosis", model.card.intended_use, re.IGNORECASE)
     assert model.recipe.sources == ("t1",) and model.recipe.target == "flair"
-    assert model.recipe.spacing == (1.5, 1.5, 1.5)
-    assert model.recipe.box == tuple(model.training["box"]) == (112, 128, 112)
+    assert model.recipe.spacing == (1.0, 1.0, 1.0)
+    assert model.recipe.box == tuple(model.training["box"]) == (160, 192, 160)
+    assert model.recipe.box_grows
     assert model.recipe.interval_factor > 1
 
 
@@ -74,3 +75,41 @@ def test_slab_translation_equals_whole_volume():
     found = network.run(array, SlabPlan(array.shape[1], 32, recipe.halo))
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other).max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def in_network():
+    """The sample as the network sees it, what makes a synthetic volume of that, and the volume."""
+    model = load_model(find_model("t1_to_flair"))
+    network = Network(model, choose_device("cpu"))
+    prepared = prepare([read(T1)], model.recipe)
+
+    def run(source):
+        return network.run(source, SlabPlan(source.shape[1], source.shape[1], 32))[0]
+
+    return prepared, run, run(prepared.array)
+
+
+def test_more_air_changes_nothing(in_network):
+    prepared, run, alone = in_network
+    air = ((16, 0), (16, 16), (0, 32))
+    more = run(np.pad(prepared.array, ((0, 0), *air), constant_values=-1))
+    _, h, w = alone.shape
+    same = np.abs(more[16:, 16 : 16 + h, :w] - alone)[8:-8, 8:-8, 8:-8]
+    assert same.max() < 1e-4
+
+
+def test_a_shift_by_two_voxels_changes_less_than_half_a_decibel(in_network):
+    prepared, run, alone = in_network
+    t1, flair = read(T1).array, read(FLAIR).array
+    brain = (flair > 0) & (t1 > 0)
+    real = from_unit(to_unit(flair, target_window(flair, brain)))
+
+    def closeness(network_output):
+        volume = restore(from_unit(network_output), prepared, fill=0.0)
+        return psnr(volume.array, real, brain)
+
+    for shift in ((2, 2, 2), (0, 0, -2)):
+        away = np.roll(prepared.array, shift, (1, 2, 3))
+        back = np.roll(run(away), [-step for step in shift], (0, 1, 2))
+        assert closeness(back) == pytest.approx(closeness(alone), abs=0.5)

@@ -15,7 +15,11 @@ from hagan_clinic.training.config import read_settings
 FOLDER = Path(__file__).parents[1] / "export" / "t1_to_flair"
 CARD = tomllib.loads((FOLDER / "card.toml").read_text(encoding="utf-8"))
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
-FORMS = {"whole_head": "Whole heads:", "skull_stripped": "Skull-stripped:"}
+FORMS = {
+    "whole_head": "Whole heads:",
+    "skull_stripped": "Skull-stripped:",
+    "skull_stripped_1mm": "Skull-stripped, 1 mm:",
+}
 ROWS = {
     "constant (training mean)": "constant",
     "T1 copied": "t1_copied",
@@ -45,7 +49,8 @@ def test_the_page_and_the_card_give_the_same_figures(form):
         for row, name in ROWS.items():
             psnr, ssim, nmse = figures[name]
             assert rows[row][region] == f"{psnr:.2f} / {ssim:.3f} / {nmse:.3f}"
-    assert CARD["metrics"]["command"] in PAGE
+    for command in CARD["metrics"]["commands"]:
+        assert command in PAGE
 
 
 def test_the_page_tells_when_training_stopped_as_the_file_does(model):
@@ -82,7 +87,7 @@ def test_the_script_leaves_the_callers_settings_out(tmp_path):
     )
     command.chmod(0o755)
     done = subprocess.run(
-        ["bash", str(here / "train.sh"), "../data", "run"],
+        ["bash", str(here / "train.sh"), "../data", "../data", "run"],
         cwd=caller,
         env={**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}"},
         capture_output=True,
@@ -91,7 +96,7 @@ def test_the_script_leaves_the_callers_settings_out(tmp_path):
     assert done.returncode == 0, done.stderr
     train, export, accept = (tmp_path / "calls").read_text().splitlines()
     assert train.split()[-1] == export.split()[1] == str(caller / "run")
-    assert f"--data {data} --split {data}/split.csv" in train
+    assert f"--data {data} --init {data}" in train
     assert accept.startswith("accept t1_to_flair.onnx --record t1=")
     listed = (here / "SHA256").read_text()
     assert "t1_to_flair.onnx" in listed and "acceptance/expected.npz" in listed

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Makes the bundled generator again: DATA is the lgg_mni folder (74 patients, split.csv).
-# usage: export/t1_to_flair/train.sh DATA RUN
+# The last stage of the bundled generator's training, its export and its acceptance record. DATA is a
+# CSV of the cohort with a column "split" (README.md), INIT what the stages before left: a run folder
+# or a .onnx file. benchmarks/on_gpu.py trains one from the beginning on a GPU.
+# usage: export/t1_to_flair/train.sh DATA INIT RUN
 set -euo pipefail
-data=$(cd "$1" && pwd)
-case $2 in /*) run=$2 ;; *) run=$PWD/$2 ;; esac
+data=$(realpath "$1")
+init=$(realpath "$2")
+run=$(realpath -m "$3")
 # From here, where no hagan-clinic.toml of the caller's adds settings of its own.
 cd "$(dirname "$0")"
-hagan-clinic train --config train.toml --data "$data" --split "$data/split.csv" -o "$run"
-hagan-clinic export "$run" -o t1_to_flair.onnx --card card.toml --overwrite \
+hagan-clinic train --config train.toml --data "$data" --init "$init" -o "$run"
+hagan-clinic export "$run" -o t1_to_flair.onnx --half --card card.toml --overwrite \
     --check ../../examples/open_ms_patient07/open_ms_patient07_t1.nii.gz
 
 # What `hagan-clinic accept` compares with: the shipped T1, averaged to 2 mm, and what this makes of it.

@@ -47,4 +47,5 @@ def test_the_model_without_this_package_gives_what_translate_gives(
     assert set(names["half_width"][differs]) <= {0}
     assert set(expected.uncertainty.array[differs]) <= {1}
     assert differs.mean() < 0.02
-    assert (names["before"] + names["after"]).any() == (min(size) < 112)  # the box reaches beyond
+    if min(size) < 112:
+        assert (names["before"] + names["after"]).any()  # the box reaches beyond
