@@ -44,13 +44,15 @@ _PRIVATE = (
     (0x0021, "GEMS_RELA_01", 0x4F, "LocationsInAcquisition of GE"),
 )
 _SIEMENS = 0x0029, "SIEMENS CSA HEADER", 0x20
+_IMAGES = "ImagesInAcquisition"
 
 
 def missing_by_number(series: Series) -> str:
     """What is missing by the standard's own attributes, "" for nothing or where none tells.
 
     These are NumberOfSeriesRelatedInstances (0020,1209), ImagesInAcquisition (0020,1002) and
-    InConcatenationTotalNumber (0020,9163).
+    InConcatenationTotalNumber (0020,9163). The second counts images: an enhanced instance has one a
+    frame.
     """
     headers = [one.header for one in series.instances]
     told = number(series.header, "NumberOfSeriesRelatedInstances")
@@ -58,9 +60,11 @@ def missing_by_number(series: Series) -> str:
         return reason
     groups = {"InConcatenationTotalNumber": "ConcatenationUID"}
     if "DERIVED" not in words(series.header, "ImageType"):  # may tell of the images it is made of
-        groups["ImagesInAcquisition"] = "AcquisitionNumber"
+        groups[_IMAGES] = "AcquisitionNumber"
     for counted, group in groups.items():
-        present = Counter(text(header, group) for header in headers)
+        present: Counter[str] = Counter()
+        for header in headers:
+            present[text(header, group)] += _frames(header) if counted == _IMAGES else 1
         for header in headers:
             have = present[text(header, group)]
             if reason := _short(have, number(header, counted), counted):
@@ -149,6 +153,11 @@ def _told(end: str, part: float, limit: float) -> str:
         f"the {end} end {_CUT_OFF}: its last slice shows {part:.0%} of the head's largest "
         f"cross-section, expected less than {limit:.0%}"
     )
+
+
+def _frames(header: Dataset) -> int:
+    """Number of images in an instance."""
+    return max(1, int(number(header, "NumberOfFrames") or 1))
 
 
 def _short(have: int, told: float | None, by: str) -> str:

@@ -92,6 +92,18 @@ def test_told_numbers_are_waited_for(attribute, groups):
     assert missing_by_number(instances_with(4, **told)) == ""
 
 
+def test_images_in_an_acquisition_are_frames_and_parts_of_a_concatenation_are_instances():
+    told = {"ImagesInAcquisition": 40, "AcquisitionNumber": 1, "NumberOfFrames": 20}
+    assert missing_by_number(instances_with(2, **told)) == ""
+    assert missing_by_number(instances_with(1, **told)) == (
+        "20 of 40 images are here, as ImagesInAcquisition tells"
+    )
+    parts = {"InConcatenationTotalNumber": 4, "ConcatenationUID": "1.2", "NumberOfFrames": 20}
+    assert missing_by_number(instances_with(3, **parts)) == (
+        "3 of 4 images are here, as InConcatenationTotalNumber tells"
+    )
+
+
 def test_a_reformat_may_tell_of_the_images_it_was_made_of():
     derived = {"ImagesInAcquisition": 200, "ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"]}
     assert missing_by_number(instances_with(30, **derived)) == ""
