@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.node.config import NodeConfig
@@ -86,9 +87,19 @@ class Collector:
                 return False
             self._judged[job.name] = heard, reason
             if reason:
-                log("incomplete", level=logging.WARNING, series=job.name, why=reason)
-                self._spool.note(job, outcome=INCOMPLETE, reason=reason, kept_since=None)
+                self._hold_back(job, reason)
         return not self._judged[job.name][1]
+
+    def _hold_back(self, job: Job, reason: str) -> None:
+        """Note why; how long it has been kept counts on after a restart, until more comes."""
+        came, known = job.changed(), job.record()
+        facts: dict[str, Any] = {"outcome": INCOMPLETE, "reason": reason, "held_since": came}
+        if known.get("held_since") != came:
+            facts["kept_since"] = None
+        if facts.items() <= known.items():
+            return
+        log("incomplete", level=logging.WARNING, series=job.name, why=reason)
+        self._spool.note(job, **facts)
 
     def _reason(self, job: Job) -> str | None:
         """What `missing` says; None where there is nothing to judge, or it goes on meanwhile."""

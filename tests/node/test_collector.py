@@ -11,6 +11,7 @@ from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.retention import Retention
 from hagan_clinic.node.spool import Spool
 
 
@@ -97,6 +98,31 @@ def test_what_is_plainly_not_whole_is_held_back_until_the_rest_comes(
     assert collect(missing) == [name]
     assert spool.find(name).record() == {}
     assert spool.incomplete() == {}
+
+
+def test_how_long_a_series_is_held_back_counts_on_after_a_restart_until_more_comes(
+    spool, intake, make_series, arrived, waiting
+):
+    first, second, *_ = make_series("held")
+    _, name = intake.take(arrived(first))
+
+    def start():
+        """Of a node: it has heard of nothing."""
+        metrics = Metrics(spool)
+        fresh, config = Intake(spool, metrics, 0), NodeConfig(silence=0.001, max_disk_share=1.0)
+        endings = Endings(spool, metrics)
+        look = Collector(spool, fresh, config, endings, lambda folders: "1 of 3")
+        look()
+        waiting(lambda: fresh.silent_for(name) > 0.001)
+        look()
+        Retention(spool, config, endings)()
+        return spool.find(name).record()["kept_since"]
+
+    assert start() == start()
+    intake.take(arrived(second))
+    before = spool.find(name).record()["kept_since"]
+    assert start() > before
+    assert spool.incomplete() == {name: "1 of 3"}
 
 
 def test_late_instances_are_judged_with_what_came_before(
