@@ -64,7 +64,7 @@ class Associations:
             self._waiting[event.assoc] = peer
         if oldest is not None:
             self._tell("crowded", oldest)
-            _hang_up(oldest)
+            hang_up(oldest)
 
     def asked(self, event: evt.Event) -> None:
         """A peer asks for an association: it gets one, or the answer that there are too many."""
@@ -117,7 +117,7 @@ def _living(associations: dict[Any, str]) -> dict[Any, str]:
     return {one: peer for one, peer in associations.items() if one.ident is None or one.is_alive()}
 
 
-def _hang_up(association: Any) -> None:
+def hang_up(association: Any) -> None:
     """Close a connection from this side; its own thread then sees the end of it."""
     connection = association.dul.socket.socket
     if connection is not None:

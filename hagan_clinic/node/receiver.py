@@ -1,6 +1,6 @@
 """The service that scanners and archives send to: C-STORE, C-ECHO, storage commitment's reports.
 
-An instance is acknowledged only when `Spool.store` has made it durable.
+An instance is acknowledged only when the spool has made it durable.
 """
 
 import logging
@@ -89,7 +89,7 @@ def receiving(config: NodeConfig, intake: Intake, report: Report) -> Iterator[in
         (evt.EVT_REJECTED, associations.rejected),
         (evt.EVT_CONN_CLOSE, associations.closed),
         (evt.EVT_CONN_CLOSE, inflow.ended),
-        (evt.EVT_C_STORE, _store, [intake]),
+        (evt.EVT_C_STORE, _store, [intake, inflow]),
         (evt.EVT_N_EVENT_REPORT, _committed, [report]),
         (evt.EVT_PDU_RECV, _hear, [intake]),
     ]
@@ -171,7 +171,7 @@ def _guard(event: evt.Event, config: NodeConfig, inflow: Inflow) -> None:
     connection.recv = recv
 
 
-def _store(event: evt.Event, intake: Intake) -> int:
+def _store(event: evt.Event, intake: Intake, inflow: Inflow) -> int:
     request = event.request
     try:
         if request._dataset_path is None:
@@ -183,6 +183,8 @@ def _store(event: evt.Event, intake: Intake) -> int:
     except Exception as error:
         log("not kept", level=logging.ERROR, **problem(error))
         return PROCESSING_FAILURE
+    finally:
+        inflow.dealt_with(event.assoc)
     event.assoc.series = name
     if name:
         intake.hold(name, event.assoc)

@@ -38,12 +38,12 @@ def turned_away(node):
     return {one.labels["why"]: one.value for one in counter.samples if one.name.endswith("_total")}
 
 
-def associated(port, contexts, *, aet="HAGAN", caller="SCANNER", tls=None):
+def associated(port, contexts, *, aet="HAGAN", caller="SCANNER", tls=None, address=""):
     ae = AE(caller)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = 20
     for sop_class, syntax in contexts:
         ae.add_requested_context(sop_class, syntax)
-    return ae.associate("127.0.0.1", port, ae_title=aet, tls_args=tls)
+    return ae.associate("127.0.0.1", port, ae_title=aet, tls_args=tls, bind_address=(address, 0))
 
 
 def test_what_is_acknowledged_is_in_the_spool_unchanged(receive, make_series, sending):
@@ -257,9 +257,10 @@ def test_more_bytes_than_an_instance_can_have_end_the_connection(
 
 
 @contextmanager
-def unfinished(port, kind, request):
+def unfinished(port, kind, request, address=""):
     """An association in which all of a message but its end is sent."""
-    association = associated(port, [(MRImageStorage, ExplicitVRLittleEndian)])
+    contexts = [(MRImageStorage, ExplicitVRLittleEndian)]
+    association = associated(port, contexts, address=address)
     message = kind()
     message.primitive_to_message(request)
     (context,) = association.accepted_contexts
@@ -272,20 +273,24 @@ def unfinished(port, kind, request):
 
 
 @contextmanager
-def held_instance(node, size, waiting):
+def held_instance(node, size, waiting, address=""):
     """An instance of so many bytes on its way, of which the end is still to come."""
     request = C_STORE()
     request.MessageID, request.AffectedSOPClassUID, request.Priority = 1, MRImageStorage, 0
     request.AffectedSOPInstanceUID = "1.2.3"
     request.DataSet = BytesIO(bytes(size))
-    with unfinished(node.port, C_STORE_RQ, request):
-        (path,) = until_there(node.spool.temporary, size - 20_000, waiting)
+    folder = node.spool.temporary
+    before = set(folder.iterdir())
+
+    def come():
+        return [
+            one for one in set(folder.iterdir()) - before if one.stat().st_size >= size - 20_000
+        ]
+
+    with unfinished(node.port, C_STORE_RQ, request, address):
+        waiting(come, seconds=20)
+        (path,) = come()
         yield path
-
-
-def until_there(folder, size, waiting):
-    waiting(lambda: [path for path in folder.iterdir() if path.stat().st_size >= size], seconds=20)
-    return folder.iterdir()
 
 
 def test_what_would_exceed_the_budget_of_all_is_read_and_not_kept(
@@ -301,6 +306,34 @@ def test_what_would_exceed_the_budget_of_all_is_read_and_not_kept(
         assert set(sending(node.port, [large, series[3]]).values()) == {OUT_OF_RESOURCES, SUCCESS}
     assert set(kept(node)) == {series[number].SOPInstanceUID for number in (0, 1, 3)}
     assert set(sending(node.port, [large]).values()) == {SUCCESS}
+
+
+def test_peers_that_stop_within_instances_keep_the_budget_from_no_other(
+    receive, make_series, sending, waiting
+):
+    node = receive(max_instance="64KiB", max_in_flight="90KiB", timeout=60.0)
+    large = make_series("others hold it")[0]
+    large.Rows = large.Columns = 110
+    large.PixelData = bytes(2 * 110 * 110)  # more than what is left, less than each of them holds
+    with (
+        held_instance(node, 60_000, waiting, "127.0.0.2") as larger,
+        held_instance(node, 40_000, waiting, "127.0.0.3") as smaller,
+    ):
+        assert set(sending(node.port, [large]).values()) == {SUCCESS}
+        waiting(lambda: not larger.exists(), seconds=20)
+        assert smaller.exists()
+
+
+def test_what_has_come_whole_holds_nothing_of_the_budget(receive, make_series, sending, waiting):
+    node = receive(max_instance="60KiB", max_in_flight="60KiB", min_free="1KiB")
+    first, second, *_ = make_series("idle")
+    for one in (first, second):
+        one.Rows = one.Columns = 120
+        one.PixelData = bytes(2 * 120 * 120)
+    idle = associated(node.port, [(MRImageStorage, first.file_meta.TransferSyntaxUID)])
+    assert idle.send_c_store(first).Status == SUCCESS
+    assert set(sending(node.port, [second]).values()) == {SUCCESS}
+    idle.release()
 
 
 def test_an_unfinished_instance_is_on_the_disk_and_goes_with_its_sender(receive, waiting):
