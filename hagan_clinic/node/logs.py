@@ -5,6 +5,7 @@ they may quote a header. They stand in the spool, beside the images that they ar
 holds for what libraries warn of or print: their lines tell where from, not what.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import traceback
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -24,6 +26,8 @@ _LOGGER = logging.getLogger("hagan_clinic.node")
 _PACKAGE = str(Path(__file__).parents[1])
 _FRAMES = 8
 _QUIET_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+_MOST_PRINTED = 2**20  # bytes that are kept; what comes just as they go is not counted
 
 
 class _Lines(logging.Formatter):
@@ -79,23 +83,44 @@ def problem(error: BaseException) -> dict[str, str]:
 
 
 def _own_standard_error() -> TextIO:
-    """Standard error for the log alone; all else that is printed is counted."""
+    """Standard error for the log alone; all else that is printed is counted.
+
+    It goes into a file in memory: a pipe that is full would hold up who prints, and a library may
+    print while it holds what the thread that empties the pipe needs, the interpreter for one.
+    """
     sys.stdout.flush(), sys.stderr.flush()
-    own = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
-    printed, taken = os.pipe()
+    own = os.dup(2)
+    os.set_blocking(own, True)  # whoever shares it may have set it otherwise: lines would be lost
+    printed = _file_in_memory()
     for descriptor in (1, 2):
-        os.dup2(taken, descriptor)
-    os.close(taken)
+        os.dup2(printed, descriptor)
     threading.Thread(target=_count_lines, args=(printed,), name="printed", daemon=True).start()
-    return own
+    return os.fdopen(own, "w", encoding="utf-8", buffering=1)
+
+
+def _file_in_memory() -> int:
+    """A file without a name; every write goes to its end. Elsewhere than on Linux it is on disk."""
+    if sys.platform == "linux":
+        file = os.memfd_create("printed")
+    else:
+        with TemporaryFile() as opened:
+            file = os.dup(opened.fileno())
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+    return file
 
 
 def _count_lines(printed: int) -> None:
-    lines, last = 0, -_QUIET_SECONDS
-    while content := os.read(printed, 2**16):
-        lines += max(1, content.count(b"\n"))
+    lines, at, last = 0, 0, -_QUIET_SECONDS
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        while content := os.pread(printed, 2**16, at):
+            lines += max(1, content.count(b"\n"))
+            at += len(content)
+        if at > _MOST_PRINTED:
+            os.ftruncate(printed, 0)
+            at = 0
         now = time.monotonic()
-        if now - last >= _QUIET_SECONDS:
+        if lines and now - last >= _QUIET_SECONDS:
             log("library output", level=logging.WARNING, lines=lines)
             lines, last = 0, now
 
