@@ -3,8 +3,13 @@
 import pydicom
 import pytest
 
+from hagan_clinic.node.collector import Collector
 from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.endings import Endings
+from hagan_clinic.node.intake import Intake
+from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.translation import SeriesTranslator
+from hagan_clinic.node.worker import Worker
 
 
 @pytest.fixture
@@ -62,3 +67,44 @@ def test_a_series_for_another_model_is_not_held_back(missing, folder):
 def test_few_slices_of_a_named_series_are_held_back_by_their_number(missing, folder):
     few = folder(T1, slice(0, 4), ImagesInAcquisition=22, SeriesDescription="sT1W SE")
     assert missing(few) == "4 of 22 images are here, as ImagesInAcquisition tells"
+
+
+@pytest.mark.parametrize("before", ["ready", "done"])
+@pytest.mark.parametrize(
+    ("first", "late"),
+    [
+        ({"PatientID": "A"}, {"PatientID": "B"}),
+        ({"PatientID": ""}, {"PatientID": "B"}),
+        ({"PatientID": "", "PatientName": "A"}, {"PatientID": "", "PatientName": "B"}),
+        ({"StudyInstanceUID": "1.2.3"}, {"StudyInstanceUID": "1.2.4"}),
+    ],
+    ids=["id", "one_without_id", "name", "study"],
+)
+def test_late_slices_of_another_patient_make_no_result(
+    spool, make_series, arrived, waiting, toy_generator, before, first, late
+):
+    config = NodeConfig(model=str(toy_generator), device="cpu", silence=0.001, warnings="send")
+    metrics, translator = Metrics(spool), SeriesTranslator(config)
+    intake = Intake(spool, metrics, 0)
+    collect = Collector(spool, intake, config, Endings(spool, metrics), translator.missing)
+
+    def send(part, attributes):
+        for one in part:
+            for keyword, value in attributes.items():
+                setattr(one, keyword, value)
+            _, name = intake.take(arrived(one))
+        waiting(lambda: intake.silent_for(name) > 0.001)
+        collect()
+        return spool.find(name, ("ready",))
+
+    series = make_series("of two patients")
+    job = send(series[:4], first)
+    if before == "done":
+        spool.move(job, "done")
+    assert len(list(send(series[4:], late).source.iterdir())) == len(series)
+    Worker(spool, translator, config, metrics)()
+    (job,) = spool.jobs("failed")
+    told = job.record()
+    assert told["outcome"] == "refused"
+    assert "is of another" in told["reason"]
+    assert not job.result.exists()

@@ -62,8 +62,12 @@ def refuse_copies(series: Series) -> None:
                 "leave the copy out"
             )
         first[uid] = one.name
-    for keyword, what in (("StudyInstanceUID", "study"), ("PatientID", "patient")):
-        values = [text(one.header, keyword) for one in series.instances]
+    headers = [one.header for one in series.instances]
+    keywords = {"StudyInstanceUID": "study", "PatientID": "patient"}
+    if not any(text(header, "PatientID") for header in headers):
+        keywords |= {"PatientName": "patient", "PatientBirthDate": "patient"}
+    for keyword, what in keywords.items():
+        values = [text(header, keyword) for header in headers]
         (usual, often), *others = Counter(values).most_common()
         if others:
             odd = next(
