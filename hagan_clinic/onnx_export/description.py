@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.runtime.model_file import (
-    Card,
-)
+from hagan_clinic.runtime.model_file import Card
 from hagan_clinic.training.config import TrainingConfig
 
 _LOCAL = frozenset(["data", "mask", "split", "fractions", "device", "devices", "nodes", "workers"])

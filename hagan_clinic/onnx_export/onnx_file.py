@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.imageio import write_bytes
-from hagan_clinic.runtime.model_file import (
-    OPSET,
-    SCHEMA,
-)
+from hagan_clinic.runtime.model_file import SCHEMA
+from hagan_clinic.runtime.onnx_content import OPSET
 
 LARGEST_DIFFERENCE = 1e-4
 

@@ -27,9 +27,9 @@ from hagan_clinic.onnx_export.onnx_file import (
     with_metadata,
     write_checked,
 )
-from hagan_clinic.runtime.model_file import (
+from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES
+from hagan_clinic.runtime.model_interface import (
     CONTEXT,
-    DEFAULT_ACTIVATION_BYTES,
     ENCODER,
     FEATURES,
     GENERATOR,

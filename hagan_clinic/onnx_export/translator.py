@@ -32,13 +32,8 @@ from hagan_clinic.onnx_export.onnx_file import (
 )
 from hagan_clinic.preparation import prepare
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.runtime.model_file import (
-    CONTEXT,
-    DEFAULT_ACTIVATION_BYTES,
-    SCALE,
-    SOURCE,
-    TARGET,
-)
+from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES
+from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import ModelError
-from hagan_clinic.runtime.model_file import CONTEXT, SCALE, SOURCE, TARGET, ModelFile
+from hagan_clinic.runtime.model_file import ModelFile
+from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
 from hagan_clinic.runtime.providers import Device
 from hagan_clinic.runtime.session import Session, check_shape, check_varies
 from hagan_clinic.runtime.slabs import STEP, MemoryModel, SlabPlan

@@ -20,7 +20,8 @@ from hagan_clinic.intensity import foreground, from_unit
 from hagan_clinic.preparation import prepare, stripped
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.library import find_model
-from hagan_clinic.runtime.model_file import ENCODER, GENERATOR, ModelFile, load_model
+from hagan_clinic.runtime.model_file import ModelFile, load_model
+from hagan_clinic.runtime.model_interface import ENCODER, GENERATOR
 from hagan_clinic.runtime.plausibility import UNSEEN_HEAD, UNSEEN_MASK
 from hagan_clinic.runtime.provenance import licence_in_words
 from hagan_clinic.runtime.providers import choose_device

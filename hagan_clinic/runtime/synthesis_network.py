@@ -9,14 +9,8 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.runtime import memory
-from hagan_clinic.runtime.model_file import (
-    CONTEXT,
-    FEATURES,
-    IMAGE,
-    LATENT,
-    SLABS,
-    ModelFile,
-)
+from hagan_clinic.runtime.model_file import ModelFile
+from hagan_clinic.runtime.model_interface import CONTEXT, FEATURES, IMAGE, LATENT, SLABS
 from hagan_clinic.runtime.providers import Device, gpu_memory
 from hagan_clinic.runtime.session import Session, check_shape, check_varies
 from hagan_clinic.runtime.slabs import STEP, MemoryModel, SlabPlan, plan_slabs

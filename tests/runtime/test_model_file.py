@@ -109,6 +109,93 @@ def test_a_network_that_is_a_program_is_refused(altered, change, told):
         load_model(altered(change))
 
 
+def _with(*nodes, values=(), sparse=None):
+    """A change that adds nodes, the last of which gives `more`, whose sum goes into the source."""
+
+    def change(proto):
+        for name, value in dict(values).items():
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+        if sparse is not None:
+            proto.graph.sparse_initializer.append(sparse)
+        more = onnx.helper.make_node("ReduceMean", ["more"], ["mean_of_more"], keepdims=0)
+        late = onnx.helper.make_node("Add", ["source", "mean_of_more"], ["late"])
+        for node in proto.graph.node:
+            node.input[:] = ["late" if name == "source" else name for name in node.input]
+        for node in reversed([*nodes, more, late]):
+            proto.graph.node.insert(0, node)
+
+    return change
+
+
+def _node(kind, inputs, output="more", **attributes):
+    return onnx.helper.make_node(kind, inputs.split(), [output], **attributes)
+
+
+def _sparse():
+    values = onnx.numpy_helper.from_array(np.ones(1, np.float32), "more")
+    indices = onnx.numpy_helper.from_array(np.zeros(1, np.int64), "indices")
+    return onnx.helper.make_sparse_tensor(values, indices, [10**10])
+
+
+_ONE = np.float32(1)
+_FLAT = _node("Reshape", "source column", "flat")
+_GREEDY = {
+    "constant": _with(_node("ConstantOfShape", "shape"), values={"shape": [10**10]}),
+    "by arithmetic": _with(
+        _node("Pow", "ten exponents", "shape"),
+        _node("ConstantOfShape", "shape"),
+        values={"ten": 10, "exponents": [4, 6]},
+    ),
+    "expand": _with(_node("Expand", "one shape"), values={"one": _ONE, "shape": [10**5, 10**5]}),
+    "tile": _with(_node("Tile", "one times"), values={"one": [_ONE], "times": [10**10]}),
+    "range": _with(
+        _node("Range", "first last step"),
+        values={"first": np.float32(0), "last": np.float32(1e10), "step": _ONE},
+    ),
+    "pad": _with(_node("Pad", "one pads"), values={"one": [_ONE], "pads": [0, 10**10]}),
+    "padded convolution": _with(
+        _node("Conv", "image kernel", pads=[50_000] * 4),
+        values={"image": np.ones((1, 1, 1, 1), "f4"), "kernel": np.ones((1, 1, 1, 1), "f4")},
+    ),
+    "resize": _with(
+        _node("Resize", "one nothing factor", mode="nearest"),
+        values={"one": [_ONE], "nothing": np.zeros(0, "f4"), "factor": np.array([1e10], "f4")},
+    ),
+    "every voxel by every voxel": _with(
+        _FLAT,
+        _node("Transpose", "flat", "row", perm=[1, 0]),
+        _node("Mul", "flat row"),
+        values={"column": [-1, 1]},
+    ),
+    "many": _with(
+        *(_node("ConstantOfShape", "shape", f"part{i}") for i in range(100)),
+        _node("Sum", " ".join(f"part{i}" for i in range(100))),
+        values={"shape": [20 * 2**20]},
+    ),
+    "sparse": _with(sparse=_sparse()),
+}
+
+
+@pytest.mark.parametrize("change", _GREEDY.values(), ids=_GREEDY)
+def test_a_network_that_asks_for_tens_of_gigabytes_is_refused(altered, change):
+    with pytest.raises(ModelError, match=r"the network would hold [\d.]+ GiB for a volume of 64x"):
+        load_model(altered(change))
+
+
+def test_a_network_of_a_size_that_only_its_values_tell_is_refused(altered):
+    positions = _with(_node("NonZero", "source", "places"), _node("Cast", "places", to=1))
+    with pytest.raises(ModelError, match="size of 'places', which the operator 'NonZero' gives"):
+        load_model(altered(positions))
+
+
+def test_stored_values_that_do_not_fill_their_shape_are_refused(altered):
+    def lengthen(proto):
+        next(t for t in proto.graph.initializer if t.name == "halves").raw_data = bytes(24)
+
+    with pytest.raises(ModelError, match=r"the values stored as 'halves' are not of its shape"):
+        load_model(altered(lengthen))
+
+
 @pytest.mark.parametrize("bytes_", ["Infinity", "NaN", "1e300", "0", "-1", '"many"', "true"])
 def test_memory_that_nothing_has_is_refused(altered, bytes_):
     text = f'{{"activation_bytes_per_voxel": {bytes_}}}'
