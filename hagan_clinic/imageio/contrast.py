@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hagan_clinic.imageio.contrast_words import Meaning, is_a_word, meanings
-from hagan_clinic.imageio.sequence_words import SEQUENCE_WORDS, Sequence
+from hagan_clinic.imageio.sequence_words import SEQUENCE_WORDS, SequenceKind
 from hagan_clinic.imageio.tokens import MINUS, PLUS, Token, fold, tokens
 
 # Entities of BIDS that name people, sessions, tasks and grids, and no agent; all others are read.
@@ -21,8 +21,8 @@ _ALONE = {"with", "w/", "avec", "apres", "after", "nach", "pos", "con", "cont"}
 _NONE = {"n", "na", "n/a", "false", "null", "nil", "nie", "ne", "nein", "nej", "ei", "yok"} | {
     *("nessuno", "ninguno", "nenhum", "aucun", "brak", "geen", "ingen", "нет", "なし", "无", "無")
 }
-_T1 = (Sequence.T1, Sequence.TECHNIQUE)
-_SAID = (*_T1, Sequence.FLAIR, Sequence.T2, Sequence.PLAIN)
+_T1 = (SequenceKind.T1, SequenceKind.TECHNIQUE)
+_SAID = (*_T1, SequenceKind.FLAIR, SequenceKind.T2, SequenceKind.PLAIN)
 
 
 @dataclass(frozen=True)

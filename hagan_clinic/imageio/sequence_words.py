@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Sequence(Enum):
+class SequenceKind(Enum):
     """What a word of a name says of the sequence."""
 
     T1 = "t1"
@@ -22,23 +22,23 @@ class Sequence(Enum):
 
 
 _TABLE = {
-    Sequence.T1: """
+    SequenceKind.T1: """
         t1 t1w t1wi t1n t1c t1wc t1g t1k t1weighted wt1 dt1 t1fs t1se t1tse t1fse t1tfe t1ffe
         t1flair t1mprage t1mpr t1spgr t1space t1cube t1vista t1gre t1ir t13d
         mprage mprag rage memprage meprage mempr mocomemprage mpragepromo mdeft adni
         bravo irspgr irfspgr
     """,
-    Sequence.TECHNIQUE: """
+    SequenceKind.TECHNIQUE: """
         spgr spgr3d fspgr efspgr lava lavaflex thrive ethrive vibe starvibe tigre geir rssg quick3d
         tfe tfe3d tfl tfl3d tfl3d1 turboflash flash flash2d flash3d fl2d fl2d1 fl3d fl3d1
     """,
-    Sequence.FLAIR: "flair t2flair tirm darkfluid fluid",
-    Sequence.T2: """
+    SequenceKind.FLAIR: "flair t2flair tirm darkfluid fluid",
+    SequenceKind.T2: """
         t2 t2w t2wi t2tse t2fse t2se t2space t2cube st2w ciss fiesta haste ssfse trufi trufisp
         truefisp bffe btfe balanced psif dess medic
     """,
-    Sequence.PD: "pd pdw pdt2 pdwi dp proton protondensity",
-    Sequence.OTHER: """
+    SequenceKind.PD: "pd pdw pdt2 pdwi dp proton protondensity",
+    SequenceKind.OTHER: """
         dwi dti diff diffusion adc trace tracew dki noddi ivim dsi hardi
         swi swip sswi sswip swan swie susceptibility venobold minip t2star t2gre qsm hemo
         fieldmap fieldmapping fmri bold asl pcasl pasl casl perf perfusion dsc dce m0 twist tricks
@@ -49,18 +49,18 @@ _TABLE = {
         map maps mapping mapit t1map t1maps t1mapping t1rho t2map t2mapping magic synthetic mtr mte
         elastography mre subtraction subtracted
     """,
-    Sequence.LOCALIZER: """
+    SequenceKind.LOCALIZER: """
         localizer localizers localiser localisers localisation localizador localizzatore lokalizer
         lokalisator loc locs survey surveys scout scouts plan planscan 3plane threeplane 3pl
         smartbrain posdisp aascout scanogram topogram reperage planner
     """,
-    Sequence.DOUBT: """
+    SequenceKind.DOUBT: """
         ref refs reference refscan senseref senserefscan cal calib calibration asset arc prescan
         coil sensitivity shim shimming field cow slab slabs multichunk mc
         phase phasecontrast pc flow venogram venography arterial venous nm neuromelanin mt mtc
         sub fgre efgre cine dyn dynamic test phantom qa noise tune
     """,
-    Sequence.PLAIN: """
+    SequenceKind.PLAIN: """
         ax axi axial sag sagittal cor coronal tra tran trans transversal transverse obl oblique
         3d 2d iso isotropic hires fs fatsat nonfs fat sat dixon se tse fse gre ffe ir psir
         space cube vista mpr nav w wi sense grappa wip brain head kmax

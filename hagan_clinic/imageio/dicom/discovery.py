@@ -15,7 +15,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom import archive
 from hagan_clinic.imageio.dicom.headers import (
     Budget,
-    DamagedError,
+    DamagedFileError,
     TooMuchError,
     read_header,
 )
@@ -203,7 +203,7 @@ def _sorted(files: Iterator[tuple[str, _Opened]], listed: bool = False) -> Found
     for name, opened in files:
         try:
             header = read_header(opened, name, budget)
-        except DamagedError as error:
+        except DamagedFileError as error:
             damaged.append(Damaged(name, str(error), error.uid))
         except TooMuchError:
             raise

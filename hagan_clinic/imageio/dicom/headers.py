@@ -53,7 +53,7 @@ class TooMuchError(InputError):
     """There is more in a place than is read."""
 
 
-class DamagedError(InputError):
+class DamagedFileError(InputError):
     """A DICOM file that cannot be read whole.
 
     Attributes:
@@ -102,7 +102,7 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
 
     Raises:
         InputError: If it is not DICOM, or the `budget` is spent.
-        DamagedError: If it is truncated or damaged, or its header is larger than `MAX_HEADER`.
+        DamagedFileError: If it is truncated or damaged, or its header is larger than `MAX_HEADER`.
     """
     try:
         with closing(opened()) as stream:
@@ -112,14 +112,14 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
                 raise InputError(f"{name}: is not DICOM (there is no DICM after its preamble)")
             return _read(_Bounded(stream), budget or Budget())
     except _Unreadable as error:
-        raise DamagedError(f"{name}: {error}; {error.advice}", error.uid) from None
+        raise DamagedFileError(f"{name}: {error}; {error.advice}", error.uid) from None
     except (InputError, OSError, MemoryError):
         raise
     # Whatever a hostile header makes pydicom raise, or a damaged archive `zipfile`; the message may
     # quote a patient's data.
     except Exception as error:
         told = f"{name}: its header is damaged ({type(error).__name__}); copy it again"
-        raise DamagedError(told) from None
+        raise DamagedFileError(told) from None
 
 
 def _refuse_damaged_start(head: bytes) -> None:

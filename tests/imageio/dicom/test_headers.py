@@ -15,7 +15,7 @@ from pydicom.uid import (
 )
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.dicom.headers import MAX_HEADER, DamagedError, read_header
+from hagan_clinic.imageio.dicom.headers import MAX_HEADER, DamagedFileError, read_header
 
 
 @pytest.fixture
@@ -70,21 +70,21 @@ def test_other_alphabets_are_read(raw, name, charset, told):
 def test_what_is_not_dicom_is_refused(content):
     with pytest.raises(InputError, match="IM1: is not DICOM") as caught:
         _read(content)
-    assert not isinstance(caught.value, DamagedError)
+    assert not isinstance(caught.value, DamagedFileError)
 
 
 def test_a_file_cut_anywhere_is_refused(raw):
     content = raw()
     assert _read(content)
     for length in range(132, len(content)):
-        with pytest.raises(DamagedError, match="IM1: "):
+        with pytest.raises(DamagedFileError, match="IM1: "):
             _read(content[:length])
 
 
 def test_a_deflated_file_cut_anywhere_is_refused(raw):
     content = raw(DeflatedExplicitVRLittleEndian)
     for length in range(132, len(content) - 2):
-        with pytest.raises(DamagedError, match="IM1: "):
+        with pytest.raises(DamagedFileError, match="IM1: "):
             _read(content[:length])
 
 
@@ -92,13 +92,13 @@ def test_a_compressed_file_cut_within_its_pixels_is_refused_by_its_series(test_d
     path = test_data / "dicom/pydicom_data/emri_small_jpeg_2k_lossless.dcm"
     content = path.read_bytes()
     assert _read(content)
-    with pytest.raises(DamagedError, match="truncated: it ends within its compressed") as caught:
+    with pytest.raises(DamagedFileError, match="truncated: it ends within its comp") as caught:
         _read(content[:-2000])
     assert caught.value.uid == pydicom.dcmread(path).SeriesInstanceUID
 
 
 def test_pixels_that_are_fewer_than_declared_are_refused_by_their_series(raw):
-    with pytest.raises(DamagedError, match="95 bytes of pixels where it declares 96") as caught:
+    with pytest.raises(DamagedFileError, match="95 bytes of pixels where it declares 96") as caught:
         _read(raw()[:-1])
     assert caught.value.uid == "1.2.3"
 
@@ -120,7 +120,7 @@ def test_a_deflated_bomb_takes_no_more_than_a_header(raw):
     tracemalloc.start()
     try:
         assert _read(meta + beyond_pixels).Rows == 6
-        with pytest.raises(DamagedError, match="header of more than the 64 MiB"):
+        with pytest.raises(DamagedFileError, match="header of more than the 64 MiB"):
             _read(meta + in_header)
         assert tracemalloc.get_traced_memory()[1] < 3 * MAX_HEADER
     finally:
@@ -134,7 +134,7 @@ def test_an_element_of_false_length_takes_no_memory(raw, length):
     hostile = content[:end] + struct.pack("<HH2sHL", 0x0099, 0x1010, b"OB", 0, length)
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedError, match="header of more than the 64 MiB"):
+        with pytest.raises(DamagedFileError, match="header of more than the 64 MiB"):
             _read(hostile + b"x")
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
@@ -146,7 +146,7 @@ def test_sequences_nested_without_end_are_refused(raw):
     start = content.index(b"\x08\x00\x08\x00CS")
     nested = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
     nested += struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
-    with pytest.raises(DamagedError, match="IM1: "):
+    with pytest.raises(DamagedFileError, match="IM1: "):
         _read(content[:start] + nested * 5000 + content[start:])
 
 
