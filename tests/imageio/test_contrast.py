@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hagan_clinic.imageio.contrast import agent_given, contrast_sign, read_name
+from hagan_clinic.imageio.contrast import Reading, agent_given, contrast_sign, read_name
 
 with (Path(__file__).parent / "contrast_names.csv").open(newline="", encoding="utf-8") as _file:
     NAMES = list(csv.DictReader(_file))
@@ -98,6 +98,13 @@ def test_post_before_a_place_a_visit_a_device_or_an_illness_tells_of_agent(after
 @pytest.mark.parametrize("joint", [" ", "-", "_"])
 def test_post_before_an_operation_or_a_therapy_does_not(after, joint):
     assert contrast_sign(f"AX T1 POST{joint}{after}") is None
+
+
+@pytest.mark.parametrize("name", ["POST SURGICAL NAV", "POST RT PLAN", "T1 post 3 months"])
+def test_a_scan_after_an_operation_a_therapy_or_months_tells_of_agent_by_another_word(name):
+    assert read_name(name) == Reading()
+    for other in ("+C", "GD", "with contrast"):
+        assert read_name(f"{name} T1 {other}").given
 
 
 @pytest.mark.parametrize("after", ["OP", "VISIT 2", "GK"])
