@@ -76,12 +76,12 @@ def command(
     from hagan_clinic.intensity import from_unit
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
+    from hagan_clinic.runtime.outputs import write_json
     from hagan_clinic.runtime.provenance import REMINDER
     from hagan_clinic.runtime.synthesis_outputs import (
         OutputFolder,
         model_facts,
         synthetic_sidecar,
-        write_json,
         write_synthetic,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import SUFFIXES, atomic_folder, atomic_path, reason_of, suffix_of
@@ -228,6 +230,11 @@ def all_or_none(paths: Sequence[Path], *, overwrite: bool = True) -> Iterator[li
         for old in kept.values():
             with suppress(OSError):
                 _remove(old)
+
+
+def write_json(value: Mapping[str, Any], path: Path) -> None:
+    """Write JSON that people can read."""
+    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
 
 def _remove(path: Path) -> None:

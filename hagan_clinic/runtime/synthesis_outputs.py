@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from hagan_clinic import __version__
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import DESCRIPTION, write
 from hagan_clinic.imageio.sidecar import sidecar_path
-from hagan_clinic.runtime.outputs import all_or_none
+from hagan_clinic.runtime.outputs import all_or_none, write_json
 from hagan_clinic.runtime.provenance import NOTICE, TOOL
 from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.volume import Grid, Volume
@@ -144,8 +143,3 @@ def synthetic_sidecar(facts: Facts, content: str, **others: Any) -> dict[str, An
 def model_facts(facts: Facts) -> dict[str, Any]:
     """Which weights made an output, and under which licence."""
     return {"name": facts.name, "weights_sha256": facts.identity, "licence": facts.licence}
-
-
-def write_json(value: Mapping[str, Any], path: Path) -> None:
-    """Write JSON that people can read."""
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +10,16 @@ from typing import Any
 import numpy as np
 
 from hagan_clinic.errors import DeviceError, InputError, OutputError
-from hagan_clinic.imageio import DESCRIPTION, write
-from hagan_clinic.imageio.dicom.derivation import Content
 from hagan_clinic.imageio.dicom.options import SeriesOptions, read_options
 from hagan_clinic.imageio.dicom.scan import is_series
-from hagan_clinic.imageio.sidecar import sidecar_path
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.preparation import Prepared, missed_on_source, prepare, restore
-from hagan_clinic.runtime import memory, provenance
-from hagan_clinic.runtime.derived_series import derivation, write_derived
+from hagan_clinic.runtime import memory
 from hagan_clinic.runtime.footprint import footprint
 from hagan_clinic.runtime.library import DEFAULT_MODEL, find_model
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Float32, Network
-from hagan_clinic.runtime.outputs import Outputs, all_or_none
+from hagan_clinic.runtime.outputs import Outputs
 from hagan_clinic.runtime.plausibility import (
     box_warnings,
     check_field,
@@ -32,11 +27,11 @@ from hagan_clinic.runtime.plausibility import (
     image_warnings,
     slice_warnings,
 )
-from hagan_clinic.runtime.preview import write_preview
 from hagan_clinic.runtime.providers import choose_device, gpu_memory
 from hagan_clinic.runtime.report import Stopwatch, run_report
 from hagan_clinic.runtime.slabs import plan_slabs
 from hagan_clinic.runtime.sources import Inputs, Source, by_name, files_of, read_inputs
+from hagan_clinic.runtime.translation_outputs import write_translation
 from hagan_clinic.volume import Volume
 
 Progress = Callable[[str, float], None]
@@ -192,15 +187,14 @@ class Translator:
         }
         progress("writing", 0.9)
         if outputs.paths:
-            self._write(
+            write_translation(
                 outputs,
+                {"image": volume, "uncertainty": half_width},
                 inputs,
-                volume,
-                half_width,
-                series_options,
-                supersedes,
-                clock,
                 facts,
+                clock,
+                series_options=series_options,
+                supersedes=supersedes,
                 overwrite=overwrite,
             )
         progress("done", 1.0)
@@ -241,56 +235,6 @@ class Translator:
         factor = np.float32(self.model.recipe.interval_factor / 2)
         half_width: Float32 = np.clip(scale * factor, 0, 1)
         return half_width
-
-    def _write(
-        self,
-        outputs: Outputs,
-        inputs: Inputs,
-        volume: Volume,
-        half_width: Volume,
-        series_options: SeriesOptions | None,
-        supersedes: Sequence[str],
-        clock: Stopwatch,
-        facts: Mapping[str, Any],
-        *,
-        overwrite: bool,
-    ) -> None:
-        model = self.model
-        results: tuple[tuple[Path | None, Volume, Content], ...] = (
-            (outputs.image, volume, "image"),
-            (outputs.uncertainty, half_width, "uncertainty"),
-        )
-        with all_or_none(outputs.paths, overwrite=overwrite) as temporaries:
-            place = dict(zip(outputs.paths, temporaries, strict=True))
-            with clock.stage("write"):
-                for path, written, content in results:
-                    if path in outputs.series and inputs.stack is not None:
-                        write_derived(
-                            written,
-                            inputs.stack,
-                            derivation(model, inputs, content, supersedes, tf32=self.device.tf32),
-                            series_options or SeriesOptions(),
-                            place[path],
-                        )
-                    elif path is not None:
-                        sidecar = provenance.sidecar(
-                            model, inputs.facts, content, tf32=self.device.tf32
-                        )
-                        write(written, place[path], like=inputs.files[0], description=DESCRIPTION)
-                        _write_json(sidecar, place[sidecar_path(path)])
-            if outputs.preview is not None:
-                with clock.stage("preview"):
-                    write_preview(
-                        place[outputs.preview],
-                        list(zip(model.recipe.sources, inputs.volumes, strict=True)),
-                        (model.recipe.target, volume),
-                        half_width,
-                        f"{model.card.name}, weights {model.sha256[:12]}, "
-                        f"{provenance.licence_in_words(model.card.licence)}",
-                    )
-            if outputs.report is not None:
-                finished = run_report(**facts, seconds=clock.seconds)
-                _write_json(finished, place[outputs.report])
 
 
 def translate(
@@ -387,7 +331,3 @@ def _as_path(path: str | Path | None) -> Path | None:
 def _shape(array: Float32) -> tuple[int, int, int]:
     _, depth, height, width = array.shape
     return depth, height, width
-
-
-def _write_json(value: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")

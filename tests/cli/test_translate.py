@@ -222,12 +222,12 @@ def _interrupted(signal_number, scan, model, out):
     code = (
         "import os, sys\n"
         "from hagan_clinic.cli import main\n"
-        "from hagan_clinic.runtime import translation\n"
-        "write = translation.write\n"
+        "from hagan_clinic.runtime import translation_outputs\n"
+        "write = translation_outputs.write\n"
         "def stopping(*arguments, **options):\n"
         "    write(*arguments, **options)\n"
         f"    os.kill(os.getpid(), {int(signal_number)})\n"
-        "translation.write = stopping\n"
+        "translation_outputs.write = stopping\n"
         "main(sys.argv[1:])\n"
     )
     arguments = ["translate", scan, "-o", out, "--model", model, "--device", "cpu"]
