@@ -55,6 +55,22 @@ def make_generator():
 
 
 @pytest.fixture
+def store():
+    """A function that puts an instance of any content into a node's spool, as `adopt` does."""
+    from hagan_clinic.node.arrivals import adopt
+
+    def stored(spool, series_uid, instance_uid, content):
+        file = spool.temporary / instance_uid
+        try:
+            file.write_bytes(content)
+            return adopt(spool, series_uid, instance_uid, file)
+        finally:
+            file.unlink(missing_ok=True)
+
+    return stored
+
+
+@pytest.fixture
 def open_folder():
     """A folder that every user can come through, unlike those of `tmp_path`."""
     with tempfile.TemporaryDirectory() as folder:

@@ -63,7 +63,8 @@ def show(folder: Path, as_json: bool) -> None:
 def retry(name: str | None, folder: Path, all_failed: bool, accept_warnings: bool) -> None:
     """Have a failed, skipped or done series translated and sent again.
 
-    NAME is the series' name or the beginning of it. Sent again, its instances have the same UIDs.
+    NAME is the series' name or the beginning of it. The result has the same UIDs again, unless a
+    rejection note was sent about it: then it is another series.
     """
     _require_one(name, all_failed)
     if all_failed and accept_warnings:

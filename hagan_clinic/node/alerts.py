@@ -19,13 +19,13 @@ import httpx
 from hagan_clinic import __version__
 from hagan_clinic.imageio.atomic import write_text
 from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.incomplete import waits_in_vain
 from hagan_clinic.node.job import DamagedError, Job
 from hagan_clinic.node.logs import log
 from hagan_clinic.node.metrics import Metrics
-from hagan_clinic.node.spool import Spool, is_incomplete
+from hagan_clinic.node.spool import Spool
 
 _LISTED = 20
-_REST_SECONDS = 900.0  # within which the rest of a series that is incomplete is still expected
 _SECONDS = 10.0  # for a webhook to answer, and for a command to end
 
 
@@ -64,7 +64,7 @@ class Alerts:
             return
         failed = [
             *self._spool.jobs("failed"),
-            *filter(_waits_in_vain, self._spool.jobs("incoming")),
+            *filter(waits_in_vain, self._spool.jobs("incoming")),
         ]
         problems = set(_problems(self._health()))
         ends = {_end(job): job for job in failed}
@@ -127,11 +127,6 @@ def _problems(health: Mapping[str, Any]) -> list[str]:
         *(["the archive has a part of a result"] if health["partly_sent"] else []),
         *([] if health["room"] else ["the disk is full"]),
     ]
-
-
-def _waits_in_vain(job: Job) -> bool:
-    """Whether a series is held back as incomplete for so long that its rest may never come."""
-    return is_incomplete(job) and time.time() - job.changed() > _REST_SECONDS
 
 
 def _end(job: Job) -> str:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
+from hagan_clinic.node.incomplete import INCOMPLETE
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
-from hagan_clinic.node.spool import INCOMPLETE, Spool
+from hagan_clinic.node.spool import Spool
 
 Missing = Callable[[Sequence[Path]], str]
 """Told the folders of a series' instances, the latest last, says why it is plainly not whole; "" if
@@ -59,7 +61,7 @@ class Collector:
 
     def _complete(self, job: Job) -> None:
         with self._spool.locked():  # nothing takes it before its instances are counted
-            ready = self._spool.complete(job.name)
+            ready = complete(self._spool, job.name)
             if ready is None:
                 return
             instances = sum(1 for _ in ready.source.iterdir())

@@ -76,7 +76,7 @@ class NodeConfig:
     alert_every: float = 300.0
 
     def wait(self, tries: int) -> float:
-        """Seconds until the next try, after so many in vain."""
+        """Seconds until the next try, after so many that failed."""
         return min(self.retry_first * 2.0 ** min(tries - 1, 30), self.retry_longest)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.fingerprint import shows_the_same
 from hagan_clinic.imageio.dicom.headers import MR_STORAGE, read_header
 from hagan_clinic.imageio.dicom.values import text
+from hagan_clinic.node.arrivals import adopt, in_hand
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
 
@@ -83,11 +84,11 @@ class Intake:
         if shutil.disk_usage(self.spool.root).free < self._min_free:
             return Verdict.NO_SPACE, ""
         # In another encoding or with a corrected header it would make the same result once more.
-        before = self.spool.in_hand(series, instance)
+        before = in_hand(self.spool, series, instance)
         if before and _is_of_the_same(before, header) and shows_the_same(before, file):
             return Verdict.DUPLICATE, self.spool.name_of(series)
         try:
-            name, stored = self.spool.adopt(series, instance, file)
+            name, stored = adopt(self.spool, series, instance, file)
         except OSError as error:
             if error.errno in NO_SPACE:
                 return Verdict.NO_SPACE, ""

@@ -6,7 +6,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from hagan_clinic.imageio.dicom.completeness import BY_NUMBER, CUT, kind_of
-from hagan_clinic.node.spool import STATES, Spool, counts
+from hagan_clinic.node.spool import STATES, Spool
+from hagan_clinic.node.standing import counts, incomplete, partly_sent
 
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 
@@ -61,20 +62,20 @@ class Metrics:
         held = Gauge("hagan_spool_series", "Series in the spool", ["state"], registry=self.registry)
         for state in STATES:
             held.labels(state).set_function(partial(_count, spool, state))
-        incomplete = Gauge(
+        held_back = Gauge(
             "hagan_spool_incomplete_series",
             "Incoming series that are held back because they are plainly not whole: number, cut",
             ["why"],
             registry=self.registry,
         )
         for why in (BY_NUMBER, CUT):
-            incomplete.labels(why).set_function(partial(_incomplete, spool, why))
+            held_back.labels(why).set_function(partial(_incomplete, spool, why))
         partly = Gauge(
             "hagan_spool_partly_sent_series",
             "Series of which the archive took a part and then refused or gave up",
             registry=self.registry,
         )
-        partly.set_function(spool.partly_sent)
+        partly.set_function(partial(partly_sent, spool))
         stuck = Gauge(
             "hagan_spool_stuck_series",
             "Series that can neither go on nor be set aside",
@@ -86,7 +87,7 @@ class Metrics:
 
 
 def _incomplete(spool: Spool, why: str) -> int:
-    return sum(kind_of(reason) == why for reason in spool.incomplete().values())
+    return sum(kind_of(reason) == why for reason in incomplete(spool).values())
 
 
 def _count(spool: Spool, state: str) -> int:

@@ -15,9 +15,10 @@ from typing import Any
 from hagan_clinic.imageio.atomic import write_text
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
+from hagan_clinic.node.incomplete import is_incomplete
 from hagan_clinic.node.job import Job
 from hagan_clinic.node.logs import log
-from hagan_clinic.node.spool import Spool, is_incomplete
+from hagan_clinic.node.spool import Spool
 
 _DAY = 86400.0
 _LONGEST_STOP = 3600.0  # seconds of a stop that count

@@ -24,8 +24,10 @@ from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.monitor import monitored
 from hagan_clinic.node.receiver import receiving
+from hagan_clinic.node.recovery import recover
 from hagan_clinic.node.retention import Retention
-from hagan_clinic.node.spool import Spool, counts
+from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.standing import counts, incomplete, partly_sent, strays
 from hagan_clinic.node.stow import WebSender
 from hagan_clinic.node.tls import client_context
 from hagan_clinic.node.translation import SeriesTranslator
@@ -48,9 +50,9 @@ def serve(config: NodeConfig, translator: SeriesTranslator, stop: threading.Even
     spool = Spool(Path(config.spool))
     with ExitStack() as stack:
         stack.enter_context(spool.alone())
-        again = spool.recover()
-        if strays := spool.strays():
-            log("strays", level=logging.WARNING, files=strays)
+        again = recover(spool)
+        if others := strays(spool):
+            log("strays", level=logging.WARNING, files=others)
         metrics = Metrics(spool)
         endings = Endings(spool, metrics)
         intake = Intake(spool, metrics, config.min_free_bytes)
@@ -132,8 +134,8 @@ class _Health:
             "free_bytes": free,
             "room": room,
             "stuck": stuck,
-            "partly_sent": self.spool.partly_sent(),
-            "incomplete": self.spool.incomplete(),
+            "partly_sent": partly_sent(self.spool),
+            "incomplete": incomplete(self.spool),
             "series": dict(counts(self.spool)),
         }
 

@@ -13,7 +13,6 @@ What else lies in a folder of states is none of the node's, and is left alone.
 """
 
 import fcntl
-import filecmp
 import hashlib
 import json
 import os
@@ -22,25 +21,22 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio.atomic import flush_folder, write_bytes, write_text
+from hagan_clinic.node.incomplete import is_incomplete
 from hagan_clinic.node.job import DamagedError, Job
-from hagan_clinic.node.superseded import FILE, sent, supersede
+from hagan_clinic.node.superseded import begin_anew
 
 STATES = ("incoming", "ready", "running", "outbox", "done", "skipped", "failed")
 ENDED = ("done", "skipped", "failed")
-INCOMPLETE = "incomplete"
-"""Outcome of an incoming series that is held back because it is plainly not whole."""
 
 _NAME = re.compile(r"[0-9a-f]{24}")
 _STUCK_SECONDS = 60.0
-
-Stored = Literal["stored", "duplicate"]
 
 
 class Spool:
@@ -88,7 +84,7 @@ class Spool:
     def jobs(self, state: str) -> list[Job]:
         """The series in a state, those whose instances came first, first."""
         found = []
-        for entry in self._entries(state):
+        for entry in self.entries(state):
             if self._stuck.get(entry.name, 0.0) > time.monotonic():
                 continue
             job = Job(entry.name, state, Path(entry.path))
@@ -102,12 +98,7 @@ class Spool:
 
     def count(self, state: str) -> int:
         """Number of series in a state."""
-        return sum(1 for _ in self._entries(state))
-
-    def strays(self) -> int:
-        """Number of files and folders among the series that are none."""
-        every = sum(1 for state in STATES for _ in os.scandir(self.folder(state)))
-        return every - sum(map(self.count, STATES))
+        return sum(1 for _ in self.entries(state))
 
     def stuck(self) -> int:
         """Number of series that can neither go on nor be set aside; each is tried again."""
@@ -172,103 +163,6 @@ class Spool:
     def temporary(self) -> Path:
         """The folder of files that are being written; what is in it at a start goes."""
         return self.root / "tmp"
-
-    def store(self, series_uid: str, instance_uid: str, content: bytes) -> tuple[str, Stored]:
-        """Keep an instance; see `adopt`."""
-        file = self.temporary / secrets.token_hex(8)
-        try:
-            file.write_bytes(content)
-            return self.adopt(series_uid, instance_uid, file)
-        finally:
-            file.unlink(missing_ok=True)
-
-    def adopt(self, series_uid: str, instance_uid: str, file: Path) -> tuple[str, Stored]:
-        """Keep an instance; when this returns, no crash and no power cut loses it.
-
-        Args:
-            series_uid: Of its series.
-            instance_uid: Its own.
-            file: In the folder `temporary`; moved from there if it is stored.
-
-        Returns:
-            Name of its series, and whether the very same instance was here already.
-
-        Raises:
-            OSError: It could not be kept (`ENOSPC`: the disk is full); nothing of it is left.
-        """
-        name = self.name_of(series_uid)
-        called = f"{self.name_of(instance_uid)}.dcm"
-        if self._keeps(name, called, file):
-            return name, "duplicate"
-        with file.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        with self.locked():
-            source = Job(name, "incoming", self.folder("incoming") / name).source
-            if not source.is_dir():
-                source.mkdir(parents=True, mode=0o700)
-                flush_folder(source.parent)
-                flush_folder(source.parent.parent)
-            file.replace(source / called)
-            # The open folder stays the same one when the series goes on meanwhile.
-            descriptor = os.open(source, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return name, "stored"
-
-    def in_hand(self, series_uid: str, instance_uid: str) -> Path | None:
-        """The file of an instance whose series is being translated, waits to be sent or is sent."""
-        name, called = self.name_of(series_uid), f"{self.name_of(instance_uid)}.dcm"
-        for state in ("running", "outbox", "done"):
-            path = self.folder(state) / name / "source" / called
-            if path.is_file():
-                return path
-        return None
-
-    def _keeps(self, name: str, called: str, file: Path) -> bool:
-        """Whether the very same instance is here, for good."""
-        for state in STATES:
-            try:
-                path = self.folder(state) / name / "source" / called
-                # A rename between the states may hide it: it is then merely stored once more.
-                if filecmp.cmp(path, file, shallow=False):
-                    # Named by another thread, or by a process that was killed before it flushed.
-                    for folder in list(path.parents)[:3]:
-                        flush_folder(folder)
-                    return True
-            except FileNotFoundError:
-                continue
-        return False
-
-    def complete(self, name: str) -> Job | None:
-        """Make an incoming series ready, with what came of it before.
-
-        Slices that come late join the others, wherever those have got to, and all are translated
-        again. Each step can be cut off and done again: the incoming folder goes last.
-
-        Returns:
-            The series; None while it is being translated or sent, and for one to which nothing
-            new has come.
-        """
-        with self.locked():
-            fresh = Job(name, "incoming", self.folder("incoming") / name)
-            earlier = self.earlier(name)
-            if earlier is None:
-                ready = self._rename(fresh, "ready")
-                (ready.folder / "record.json").unlink(missing_ok=True)  # why it was held back
-                return ready
-            if earlier.state == "running" or name in self._held:
-                return None
-            for file in fresh.source.iterdir():
-                file.replace(earlier.source / file.name)
-            flush_folder(earlier.source)
-            supersede(earlier)
-            _clear(earlier, keep=("source", FILE))
-            ready = self._rename(earlier, "ready")
-            shutil.rmtree(fresh.folder)
-            flush_folder(self.folder("incoming"))
-            return ready
 
     def take(self, job: Job) -> Job | None:
         """A ready series, now running; its attempts are counted before it is tried.
@@ -340,19 +234,8 @@ class Spool:
         """
         with self.locked():
             job = self.find(name, ENDED)
-            _clear(job, keep=("source", FILE))
+            begin_anew(job)
             return self.move(job, "ready", **facts)
-
-    def incomplete(self) -> dict[str, str]:
-        """Names of the incoming series that are held back, and why."""
-        held = [job for job in self.jobs("incoming") if is_incomplete(job)]
-        return {job.name: str(job.record().get("reason", "")) for job in held}
-
-    def partly_sent(self) -> int:
-        """Number of series of which the archive took a part and then refused or gave up."""
-        return sum(
-            1 for state in ("outbox", "failed") for job in self.jobs(state) if _is_partly_sent(job)
-        )
 
     def release(self, name: str) -> Job:
         """Take an incoming series for complete now.
@@ -395,33 +278,11 @@ class Spool:
         finally:
             self._held.discard(job.name)
 
-    def recover(self) -> int:
-        """Begin again what a stop or crash cut off, and remove what it left half made.
+    def is_held(self, name: str) -> bool:
+        """Whether a series is being sent."""
+        return name in self._held
 
-        Returns:
-            The number of series whose translation begins again.
-        """
-        with self.locked():
-            for path in self.temporary.iterdir():
-                _remove(path)
-            for entry in self._entries("incoming"):
-                # An empty one beside an earlier state of its series has slices yet to be joined.
-                begun = not _holds_files(Path(entry.path) / "source")
-                if begun and self.earlier(entry.name) is None:
-                    _remove(Path(entry.path))
-            for state in STATES:
-                for job in self.jobs(state):
-                    _remove_half_made(job)
-            running = self.jobs("running")
-            for job in running:
-                try:
-                    self.put_back(job)
-                except OSError as error:
-                    reason = f"cannot begin again ({error.strerror})"
-                    self.set_aside(job, outcome="failed", reason=reason, ended=time.time())
-        return len(running)
-
-    def _entries(self, state: str) -> Iterator["os.DirEntry[str]"]:
+    def entries(self, state: str) -> Iterator["os.DirEntry[str]"]:
         """The folders of series in a state; files, links and other folders are strays."""
         for entry in os.scandir(self.folder(state)):
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
@@ -450,54 +311,3 @@ class Spool:
             write_bytes(secrets.token_bytes(32), path)
             path.chmod(0o600)
         return path.read_bytes()
-
-
-def _clear(job: Job, keep: tuple[str, ...]) -> None:
-    for path in job.folder.iterdir():
-        if path.name not in keep:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or folder, or leave it: what cannot be removed must not stop the node."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with suppress(OSError):
-        path.unlink()
-
-
-def _remove_half_made(job: Job) -> None:
-    """Remove what was being written beside its place when the process ended."""
-    with suppress(OSError):
-        for path in job.folder.glob(".*"):
-            _remove(path)
-
-
-def _holds_files(folder: Path) -> bool:
-    try:
-        return any(folder.iterdir())
-    except FileNotFoundError:
-        return False
-    except OSError:  # then it is not for us to say
-        return True
-
-
-def is_incomplete(job: Job) -> bool:
-    """Whether it is held back because it is plainly not whole."""
-    try:
-        return job.state == "incoming" and job.record().get("outcome") == INCOMPLETE
-    except DamagedError:
-        return False
-
-
-def _is_partly_sent(job: Job) -> bool:
-    try:
-        return bool(job.record().get("taken")) and job.result.is_dir() and bool(sent(job))
-    except (DamagedError, OSError, ValueError):
-        return False
-
-
-def counts(spool: Spool) -> Mapping[str, int]:
-    """Number of series in each state."""
-    return {state: spool.count(state) for state in STATES}

@@ -1,6 +1,7 @@
 """Results of a series that an archive has, and that a later result takes the place of."""
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -62,6 +63,13 @@ def supersede(job: Job) -> None:
         # A crash may have left it noted already.
         rest = [one for one in earlier if one.series != now.series]
         write_text(json.dumps([asdict(one) for one in [*rest, now]]), job.folder / FILE)
+
+
+def begin_anew(job: Job) -> None:
+    """Remove what was made of a series, to make it again; what it supersedes stays known."""
+    for path in job.folder.iterdir():
+        if path.name not in ("source", FILE):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def sent(job: Job) -> set[str]:

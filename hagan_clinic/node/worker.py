@@ -139,8 +139,9 @@ class Worker:
     def _later(self, job: Job, error: Exception) -> None:
         """Try again after a while."""
         shutil.rmtree(job.result, ignore_errors=True)
-        log("tried in vain", level=logging.WARNING, series=job.name, **problem(error))
         wait = self._config.wait(job.record()["attempts"])
+        told = problem(error)
+        log("not translated", level=logging.WARNING, series=job.name, **told, retry_in=wait)
         self._spool.move(job, "ready", wait=wait, last=str(error))
 
 

@@ -10,6 +10,7 @@ pytest.importorskip("pynetdicom")
 from click.testing import CliRunner
 
 from hagan_clinic.cli import main
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.spool import Spool
 
 OWNER = 54321
@@ -20,9 +21,15 @@ def spool(tmp_path):
     return Spool(tmp_path / "spool")
 
 
-def placed(spool, uid, state):
-    name, _ = spool.store(uid, uid, b"instance")
-    return spool.move(spool.complete(name), state, outcome=state, reason=f"so {state}")
+@pytest.fixture
+def placed(store):
+    """A function that gives a series in a state."""
+
+    def put(spool, uid, state):
+        name, _ = store(spool, uid, uid, b"instance")
+        return spool.move(complete(spool, name), state, outcome=state, reason=f"so {state}")
+
+    return put
 
 
 def shown(spool):
@@ -31,7 +38,7 @@ def shown(spool):
     return {one["series"]: one for one in json.loads(done.stdout)}
 
 
-def test_a_skipped_series_is_shown_retried_and_purged(spool):
+def test_a_skipped_series_is_shown_retried_and_purged(spool, placed):
     first, second = placed(spool, "1.2", "skipped"), placed(spool, "1.3", "skipped")
     assert shown(spool)[first.name]["reason"] == "so skipped"
     where = ["--spool", str(spool.root)]
@@ -41,7 +48,7 @@ def test_a_skipped_series_is_shown_retried_and_purged(spool):
     assert spool.jobs("skipped") == []
 
 
-def test_all_that_failed_is_retried_at_once_but_no_warning_accepted_unseen(spool):
+def test_all_that_failed_is_retried_at_once_but_no_warning_accepted_unseen(spool, placed):
     for uid in ("1.2", "1.3"):
         placed(spool, uid, "failed")
     placed(spool, "1.4", "skipped")
@@ -53,7 +60,7 @@ def test_all_that_failed_is_retried_at_once_but_no_warning_accepted_unseen(spool
     assert (len(spool.jobs("ready")), len(spool.jobs("skipped"))) == (2, 1)
 
 
-def test_damaged_series_are_shown_with_what_is_wrong_and_can_be_retried(spool):
+def test_damaged_series_are_shown_with_what_is_wrong_and_can_be_retried(spool, placed):
     torn, empty = placed(spool, "1.2", "failed"), placed(spool, "1.3", "failed")
     (torn.folder / "record.json").write_text("{")
     empty.source.rename(empty.folder / "moved")
@@ -66,7 +73,7 @@ def test_damaged_series_are_shown_with_what_is_wrong_and_can_be_retried(spool):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_root_leaves_every_file_to_the_owner_of_the_spool(open_folder):
+def test_root_leaves_every_file_to_the_owner_of_the_spool(open_folder, placed):
     spool = Spool(open_folder / "spool")
     job = placed(spool, "1.2", "failed")
     for path in (spool.root, *spool.root.rglob("*")):

@@ -288,6 +288,28 @@ def spool(tmp_path):
 
 
 @pytest.fixture
+def pair(store):
+    """A function that gives a series of two instances in a state, under the UID 1.2.840.99.7."""
+    from hagan_clinic.node.arrivals import complete
+
+    def placed(spool, state):
+        uid, name = "1.2.840.99.7", ""
+        for number in range(2):
+            name, _ = store(spool, uid, f"{uid}.{number}", b"instance %d" % number)
+        if state == "incoming":
+            return spool.find(name)
+        job = complete(spool, name)
+        if state != "ready":
+            job = spool.take(job)
+            job.result.mkdir()
+            (job.result / "0001.dcm").write_bytes(b"derived")
+            job = spool.move(job, state, reason="so") if state != "running" else job
+        return job
+
+    return placed
+
+
+@pytest.fixture
 def encoded():
     """The function that gives the bytes of a DICOM file."""
 

@@ -9,9 +9,10 @@ import pytest
 
 from hagan_clinic.node import alerts
 from hagan_clinic.node.alerts import Alerts
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.config import NodeConfig
+from hagan_clinic.node.incomplete import INCOMPLETE
 from hagan_clinic.node.metrics import Metrics
-from hagan_clinic.node.spool import INCOMPLETE
 
 WELL = {"dead": [], "faults": {}, "stuck": 0, "partly_sent": 0, "room": True}
 WRITES = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('ab').write(sys.stdin.buffer.read())"
@@ -47,10 +48,16 @@ def webhook():
     one.server.server_close()
 
 
-def fail(spool, uid, outcome="refused"):
-    name, _ = spool.store(uid, uid, b"instance")
-    job = spool.complete(name)
-    return spool.move(job, "failed", outcome=outcome, reason="of Doe^Jane")
+@pytest.fixture
+def fail(store):
+    """A function that lets a series fail."""
+
+    def failed(spool, uid, outcome="refused"):
+        name, _ = store(spool, uid, uid, b"instance")
+        job = complete(spool, name)
+        return spool.move(job, "failed", outcome=outcome, reason="of Doe^Jane")
+
+    return failed
 
 
 def part(spool, health=WELL, **settings):
@@ -59,9 +66,11 @@ def part(spool, health=WELL, **settings):
     return Alerts(spool, lambda: health, config, metrics), metrics
 
 
-def test_a_series_whose_rest_does_not_come_is_told_after_a_while(spool, webhook, monkeypatch):
+def test_a_series_whose_rest_does_not_come_is_told_after_a_while(
+    spool, webhook, monkeypatch, store
+):
     look, _ = part(spool, alert_url=webhook.url)
-    name, _ = spool.store("1.2.3", "1.2.3", b"instance")
+    name, _ = store(spool, "1.2.3", "1.2.3", b"instance")
     spool.note(spool.find(name), outcome=INCOMPLETE, reason="1 of 2")
     look()
     assert webhook.told == []
@@ -76,7 +85,7 @@ def sent(metrics, outcome):
     return metrics.registry.get_sample_value("hagan_alerts_total", {"outcome": outcome})
 
 
-def test_a_webhook_is_told_once_of_each_failure_and_nothing_of_the_patient(spool, webhook):
+def test_a_webhook_is_told_once_of_each_failure_and_nothing_of_the_patient(spool, webhook, fail):
     look, metrics = part(spool, alert_url=webhook.url)
     look()
     assert webhook.told == []
@@ -93,7 +102,7 @@ def test_a_webhook_is_told_once_of_each_failure_and_nothing_of_the_patient(spool
     assert len(webhook.told) == 1
 
 
-def test_a_series_that_fails_again_after_a_retry_is_told_again(spool, webhook):
+def test_a_series_that_fails_again_after_a_retry_is_told_again(spool, webhook, fail):
     look, _ = part(spool, alert_url=webhook.url)
     job = spool.move(fail(spool, "1.2.3"), "failed", ended=1.0)
     look()
@@ -103,7 +112,7 @@ def test_a_series_that_fails_again_after_a_retry_is_told_again(spool, webhook):
     assert [body["failed_now"] for body in webhook.told] == [1, 1]
 
 
-def test_what_fails_within_a_while_is_told_together(spool, webhook, monkeypatch):
+def test_what_fails_within_a_while_is_told_together(spool, webhook, monkeypatch, fail):
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     look, _ = part(spool, alert_url=webhook.url, alert_every=300.0)
@@ -142,7 +151,7 @@ def test_what_is_wrong_with_the_node_is_told_when_it_begins(spool, webhook):
 
 
 def test_an_alert_that_did_not_arrive_is_sent_again_and_its_address_is_not_logged(
-    spool, webhook, caplog
+    spool, webhook, caplog, fail
 ):
     look, metrics = part(spool, alert_url=webhook.url)
     fail(spool, "1.2.3")
@@ -159,7 +168,7 @@ def test_an_alert_that_did_not_arrive_is_sent_again_and_its_address_is_not_logge
     assert (sent(metrics, "failed"), sent(metrics, "sent")) == (1, 1)
 
 
-def test_a_command_gets_the_alert_on_its_standard_input(spool, tmp_path):
+def test_a_command_gets_the_alert_on_its_standard_input(spool, tmp_path, fail):
     output = tmp_path / "told"
     command = (sys.executable, "-c", WRITES, str(output))
     look, _ = part(spool, alert_command=command)
@@ -178,7 +187,7 @@ def test_a_command_gets_the_alert_on_its_standard_input(spool, tmp_path):
     ],
 )
 def test_a_command_that_fails_or_hangs_is_told_and_given_up(
-    spool, caplog, monkeypatch, command, why
+    spool, caplog, monkeypatch, command, why, fail
 ):
     monkeypatch.setattr(alerts, "_SECONDS", 0.2 if "sleep" in str(command) else 10.0)
     look, _ = part(spool, alert_command=command)
@@ -189,7 +198,7 @@ def test_a_command_that_fails_or_hangs_is_told_and_given_up(
     assert caplog.records[-1].args["why"] == why
 
 
-def test_of_a_command_that_is_given_up_nothing_goes_on(spool, tmp_path, monkeypatch, waiting):
+def test_of_a_command_that_is_given_up_nothing_goes_on(spool, tmp_path, monkeypatch, waiting, fail):
     monkeypatch.setattr(alerts, "_SECONDS", 0.5)
     child = tmp_path / "child"
     look, _ = part(spool, alert_command=("sh", "-c", f"sleep 60 & echo $! > {child}; sleep 60"))
@@ -203,7 +212,7 @@ def test_of_a_command_that_is_given_up_nothing_goes_on(spool, tmp_path, monkeypa
     waiting(has_ended, seconds=5)
 
 
-def test_a_webhook_that_is_not_there_or_says_nothing_is_given_up(spool, caplog, monkeypatch):
+def test_a_webhook_that_is_not_there_or_says_nothing_is_given_up(spool, caplog, monkeypatch, fail):
     import socket
 
     monkeypatch.setattr(alerts, "_SECONDS", 0.2)

@@ -1,18 +1,20 @@
 import shutil
 import threading
-from pathlib import Path
 
 import pytest
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.discovery import find_series
+from hagan_clinic.node import collector
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.collector import Collector
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.intake import Intake
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.recovery import recover
 from hagan_clinic.node.retention import Retention
-from hagan_clinic.node.spool import Spool
+from hagan_clinic.node.standing import incomplete
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_a_series_that_cannot_be_joined_to_what_came_before_holds_up_no_other(
 ):
     first, *late = make_series("damaged")
     _, damaged = intake.take(arrived(first))
-    shutil.rmtree(spool.complete(damaged).source)
+    shutil.rmtree(complete(spool, damaged).source)
     intake.take(arrived(late[0]))
     _, good = intake.take(arrived(make_series("good")[0]))
     waiting(lambda: intake.silent_for(good) > 0.001)
@@ -92,12 +94,12 @@ def test_what_is_plainly_not_whole_is_held_back_until_the_rest_comes(
         return "1 of 2" if sum(1 for folder in folders for _ in folder.iterdir()) < 2 else ""
 
     assert collect(missing) == []
-    assert spool.incomplete() == {name: "1 of 2"}
+    assert incomplete(spool) == {name: "1 of 2"}
     intake.take(arrived(series[1]))
     waiting(lambda: intake.silent_for(name) > 0.01)
     assert collect(missing) == [name]
     assert spool.find(name).record() == {}
-    assert spool.incomplete() == {}
+    assert incomplete(spool) == {}
 
 
 def test_how_long_a_series_is_held_back_counts_on_after_a_restart_until_more_comes(
@@ -122,7 +124,7 @@ def test_how_long_a_series_is_held_back_counts_on_after_a_restart_until_more_com
     intake.take(arrived(second))
     before = spool.find(name).record()["kept_since"]
     assert start() > before
-    assert spool.incomplete() == {name: "1 of 3"}
+    assert incomplete(spool) == {name: "1 of 3"}
 
 
 def test_late_instances_are_judged_with_what_came_before(
@@ -130,7 +132,7 @@ def test_late_instances_are_judged_with_what_came_before(
 ):
     series = make_series("late")
     _, name = intake.take(arrived(series[0]))
-    spool.move(spool.complete(name), "done")
+    spool.move(complete(spool, name), "done")
     intake.take(arrived(series[1]))
     seen = []
     waiting(lambda: intake.silent_for(name) > 0.01)
@@ -170,53 +172,26 @@ def read(folders):
     return "" if all(find_series(folder).series for folder in folders) else "no series"
 
 
-def test_what_a_crash_left_of_a_join_is_joined_at_the_next_start(
-    tmp_path, make_series, encoded, monkeypatch, waiting
+def test_a_join_that_was_cut_off_before_its_last_step_is_finished_at_the_next_start(
+    spool, intake, collect, make_series, arrived, waiting, monkeypatch
 ):
     series = make_series("late")
-    uid = series[0].SeriesInstanceUID
-    steps = 0
-    crashed = True
-    while crashed:
-        spool = Spool(tmp_path / str(steps))
-        for one in series[:2]:
-            name, _ = spool.store(uid, one.SOPInstanceUID, encoded(one))
-        spool.move(spool.complete(name), "done")
-        for one in series[2:4]:
-            spool.store(uid, one.SOPInstanceUID, encoded(one))
-        left = iter(range(steps))
+    for one in series[:2]:
+        _, name = intake.take(arrived(one))
+    spool.move(complete(spool, name), "done")
+    intake.take(arrived(series[2]))
 
-        def counted(original, left=left):
-            def call(*arguments, **options):
-                if next(left, None) is None:
-                    raise Crash
-                return original(*arguments, **options)
+    def crash(folder):
+        raise Crash
 
-            return call
-
-        with monkeypatch.context() as patched:
-            for function in ("replace", "rename"):
-                patched.setattr(Path, function, counted(getattr(Path, function)))
-            patched.setattr(shutil, "rmtree", counted(shutil.rmtree))
-            try:
-                spool.complete(name)
-                crashed = False
-            except Crash:
-                pass
-        again = Spool(spool.root)
-        again.recover()
-        metrics = Metrics(again)
-        intake = Intake(again, metrics, 0)
-        config = NodeConfig(silence=0.001)
-        look = Collector(again, intake, config, Endings(again, metrics), read)
-        look()
-        waiting(lambda intake=intake, name=name: intake.silent_for(name) > 0.001)
-        look()
-        assert again.jobs("failed") == again.jobs("done") == again.jobs("incoming") == []
-        (job,) = again.jobs("ready")
-        assert sum(1 for _ in job.source.iterdir()) == 4
-        steps += 1
-    assert steps > 3
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        patched.setattr(shutil, "rmtree", crash)
+        complete(spool, name)
+    recover(spool)
+    waiting(lambda: intake.silent_for(name) > 0.001)
+    assert collect(read) == [name]
+    assert spool.jobs("failed") == spool.jobs("incoming") == []
+    assert sum(1 for _ in spool.find(name).source.iterdir()) == 3
 
 
 def test_a_part_that_goes_on_while_it_is_judged_is_judged_again(
@@ -224,7 +199,7 @@ def test_a_part_that_goes_on_while_it_is_judged_is_judged_again(
 ):
     series = make_series("moving")
     _, name = intake.take(arrived(series[0]))
-    earlier = spool.complete(name)
+    earlier = complete(spool, name)
     intake.take(arrived(series[1]))
     waiting(lambda: intake.silent_for(name) > 0.001)
 
@@ -244,16 +219,15 @@ def test_nothing_takes_a_series_before_its_instances_are_counted(
 ):
     _, name = intake.take(arrived(make_series("quick")[0]))
     waiting(lambda: intake.silent_for(name) > 0.001)
-    complete = spool.complete
 
-    def raced(name):
-        ready = complete(name)
+    def raced(spool, name):
+        ready = complete(spool, name)
         worker = threading.Thread(target=spool.take, args=(ready,))
         worker.start()
         worker.join(0.2)
         return ready
 
-    monkeypatch.setattr(spool, "complete", raced)
+    monkeypatch.setattr(collector, "complete", raced)
     collect()
     waiting(lambda: spool.jobs("running"), seconds=10)
     assert spool.jobs("failed") == []

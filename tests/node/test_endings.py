@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.spool import Spool
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.recovery import recover
 from hagan_clinic.node.retention import Retention
 from hagan_clinic.node.endings import Endings
 from hagan_clinic.node.spool import STATES, Spool
@@ -34,7 +36,7 @@ def translate(source, output, superseded):
 os.setegid(int(sys.argv[2]))
 os.seteuid(int(sys.argv[2]))
 spool = Spool(Path(sys.argv[1]))
-spool.recover()
+recover(spool)
 metrics = Metrics(spool)
 Worker(spool, translate, NodeConfig(), metrics)()
 Retention(spool, NodeConfig(keep_done_days=0.0), Endings(spool, metrics))()
@@ -44,12 +46,12 @@ print(json.dumps({"stuck": spool.stuck(), **states}))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_what_belongs_to_root_holds_up_none_of_the_others(open_folder):
+def test_what_belongs_to_root_holds_up_none_of_the_others(open_folder, store):
     spool = Spool(open_folder / "spool")
 
     def ready(uid):
-        name, _ = spool.store(uid, uid, b"instance")
-        return spool.complete(name)
+        name, _ = store(spool, uid, uid, b"instance")
+        return complete(spool, name)
 
     record, folder, source, good = map(ready, ("1.1", "1.2", "1.3", "1.4"))
     (record.folder / "record.json").write_text("{}")
@@ -74,9 +76,9 @@ def test_what_belongs_to_root_holds_up_none_of_the_others(open_folder):
     assert "Permission denied" in told["reason"]
 
 
-def test_what_an_operator_retries_meanwhile_does_not_fail(spool):
-    name, _ = spool.store("1.1", "1.1", b"instance")
-    job = spool.move(spool.complete(name), "done")
+def test_what_an_operator_retries_meanwhile_does_not_fail(spool, store):
+    name, _ = store(spool, "1.1", "1.1", b"instance")
+    job = spool.move(complete(spool, name), "done")
     metrics = Metrics(spool)
     with Endings(spool, metrics).alone(job):
         spool.retry(name)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from pydicom import Dataset
 
 from hagan_clinic.cli import main
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.audit import folder_sha256
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.delivery import CutOffError, RefusedError, UnreachableError
@@ -17,18 +18,24 @@ from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.dimse import DimseSender, reference_of
 from hagan_clinic.node.forwarder import Forwarder
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.standing import partly_sent
 from hagan_clinic.node.superseded import superseded
 
 
-def outbox(spool, series):
-    """The series as a result that waits to be sent."""
-    for one in series:
-        name, _ = spool.store(series[0].SeriesInstanceUID, one.SOPInstanceUID, b"source")
-    job = spool.take(spool.complete(name))
-    job.result.mkdir()
-    for number, one in enumerate(series):
-        one.save_as(job.result / f"{number:04}.dcm", enforce_file_format=True)
-    return spool.move(job, "outbox", result_sha256=folder_sha256(job.result))
+@pytest.fixture
+def outbox(store):
+    """A function that gives a series as a result that waits to be sent."""
+
+    def waits(spool, series):
+        for one in series:
+            name, _ = store(spool, series[0].SeriesInstanceUID, one.SOPInstanceUID, b"source")
+        job = spool.take(complete(spool, name))
+        job.result.mkdir()
+        for number, one in enumerate(series):
+            one.save_as(job.result / f"{number:04}.dcm", enforce_file_format=True)
+        return spool.move(job, "outbox", result_sha256=folder_sha256(job.result))
+
+    return waits
 
 
 def forwarder(spool, port, sender=None, **settings):
@@ -64,7 +71,7 @@ class Committing(DimseSender):
         return self.offers
 
 
-def test_what_is_sent_is_done_and_only_its_source_is_kept(spool, archive, make_series):
+def test_what_is_sent_is_done_and_only_its_source_is_kept(spool, archive, make_series, outbox):
     outbox(spool, make_series("a"))
     forwarder(spool, archive.port)()
     (job,) = spool.jobs("done")
@@ -73,14 +80,16 @@ def test_what_is_sent_is_done_and_only_its_source_is_kept(spool, archive, make_s
     assert set(archive.stored.values()) == {1}
 
 
-def test_after_an_interruption_only_the_rest_is_sent(spool, archive, make_series):
+def test_after_an_interruption_only_the_rest_is_sent(spool, archive, make_series, outbox):
     job = outbox(spool, make_series("b"))
     job.sent.write_text("0000.dcm\n0001.dcm\n0002.d")  # the third line was cut off
     forwarder(spool, archive.port)()
     assert len(archive.stored) == 4
 
 
-def test_an_archive_without_room_gets_each_instance_once_in_the_end(spool, archive, make_series):
+def test_an_archive_without_room_gets_each_instance_once_in_the_end(
+    spool, archive, make_series, outbox
+):
     outbox(spool, make_series("c"))
     archive.statuses = [0xA700, 0xA701]
     until(lambda: spool.jobs("done"), forwarder(spool, archive.port))
@@ -89,7 +98,7 @@ def test_an_archive_without_room_gets_each_instance_once_in_the_end(spool, archi
 
 
 def test_an_archive_that_refuses_is_asked_a_few_times_and_then_it_is_kept(
-    spool, archive, make_series
+    spool, archive, make_series, outbox
 ):
     outbox(spool, make_series("d"))
     archive.statuses = [0xC000] * 50
@@ -110,7 +119,7 @@ def notes(archive):
     return found
 
 
-def test_after_the_new_result_the_earlier_one_is_rejected_once(spool, archive, make_series):
+def test_after_the_new_result_the_earlier_one_is_rejected_once(spool, archive, make_series, outbox):
     old, new = make_series("old"), make_series("new")
     job = outbox(spool, new)
     earlier = [{"series": old[0].SeriesInstanceUID, "numbers": [1, 2, 3]}]
@@ -123,7 +132,9 @@ def test_after_the_new_result_the_earlier_one_is_rejected_once(spool, archive, m
     assert len(archive.stored) == 7
 
 
-def test_an_archive_that_takes_no_notes_gets_the_result_all_the_same(spool, archive, make_series):
+def test_an_archive_that_takes_no_notes_gets_the_result_all_the_same(
+    spool, archive, make_series, outbox
+):
     job = outbox(spool, make_series("plain archive"))
     (job.folder / "superseded.json").write_text('[{"series": "1.2", "numbers": [1]}]')
     archive.takes_notes = False
@@ -135,7 +146,9 @@ def test_an_archive_that_takes_no_notes_gets_the_result_all_the_same(spool, arch
     assert forward._metrics.rejection_notes.labels("refused")._value.get() == 1
 
 
-def test_an_archive_that_gives_up_at_every_note_gets_the_result_all_the_same(spool, make_series):
+def test_an_archive_that_gives_up_at_every_note_gets_the_result_all_the_same(
+    spool, make_series, outbox
+):
     class CutAtNotes:
         notes = 0
 
@@ -155,7 +168,9 @@ def test_an_archive_that_gives_up_at_every_note_gets_the_result_all_the_same(spo
     assert sender.notes == 4
 
 
-def test_what_an_archive_took_in_part_is_told_and_rejected_in_the_end(spool, archive, make_series):
+def test_what_an_archive_took_in_part_is_told_and_rejected_in_the_end(
+    spool, archive, make_series, outbox
+):
     series = make_series("part")
     outbox(spool, series)
     archive.refused = {series[3].SOPInstanceUID}
@@ -163,26 +178,26 @@ def test_what_an_archive_took_in_part_is_told_and_rejected_in_the_end(spool, arc
     forward()
     (job,) = spool.jobs("outbox")
     assert job.record()["last"] == "the archive answered status 0xC000; it has 3 of 6 instances"
-    assert spool.partly_sent() == 1
+    assert partly_sent(spool) == 1
     until(lambda: spool.jobs("failed"), forward)
     (job,) = spool.jobs("failed")
     assert "3 of 6" in job.record()["reason"]
-    assert spool.partly_sent() == 1
+    assert partly_sent(spool) == 1
     assert notes(archive) == {series[0].SeriesInstanceUID: 3}
     again = spool.retry(job.name)  # another series: what was rejected stays rejected
     assert [one.series for one in superseded(again)] == [series[0].SeriesInstanceUID]
 
 
-def test_what_an_archive_takes_in_the_end_is_no_part(spool, archive, make_series):
+def test_what_an_archive_takes_in_the_end_is_no_part(spool, archive, make_series, outbox):
     series = make_series("mended")
     outbox(spool, series)
     archive.statuses = [0, 0, 0xC000]
     until(lambda: spool.jobs("done"), forwarder(spool, archive.port))
-    assert spool.partly_sent() == 0
+    assert partly_sent(spool) == 0
     assert notes(archive) == {}
 
 
-def test_a_refused_series_does_not_hold_up_the_next(spool, archive, make_series):
+def test_a_refused_series_does_not_hold_up_the_next(spool, archive, make_series, outbox):
     outbox(spool, make_series("e"))
     outbox(spool, make_series("f"))
     archive.statuses = [0xC000]
@@ -192,7 +207,7 @@ def test_a_refused_series_does_not_hold_up_the_next(spool, archive, make_series)
 
 
 def test_a_series_that_the_archive_has_no_room_for_does_not_hold_up_the_next(
-    spool, archive, make_series
+    spool, archive, make_series, outbox
 ):
     outbox(spool, make_series("full"))
     outbox(spool, make_series("next"))
@@ -207,7 +222,7 @@ def test_a_series_that_the_archive_has_no_room_for_does_not_hold_up_the_next(
     assert len(spool.jobs("done")) == 1
 
 
-def test_waits_begin_with_the_first_and_double(spool, archive, make_series):
+def test_waits_begin_with_the_first_and_double(spool, archive, make_series, outbox):
     job = outbox(spool, make_series("waits"))
     archive.statuses = [0xC000, 0xC000, 0xA700, 0xA700]
     forward = forwarder(spool, archive.port, retry_first=7.0, retry_longest=300.0)
@@ -249,7 +264,7 @@ def test_a_peer_that_stops_in_mid_message_is_given_up(make_series, tmp_path):
         held[0].close()
 
 
-def test_backing_off_doubles_and_ends_at_the_longest(spool, make_series, monkeypatch):
+def test_backing_off_doubles_and_ends_at_the_longest(spool, make_series, monkeypatch, outbox):
     # One that was sent and waits for its commitment says nothing of the archive's return.
     waiting = outbox(spool, make_series("committing"))
     waiting.sent.write_text("".join(f"{path.name}\n" for path in waiting.result.iterdir()))
@@ -273,7 +288,7 @@ def test_backing_off_doubles_and_ends_at_the_longest(spool, make_series, monkeyp
 
 
 def test_a_series_at_which_the_archive_ends_the_association_does_not_hold_up_the_next(
-    spool, archive, make_series
+    spool, archive, make_series, outbox
 ):
     poison, good = make_series("poison"), make_series("good")
     outbox(spool, poison)
@@ -325,7 +340,7 @@ def without_source(job):
     "harm", [cut, removed, emptied, with_a_folder, without_record, without_source]
 )
 def test_a_result_that_is_not_what_was_translated_is_not_sent_and_holds_up_nothing(
-    spool, archive, make_series, harm
+    spool, archive, make_series, harm, outbox
 ):
     harmed = outbox(spool, make_series("harmed"))
     harm(harmed)
@@ -339,7 +354,7 @@ def test_a_result_that_is_not_what_was_translated_is_not_sent_and_holds_up_nothi
 
 
 def test_what_nobody_foresaw_of_a_delivery_is_tried_again_and_given_up_at_last(
-    spool, make_series, caplog
+    spool, make_series, caplog, outbox
 ):
     strange, good = outbox(spool, make_series("strange")), outbox(spool, make_series("good one"))
 
@@ -362,7 +377,7 @@ def test_what_nobody_foresaw_of_a_delivery_is_tried_again_and_given_up_at_last(
     assert "Jane" not in caplog.text
 
 
-def test_a_record_that_cannot_be_read_keeps_no_report_from_the_others(spool, make_series):
+def test_a_record_that_cannot_be_read_keeps_no_report_from_the_others(spool, make_series, outbox):
     damaged = outbox(spool, make_series("damaged"))
     outbox(spool, make_series("reported"))
     sender = Committing()
@@ -387,7 +402,7 @@ def answer(transaction, failed=()):
     return information
 
 
-def test_a_series_is_done_when_the_archive_has_committed_itself(spool, make_series):
+def test_a_series_is_done_when_the_archive_has_committed_itself(spool, make_series, outbox):
     series = make_series("h")
     outbox(spool, series)
     sender = Committing()
@@ -406,7 +421,9 @@ def test_a_series_is_done_when_the_archive_has_committed_itself(spool, make_seri
     assert job.record()["commitment"] == "committed"
 
 
-def test_what_the_archive_has_not_kept_is_sent_again_and_asked_for_again(spool, make_series):
+def test_what_the_archive_has_not_kept_is_sent_again_and_asked_for_again(
+    spool, make_series, outbox
+):
     job = outbox(spool, make_series("i"))
     lost = reference_of(job.result / "0002.dcm").sop_instance
     sender = Committing()
@@ -418,7 +435,7 @@ def test_what_the_archive_has_not_kept_is_sent_again_and_asked_for_again(spool, 
 
 
 @pytest.mark.parametrize("error", [UnreachableError, CutOffError])
-def test_a_request_for_commitment_that_was_cut_off_is_made_again(spool, make_series, error):
+def test_a_request_for_commitment_that_was_cut_off_is_made_again(spool, make_series, error, outbox):
     job = outbox(spool, make_series("asked"))
     sender = Committing()
     ask = sender.ask
@@ -438,7 +455,9 @@ def test_a_request_for_commitment_that_was_cut_off_is_made_again(spool, make_ser
 
 
 @pytest.mark.parametrize("error", [UnreachableError, CutOffError])
-def test_a_request_for_commitment_that_always_fails_holds_up_nothing(spool, make_series, error):
+def test_a_request_for_commitment_that_always_fails_holds_up_nothing(
+    spool, make_series, error, outbox
+):
     for name in ("never", "neither"):
         outbox(spool, make_series(name))
     sender = Committing()
@@ -460,7 +479,7 @@ def test_a_request_for_commitment_that_always_fails_holds_up_nothing(spool, make
     [(False, {}, "not offered"), (True, {"commitment_wait": 0.0}, "not answered")],
 )
 def test_without_an_answer_the_series_is_done_and_says_so(
-    spool, make_series, offers, settings, told
+    spool, make_series, offers, settings, told, outbox
 ):
     outbox(spool, make_series("j"))
     forward = forwarder(spool, 0, Committing(offers), commitment=True, **settings)

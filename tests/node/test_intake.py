@@ -6,6 +6,7 @@ import weakref
 import pytest
 from pydicom.uid import RLELossless
 
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.intake import Intake, Verdict
 from hagan_clinic.node.metrics import Metrics
 
@@ -23,7 +24,7 @@ def sent_again(spool, intake, make_series, arrived):
         one = make_series("again")[0]
         _, name = intake.take(arrived(one))
         if state != "incoming":
-            job = spool.complete(name)
+            job = complete(spool, name)
             spool.move(job, state)
         changed = copy.deepcopy(one)
         change(changed)

@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.audit import folder_sha256
 from hagan_clinic.node.spool import STATES, Spool
 
@@ -206,13 +207,13 @@ def test_late_slices_have_the_whole_series_translated_again(
     assert {source_series(one) for one in archive.datasets()} == {series[0].SeriesInstanceUID}
 
 
-def poison(spool, make_series, encoded):
+def poison(spool, make_series, encoded, store):
     """Series and files of many kinds that a part of the node cannot work at."""
 
     def ready(name, content=encoded):
         for one in make_series(name):
-            series, _ = spool.store(one.SeriesInstanceUID, one.SOPInstanceUID, content(one))
-        return spool.complete(series)
+            series, _ = store(spool, one.SeriesInstanceUID, one.SOPInstanceUID, content(one))
+        return complete(spool, series)
 
     def translated(name):
         job = spool.take(ready(name))
@@ -239,10 +240,10 @@ def poison(spool, make_series, encoded):
 
 
 def test_poison_of_many_kinds_stops_none_of_20_series(
-    make_listener, make_series, sending, archive, encoded, waiting
+    make_listener, make_series, sending, archive, encoded, waiting, store
 ):
     listener = make_listener(start=False, attempts=2)
-    poisoned = poison(Spool(listener.spool), make_series, encoded)
+    poisoned = poison(Spool(listener.spool), make_series, encoded, store)
     listener.start()
     everything = [make_series(f"good {number}") for number in range(20)]
     for series in everything:

@@ -5,23 +5,32 @@ from collections import namedtuple
 
 import pytest
 
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.endings import Endings
+from hagan_clinic.node.incomplete import INCOMPLETE
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.retention import Retention
-from hagan_clinic.node.spool import INCOMPLETE, STATES
+from hagan_clinic.node.spool import STATES
+from hagan_clinic.node.standing import incomplete
 
 DAY = 86400.0
 
 
-def place(spool, state, uid="", size=1000):
-    name, _ = spool.store(state + uid, state + uid, bytes(size))
-    if state == "incoming":
-        return
-    job = spool.complete(name)
-    spool.note(job, ended=time.time())
-    if state != "ready":
-        spool.move(job, state)
+@pytest.fixture
+def place(store):
+    """A function that puts a series into a state."""
+
+    def placed(spool, state, uid="", size=1000):
+        name, _ = store(spool, state + uid, state + uid, bytes(size))
+        if state == "incoming":
+            return
+        job = complete(spool, name)
+        spool.note(job, ended=time.time())
+        if state != "ready":
+            spool.move(job, state)
+
+    return placed
 
 
 def left(spool):
@@ -42,7 +51,7 @@ def clock(monkeypatch):
     return moved
 
 
-def test_what_ended_long_ago_goes_and_nothing_else(spool, clock):
+def test_what_ended_long_ago_goes_and_nothing_else(spool, clock, place):
     for state in STATES:
         place(spool, state)
     keep = retention(spool, keep_done_days=1.0, keep_skipped_days=2.0, keep_failed_days=14.0)
@@ -62,7 +71,7 @@ def test_what_ended_long_ago_goes_and_nothing_else(spool, clock):
 
 @pytest.mark.parametrize("years", [-30, 30])
 def test_a_clock_that_is_set_deletes_nothing_while_it_runs_or_while_it_is_stopped(
-    spool, clock, years
+    spool, clock, years, place
 ):
     for state in ("done", "skipped", "failed"):
         place(spool, state)
@@ -76,7 +85,7 @@ def test_a_clock_that_is_set_deletes_nothing_while_it_runs_or_while_it_is_stoppe
     assert left(spool) == {"done": 1, "skipped": 1, "failed": 1}
 
 
-def test_the_time_of_all_starts_counts_and_of_stops_an_hour(spool, clock):
+def test_the_time_of_all_starts_counts_and_of_stops_an_hour(spool, clock, place):
     place(spool, "done")
     for _ in range(3):
         keep = retention(spool, keep_done_days=1.0)
@@ -92,7 +101,7 @@ def test_the_time_of_all_starts_counts_and_of_stops_an_hour(spool, clock):
     assert left(spool) == {}
 
 
-def test_a_lost_clock_and_a_damaged_record_keep_nothing_for_ever(spool, clock):
+def test_a_lost_clock_and_a_damaged_record_keep_nothing_for_ever(spool, clock, place):
     place(spool, "done")
     place(spool, "done", "damaged")
     keep = retention(spool)
@@ -118,7 +127,7 @@ def test_a_lost_clock_and_a_damaged_record_keep_nothing_for_ever(spool, clock):
         (0.1, {}),
     ],
 )
-def test_beyond_its_share_of_the_disk_failed_goes_last(spool, monkeypatch, share, expected):
+def test_beyond_its_share_of_the_disk_failed_goes_last(spool, monkeypatch, share, expected, place):
     for state in ("failed", "done", "skipped"):
         place(spool, state, size=100_000)
     place(spool, "outbox")
@@ -129,7 +138,7 @@ def test_beyond_its_share_of_the_disk_failed_goes_last(spool, monkeypatch, share
 
 
 def test_what_is_held_back_as_incomplete_goes_like_what_failed_and_what_comes_in_stays(
-    spool, clock
+    spool, clock, place
 ):
     place(spool, "incoming")
     place(spool, "incoming", "held")
@@ -142,7 +151,7 @@ def test_what_is_held_back_as_incomplete_goes_like_what_failed_and_what_comes_in
         assert left(spool) == {"incoming": 2}
     clock["worked"] = 14.1 * DAY
     keep()
-    assert spool.incomplete() == {}
+    assert incomplete(spool) == {}
     assert left(spool) == {"incoming": 1}
 
 

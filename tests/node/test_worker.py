@@ -7,19 +7,27 @@ from pathlib import Path
 import pytest
 
 from hagan_clinic.errors import DeviceError, InputError, OutputError, UnsuitableError
+from hagan_clinic.node.arrivals import complete
 from hagan_clinic.node.audit import AuditError
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.metrics import Metrics
+from hagan_clinic.node.recovery import recover
 from hagan_clinic.node.spool import Spool
 from hagan_clinic.node.worker import Translated, Worker
 
 DONE = Translated("model", "0" * 64, "cpu", ())
 
 
-def stored(spool, uid="1.2.3"):
-    for number in range(2):
-        name, _ = spool.store(uid, f"{uid}.{number}", b"%d" % number)
-    return spool.complete(name)
+@pytest.fixture
+def stored(store):
+    """A function that gives a ready series of two instances."""
+
+    def ready(spool, uid="1.2.3"):
+        for number in range(2):
+            name, _ = store(spool, uid, f"{uid}.{number}", b"%d" % number)
+        return complete(spool, name)
+
+    return ready
 
 
 def worker(spool, translate, **settings):
@@ -45,7 +53,7 @@ def lines(spool):
     return [json.loads(line) for line in (spool.root / "audit.jsonl").read_text().splitlines()]
 
 
-def test_a_result_goes_to_the_outbox_flushed(spool, monkeypatch):
+def test_a_result_goes_to_the_outbox_flushed(spool, monkeypatch, stored):
     stored(spool)
     flushed = []
     fsync = os.fsync
@@ -67,7 +75,7 @@ def test_a_result_goes_to_the_outbox_flushed(spool, monkeypatch):
     [(InputError("a gap"), "refused"), (ValueError("of Jane Doe"), "failed")],
 )
 def test_a_failure_is_kept_with_its_reason_and_nothing_of_it_is_logged(
-    spool, error, outcome, caplog
+    spool, error, outcome, caplog, stored
 ):
     stored(spool)
     worker(spool, failing(error))()
@@ -80,7 +88,7 @@ def test_a_failure_is_kept_with_its_reason_and_nothing_of_it_is_logged(
 
 
 @pytest.mark.parametrize("error", [OutputError("disk"), DeviceError("gpu"), MemoryError("full")])
-def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, error, waiting):
+def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, error, waiting, stored):
     stored(spool)
     work = worker(spool, failing(error), attempts=2, retry_first=0.01, retry_longest=0.01)
     waiting(lambda: work() or spool.jobs("failed"), seconds=10)
@@ -89,16 +97,18 @@ def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, erro
     assert str(error) in job.record()["reason"]
 
 
-def test_a_wait_is_kept_to(spool):
+def test_a_wait_is_kept_to_and_told(spool, stored, caplog):
     stored(spool)
     work = worker(spool, failing(OutputError("disk")), retry_first=1000.0, retry_longest=1000.0)
     work()
     work()
     (job,) = spool.jobs("ready")
     assert job.record()["attempts"] == 1
+    told = [record for record in caplog.records if record.msg == "not translated"]
+    assert [record.args["retry_in"] for record in told] == [1000.0]
 
 
-def test_a_series_that_ends_the_process_is_given_up_at_last(spool):
+def test_a_series_that_ends_the_process_is_given_up_at_last(spool, stored):
     stored(spool)
 
     class KilledError(BaseException):
@@ -108,7 +118,7 @@ def test_a_series_that_ends_the_process_is_given_up_at_last(spool):
         with pytest.raises(KilledError):
             worker(spool, failing(KilledError()), attempts=3)()
         spool = Spool(spool.root)
-        spool.recover()
+        recover(spool)
     worker(spool, failing(KilledError()), attempts=3)()
     (job,) = spool.jobs("failed")
     assert "the process ended each time" in job.record()["reason"]
@@ -118,7 +128,7 @@ def test_a_series_that_ends_the_process_is_given_up_at_last(spool):
     ("settings", "accepted", "state"),
     [({}, False, "failed"), ({"warnings": "send"}, False, "outbox"), ({}, True, "outbox")],
 )
-def test_doubts_keep_a_series_back_unless_told_otherwise(spool, settings, accepted, state):
+def test_doubts_keep_a_series_back_unless_told_otherwise(spool, settings, accepted, state, stored):
     job = stored(spool)
     if accepted:
         spool.note(job, accept_warnings=True)
@@ -127,7 +137,7 @@ def test_doubts_keep_a_series_back_unless_told_otherwise(spool, settings, accept
     assert job.record().get("reason", "") == ("thick slices" if state == "failed" else "")
 
 
-def test_where_not_even_the_failure_can_be_noted_the_series_stays_ready(spool, monkeypatch):
+def test_where_not_even_the_failure_can_be_noted_the_series_stays_ready(spool, monkeypatch, stored):
     stored(spool)
 
     def full(job, **facts):
@@ -143,7 +153,7 @@ def test_where_not_even_the_failure_can_be_noted_the_series_stays_ready(spool, m
     assert spool.jobs("running") == []
 
 
-def test_a_series_that_is_not_for_this_model_is_skipped_and_nobody_need_look(spool):
+def test_a_series_that_is_not_for_this_model_is_skipped_and_nobody_need_look(spool, stored):
     stored(spool)
     work = worker(spool, failing(UnsuitableError("is T2-weighted")))
     work()
@@ -176,7 +186,7 @@ def without_source(job):
 @pytest.mark.parametrize(
     "harm", [not_json, of_another_kind, a_folder, of_wrong_values, without_source]
 )
-def test_a_series_whose_files_are_damaged_fails_alone_with_its_reason(spool, harm):
+def test_a_series_whose_files_are_damaged_fails_alone_with_its_reason(spool, harm, stored):
     harmed = stored(spool, "1.2.3")
     harm(harmed)
     good = stored(spool, "1.2.4")
@@ -192,7 +202,7 @@ def test_a_series_whose_files_are_damaged_fails_alone_with_its_reason(spool, har
     assert [line["outcome"] for line in lines(spool)] == ["failed"]
 
 
-def test_an_audit_trail_that_cannot_be_written_fails_no_series(spool):
+def test_an_audit_trail_that_cannot_be_written_fails_no_series(spool, stored):
     stored(spool)
     (spool.root / "audit.jsonl").mkdir()
     with pytest.raises(AuditError):
@@ -201,7 +211,7 @@ def test_an_audit_trail_that_cannot_be_written_fails_no_series(spool):
     assert len(spool.jobs("ready")) == 1
 
 
-def test_a_running_series_whose_record_is_damaged_is_set_aside_from_where_it_is(spool):
+def test_a_running_series_whose_record_is_damaged_is_set_aside_from_where_it_is(spool, stored):
     stored(spool)
 
     def damages(source, output, supersedes):
