@@ -2,11 +2,12 @@
 
     python benchmarks/stages.py [--series $HAGAN_TEST_DATA/dicom/sag_mprage] [--against COMMIT]
 
-One process a tree translates a file of 240 x 240 x 155 voxels of 1 mm, or the series, as often as
---repeat says, writing volume, uncertainty and preview; then it does so with the clock of CPU time.
-The least time of each stage is shown, and how far the two trees' results are apart. Without
---network the network is replaced by one that gives its source back: it takes most of the time on a
-CPU, and none of it is looked at here.
+A process of each tree in turn, --rounds times, translates a file of 240 x 240 x 155 voxels of 1 mm,
+or the series, as often as --repeat says, writing volume, uncertainty and preview; then it does so
+with the clock of CPU time. The median time of each stage is shown, and how far the two trees'
+results are apart. Without --network the network is replaced by one that gives its source back: it
+takes most of the time on a CPU, and none of it is looked at here. A tree whose own model has
+another voxel size or box is given those of today's with --same-grid.
 
 With --device cuda and --network, --tf32 tells what the network takes with TensorFloat-32 and with
 cuDNN's exhaustive search, and how far the results are from those without.
@@ -18,21 +19,26 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 from translate_cost import SAMPLE, on_brats_grid
 
 from hagan_clinic.imageio import read, write
+from hagan_clinic.runtime import find_model, load_model
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("read", "prepare", "check", "network", "restore", "write", "preview")
 
 CHILD = """
 import json, sys, time
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from hagan_clinic.runtime import Translator, network, report
@@ -45,6 +51,10 @@ if not options["network"]:
     network.Network.run = echo
 chosen = {"tf32": True} if options["tf32"] else {}
 translator = Translator(options["model"], options["device"], **chosen)
+if options["grid"]:
+    given = {name: tuple(values) for name, values in options["grid"].items()}
+    recipe = replace(translator.model.recipe, **given)
+    translator.model = replace(translator.model, recipe=recipe)
 told = {}
 for clock in ("perf_counter", "process_time"):
     report.time = type("clock", (), {"perf_counter": staticmethod(getattr(time, clock))})
@@ -56,15 +66,15 @@ for clock in ("perf_counter", "process_time"):
         )
         runs.append(result.report["seconds"])
     # The first one imports and warms up.
-    told[clock] = {name: min(run[name] for run in runs[1:]) for name in options["stages"]}
+    told[clock] = {name: [run[name] for run in runs[1:]] for name in options["stages"]}
 told["shape"] = result.report["network"]["input_shape"]
 print(json.dumps(told))
 """
 
 
 def measured(tree: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Stages of a tree, in seconds of both clocks."""
-    folder.mkdir()
+    """Every run's seconds of each stage of a tree, by both clocks."""
+    folder.mkdir(exist_ok=True)
     given = json.dumps(options | {"folder": str(folder), "stages": STAGES})
     done = subprocess.run(
         [sys.executable, "-c", CHILD, given],
@@ -100,6 +110,22 @@ def difference(first: Path, second: Path) -> str:
     return f"volume {np.abs(one - other).max():.1e}, half-width {half_width:.1e}"
 
 
+def alternately(trees: dict[str, Callable[[], dict[str, Any]]], rounds: int) -> dict[str, Any]:
+    """Stages of several trees, measured in turn: a median of each, by both clocks."""
+    every = [{name: measure() for name, measure in trees.items()} for _ in range(rounds)]
+    return {
+        name: {"shape": every[0][name]["shape"]}
+        | {
+            clock: {
+                stage: median(chain.from_iterable(one[name][clock][stage] for one in every))
+                for stage in STAGES
+            }
+            for clock in ("perf_counter", "process_time")
+        }
+        for name in trees
+    }
+
+
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Wall clock and CPU seconds of each stage, in Markdown."""
     lines = [f"| stage | {' | '.join(f'{name}, s | CPU s' for name in results)} |"]
@@ -125,7 +151,9 @@ def main() -> None:
     parser.add_argument("--network", action="store_true", help="run the network too")
     parser.add_argument("--tf32", action="store_true", help="compare with TF32 on CUDA")
     parser.add_argument("--against", metavar="COMMIT", help="an older commit")
+    parser.add_argument("--same-grid", action="store_true", help="voxel size and box of today")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -142,16 +170,23 @@ def main() -> None:
             "network": arguments.network,
             "tf32": False,
             "repeat": arguments.repeat,
+            "grid": None,
         }
-        results = {"now": measured(ROOT, folder / "now", options)}
-        if arguments.tf32:
-            name, fast = "TF32", options | {"tf32": True}
-            results[name] = measured(ROOT, folder / name, fast)
-        elif arguments.against:
-            name = arguments.against
-            with checked_out(name) as tree:
-                results[name] = measured(tree, folder / name, options)
-        print(f"Network input {results['now']['shape']}, {arguments.device}.\n")
+        trees = {"now": partial(measured, ROOT, folder / "now", options)}
+        with ExitStack() as scratch_trees:
+            if arguments.tf32:
+                name = "TF32"
+                trees[name] = partial(measured, ROOT, folder / name, options | {"tf32": True})
+            elif arguments.against:
+                name = arguments.against
+                tree = scratch_trees.enter_context(checked_out(name))
+                if arguments.same_grid:
+                    recipe = load_model(find_model(options["model"])).recipe
+                    options = options | {"grid": {"spacing": recipe.spacing, "box": recipe.box}}
+                trees[name] = partial(measured, tree, folder / name, options)
+            results = alternately(trees, arguments.rounds)
+        shapes = ", ".join(f"{name} {told['shape']}" for name, told in results.items())
+        print(f"Network input: {shapes}; {arguments.device}.\n")
         print(table(results))
         if len(results) == 2:
             print(f"\nLargest difference: {difference(folder / 'now', folder / name)}")

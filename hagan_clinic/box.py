@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.intensity import occupied_spans
+from hagan_clinic.intensity import occupied_span, occupied_spans
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.volume import Shape, Spacing
 
@@ -50,7 +50,7 @@ def fixed_box(
     spans[0] = (max(low, high - 2 * round(BRAIN_MIDDLE_MM / spacing[0])), high)
     too_wide = [axis for axis in (1, 2) if np.ptp(spans[axis]) > recipe.box[axis]]
     if too_wide:
-        top = occupied_spans(top_of(occupied, spacing))
+        top = occupied_spans(occupied[top_of(occupied, spacing)])
         for axis in too_wide:
             spans[axis] = top[axis]
     return _around(spans, recipe.box)
@@ -73,10 +73,16 @@ def grown_box(
         spacing: In mm.
         recipe: With a box.
     """
-    head = np.zeros_like(tissue) if brain is None else brain.copy()
-    head[max(lowest, 0) :] |= tissue[max(lowest, 0) :]
+    above = max(lowest, 0)
+    if brain is None:
+        (low, high), *others = occupied_spans(tissue[above:], _TIP_PART)
+        spans = [(above + low, above + high), *others]
+    else:
+        head = brain.copy()
+        head[above:] |= tissue[above:]
+        spans = occupied_spans(head, _TIP_PART)
     start, size = [], []
-    for axis, (low, high) in enumerate(occupied_spans(head, _TIP_PART)):
+    for axis, (low, high) in enumerate(spans):
         margin = int(np.ceil(recipe.margin_mm / spacing[axis]))
         # Where the neck goes on there is no air.
         bottom = min(lowest, low) if axis == 0 else low - margin
@@ -104,13 +110,10 @@ def head_box(occupied: Mask, spacing: Spacing, recipe: Recipe) -> tuple[Start, S
     return start, (d, h, w)
 
 
-def top_of(occupied: Mask, spacing: Spacing) -> Mask:
-    """The head down to the brain's middle; below it nothing is set."""
-    (low, high), *_ = occupied_spans(occupied)
-    top = np.zeros_like(occupied)
-    inside = slice(max(low, high - round(BRAIN_MIDDLE_MM / spacing[0])), high)
-    top[inside] = occupied[inside]
-    return top
+def top_of(occupied: Mask, spacing: Spacing) -> slice:
+    """The slices of a head from its top down to the brain's middle."""
+    low, high = occupied_span(occupied, 0)
+    return slice(max(low, high - round(BRAIN_MIDDLE_MM / spacing[0])), high)
 
 
 def share_outside(mask: Mask, start: Sequence[int], size: Shape) -> float:

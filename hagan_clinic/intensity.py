@@ -87,10 +87,14 @@ def signal_of(array: NDArray[Any]) -> Signal:
         distance = array - level
     if lowest < level:
         distance = np.abs(distance, out=None if distance is array else distance)
+    # In order, so that percentile and histogram are looked up instead of counted.
     different = distance[distance > 0]
+    different.sort()
     # A few spikes must not stretch the histogram.
-    counts, edges = np.histogram(different, 256, (0.0, np.percentile(different, 99.99)))
-    return Signal(distance, _bright_mean(counts, edges))
+    highest = np.percentile(different, 99.99)
+    edges = np.histogram_bin_edges(different[:0], 256, (0.0, highest))
+    ends = [*np.searchsorted(different, edges[:-1]), np.searchsorted(different, highest, "right")]
+    return Signal(distance, _bright_mean(np.diff(ends), edges))
 
 
 def foreground(array: NDArray[Any]) -> NDArray[np.bool_]:
@@ -110,16 +114,12 @@ def occupied_spans(mask: NDArray[np.bool_], part: float = _SLICE_PART) -> list[t
         part: A slice with fewer voxels than this part of the fullest one's holds noise specks
             alone and is left out; 0 keeps every slice that holds a voxel, as of a drawn mask.
     """
-    spans = []
-    for counts in _profiles(mask):
-        slices = np.flatnonzero(counts >= max(part * counts.max(), 1))
-        spans.append((int(slices[0]), int(slices[-1]) + 1))
-    return spans
+    return [_occupied(counts, part) for counts in _profiles(mask)]
 
 
 def occupied_span(mask: NDArray[np.bool_], axis: int, part: float = _SLICE_PART) -> tuple[int, int]:
     """As `occupied_spans`, along one axis."""
-    return occupied_spans(mask, part)[axis]
+    return _occupied(_slices(mask) if axis == 0 else _profiles(mask)[axis], part)
 
 
 def head_centre(
@@ -164,10 +164,10 @@ def source_window(
     if mask is None:
         signal = signal or signal_of(array)
         centre = head_centre(signal.head, spacing, head_mm)
-        box, counted = _sphere(array.shape, centre, spacing, radius_mm)
+        box, counted = sphere(array.shape, centre, spacing, radius_mm)
         counted &= signal.distance[box] > _EMPTY_PART * signal.bright
     elif mask.any():
-        box, counted = _sphere(array.shape, _centre_of_mass(mask), spacing, radius_mm)
+        box, counted = sphere(array.shape, _centre_of_mass(mask), spacing, radius_mm)
         counted &= mask[box]
     else:
         raise InputError("the brain mask is empty; expected a mask that marks the brain")
@@ -190,27 +190,38 @@ def target_window(
     return _window(array[mask], percentiles)
 
 
-def to_unit(array: NDArray[Any], window: Window) -> NDArray[np.float32]:
-    """Scanner values to float32 in [-1, 1]; values outside the window are clipped."""
-    unit = array.astype(np.float32)
+def to_unit(
+    array: NDArray[Any], window: Window, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Scanner values to float32 in [-1, 1], in `out` if given; outside the window is clipped."""
+    unit = np.empty(array.shape, np.float32) if out is None else out
+    unit[...] = array
     unit -= np.float32(window.low)
     unit *= np.float32(2 / (window.high - window.low))
     unit -= np.float32(1)
     return np.clip(unit, -1, 1, out=unit)
 
 
-def from_unit(array: NDArray[Any]) -> NDArray[np.float32]:
-    """[-1, 1] to float32 in [0, 1]; values outside are clipped."""
-    fraction = array.astype(np.float32)
+def from_unit(array: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """[-1, 1] to float32 in [0, 1], in `out` if given; values outside are clipped."""
+    fraction = np.empty(array.shape, np.float32) if out is None else out
+    fraction[...] = array
     fraction += np.float32(1)
     fraction *= np.float32(0.5)
     return np.clip(fraction, 0, 1, out=fraction)
 
 
-def _sphere(
+def sphere(
     shape: Sequence[int], centre: Sequence[float], spacing: Sequence[float], radius_mm: float
 ) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-    """The box around a sphere, and which of its voxels lie in the sphere."""
+    """The box around a sphere, and which of its voxels lie in the sphere.
+
+    Args:
+        shape: Of the volume.
+        centre: In voxels.
+        spacing: Voxel size in mm along each axis.
+        radius_mm: From the centre to the middle of a voxel.
+    """
     squares = [
         ((np.arange(size) - middle) * step) ** 2
         for size, middle, step in zip(shape, centre, spacing, strict=True)
@@ -223,7 +234,8 @@ def _sphere(
 def _window(values: NDArray[Any], percentiles: tuple[float, float]) -> Window:
     if not np.isfinite(values).all():
         raise InputError("the image holds NaN or infinite values; replace them first")
-    low, high = np.percentile(values, percentiles) if values.size else (0.0, 0.0)
+    # Of values in order several percentiles are found much faster.
+    low, high = np.percentile(np.sort(values), percentiles) if values.size else (0.0, 0.0)
     if not high > low:
         raise InputError(
             f"the brain region has the one value {float(low):g}: no contrast; "
@@ -236,6 +248,8 @@ def _background_level(array: NDArray[Any]) -> float:
     """The value that fills the faces of the array, or a low one where none does."""
     faces = [array[0], array[-1], array[:, 0], array[:, -1], array[:, :, 0], array[:, :, -1]]
     border = np.concatenate([face.ravel() for face in faces])
+    if np.count_nonzero(border == border[0]) > border.size / 2:  # no other is as frequent
+        return float(border[0])
     values, counts = np.unique(border, return_counts=True)
     if counts.max() >= border.size / 10:
         return float(values[counts.argmax()])
@@ -265,10 +279,22 @@ def _centre_of_mass(mask: NDArray[np.bool_]) -> list[float]:
 
 def _profiles(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Number of voxels of the mask in each slice across each axis."""
-    # One pass over the volume for the plane, of which the other two are quick to count.
-    plane = np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint32)
-    first = np.array([np.count_nonzero(part) for part in mask])
-    return [first, plane.sum(axis=1, dtype=np.int64), plane.sum(axis=0, dtype=np.int64)]
+    # One pass over the volume for the plane, of which the other two are quick to count. Sums of
+    # up to 255 slices fit into bytes, of which the processor adds many at once.
+    plane = np.zeros(mask.shape[1:], np.uint32)
+    for first in range(0, len(mask), 255):
+        plane += np.add.reduce(mask[first : first + 255].view(np.uint8), axis=0, dtype=np.uint8)
+    return [_slices(mask), plane.sum(axis=1, dtype=np.int64), plane.sum(axis=0, dtype=np.int64)]
+
+
+def _slices(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number of voxels of the mask in each slice across the first axis."""
+    return np.array([np.count_nonzero(part) for part in mask])
+
+
+def _occupied(counts: NDArray[np.int64], part: float) -> tuple[int, int]:
+    slices = np.flatnonzero(counts >= max(part * counts.max(), 1))
+    return int(slices[0]), int(slices[-1]) + 1
 
 
 def _span(inside: NDArray[np.bool_]) -> slice:

@@ -101,7 +101,7 @@ def prepare(
     result = np.empty((len(arrays), *size), dtype=np.float32)
     for channel, array, window in zip(result, arrays, windows, strict=True):
         cropped = crop_or_pad(Volume(array, grid.affine), start, size, fill=window.low)
-        channel[...] = to_unit(cropped.array, window)
+        to_unit(cropped.array, window, out=channel)
     missed = missed_by(tissue, start, size)
     return Prepared(result, cropped.grid, source_grid, unseen, missed)
 
@@ -231,10 +231,11 @@ def _box(
     if recipe.box_grows:
         lowest = 0 if recipe.window else start[0]
         start, size = grown_box(tissue, brain, lowest, spacing, recipe)
-    sought = brain
-    if sought is None:
-        sought = occupied if recipe.window else top_of(occupied, spacing)
-    return start, size, share_outside(sought, start, size)
+    if brain is not None or recipe.window:
+        return start, size, share_outside(occupied if brain is None else brain, start, size)
+    top = top_of(occupied, spacing)
+    unseen = share_outside(occupied[top], [start[0] - top.start, *start[1:]], size)
+    return start, size, unseen
 
 
 def _any(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ canonical order is (D, H, W): inferior to superior, posterior to anterior, left 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations, product
 from typing import Any
 
@@ -244,7 +245,9 @@ def crop_or_pad(
     affine[:3, 3] += affine[:3, :3] @ np.array(start, dtype=np.float64)
     array = volume.array[tuple(inside)]
     if array.shape != tuple(shape):
-        padded = np.full(tuple(shape), fill, dtype=volume.array.dtype)
+        # Pages that hold nothing but zeros take no time.
+        filled = np.zeros if fill == 0 else partial(np.full, fill_value=fill)
+        padded = filled(tuple(shape), dtype=volume.array.dtype)
         if array.size:
             padded[tuple(outside)] = array
         array = padded

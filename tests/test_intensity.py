@@ -15,6 +15,7 @@ from hagan_clinic.intensity import (
     foreground,
     from_unit,
     occupied_span,
+    occupied_spans,
     source_window,
     target_window,
     to_unit,
@@ -127,6 +128,16 @@ def test_an_empty_mask_is_refused():
         source_window(image, (1, 1, 1), np.zeros_like(inside))
     with pytest.raises(InputError, match="brain mask is empty"):
         target_window(image, np.zeros_like(inside))
+
+
+def test_spans_of_a_mask_of_many_slices_are_those_of_its_voxels():
+    """A column that is set in 256 slices counts for more than specks, whatever a byte holds."""
+    mask = np.zeros((300, 40, 30), bool)
+    mask[4:260, 10:20, 5:25] = True
+    mask[100, 30, 28] = True
+    spans = [(4, 260), (10, 20), (5, 25)]
+    assert occupied_spans(mask) == spans
+    assert [occupied_span(mask, axis) for axis in range(3)] == spans
 
 
 def test_source_window_holds_the_percentiles_of_the_sphere():

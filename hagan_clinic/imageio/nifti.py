@@ -60,7 +60,7 @@ def read_with_header(path: Path) -> tuple[Volume, Any]:
         read_end(stream)
     # What overflows becomes infinite, and the reader's caller refuses that.
     with np.errstate(over="ignore", invalid="ignore"):
-        array = raw.reshape(grid.shape, order="F").astype(np.float32)
+        array = raw.reshape(grid.shape, order="F").astype(np.float32, copy=False)
         if (slope, intercept) != (1.0, 0.0):
             array *= np.float32(slope)
             array += np.float32(intercept)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.intensity import occupied_span
+from hagan_clinic.intensity import occupied_span, occupied_spans
 from hagan_clinic.volume import Volume
 
 MIRROR_MARGIN = 0.15
@@ -51,7 +51,7 @@ def anatomy_warnings(name: str, coarse: Volume, head: NDArray[np.bool_]) -> list
         coarse: The scan in blocks of about 3 mm, in canonical axes.
         head: Its foreground, which is not empty.
     """
-    quarter, median, three_quarters = np.percentile(coarse.array[head], (25, 50, 75))
+    quarter, median, three_quarters = np.percentile(np.sort(coarse.array[head]), (25, 50, 75))
     spread = float((three_quarters - quarter) / max(abs(median), 1e-6))
     if spread < FLAT:
         return [
@@ -108,8 +108,8 @@ def mirror_likeness(upright: Float32, axis: int) -> float:
 
 def _lying(name: str, head: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> list[str]:
     """Whether a brain without skull lies on its front or back by its header."""
-    spans = [occupied_span(occupied, axis) for axis in range(2)]
-    height, length = (float(high - low) * 2 * _FINE_MM for low, high in spans)
+    spans = occupied_spans(occupied)
+    height, length = (float(high - low) * 2 * _FINE_MM for low, high in spans[:2])
     areas = np.count_nonzero(occupied, axis=(1, 2))
     # A neck, of a child's whole head, does not taper.
     tapered = areas[: spans[0][0] + 2][-1] <= _TAPERED * areas.max()
@@ -150,7 +150,7 @@ def _upright(coarse: Volume, head: NDArray[np.bool_]) -> tuple[Float32, Float32]
         The whole, whose border is as bright as it fills its blocks, so that its shape counts; and
         what is inside the border.
     """
-    spans = [occupied_span(head, axis) for axis in range(3)]
+    spans = occupied_spans(head)
     box = tuple(slice(*span) for span in spans)
     values = coarse.array[box]
     low, high = np.percentile(values[head[box]][::8], _CLIPPED)

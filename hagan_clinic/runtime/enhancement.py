@@ -7,6 +7,7 @@ which lie in a box about the middle of the brain where little else is bright.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,19 @@ def bright_share(array: NDArray[Any], spacing: Spacing, centre: Sequence[float])
         count = max((min(round(middle + high / step), size) - first) // factor, 0)
         runs.append((first, count, factor))
         places = (first + factor * np.arange(count) - middle) * step - low
-        cells.append(np.maximum(places // _CELL_MM, 0).astype(int))
+        ends = np.flatnonzero(np.diff(np.maximum(places // _CELL_MM, 0))) + 1
+        cells.append([slice(*ends) for ends in pairwise([0, *ends, count])])
     box = array[tuple(slice(first, first + count * factor) for first, count, factor in runs)]
     shape = [part for _, count, factor in runs for part in (count, factor)]
     values = box.reshape(shape).mean(axis=(1, 3, 5), dtype=np.float32)
     if not (values > 0).any():
         return 0.0
-    place = np.stack(np.meshgrid(*cells, indexing="ij"), axis=-1)
     least = np.percentile(values[values > 0], _WHITE_MATTER)
     bright = 0
-    for cell in np.unique(place.reshape(-1, 3), axis=0):
-        inside = values[(place == cell).all(axis=-1)]
-        reference = max(least, np.percentile(inside, _WHITE_MATTER))
-        bright += int((inside > BRIGHTER * reference).sum())
+    for cell in product(*cells):
+        inside = values[cell]
+        # In most cells nothing is as bright as that, whatever their own white matter is.
+        if inside.max() > BRIGHTER * least:
+            reference = max(least, np.percentile(inside, _WHITE_MATTER))
+            bright += int(np.count_nonzero(inside > BRIGHTER * reference))
     return float(bright / values.size)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.imageio import atomic_path
-from hagan_clinic.intensity import foreground, occupied_span, source_window
+from hagan_clinic.intensity import foreground, occupied_spans, source_window
 from hagan_clinic.runtime.provenance import NOTICE
 from hagan_clinic.volume import Volume, to_canonical
 
@@ -162,7 +162,7 @@ def draw_preview(
 def _centre(head: NDArray[np.bool_]) -> list[int]:
     """The middle of the head's extent along each axis."""
     # The sum of first and last is twice the middle, in steps of two voxels.
-    return [sum(occupied_span(head, axis)) - 1 for axis in range(3)]
+    return [sum(span) - 1 for span in occupied_spans(head)]
 
 
 def _windowed(volume: Volume) -> _Shade:

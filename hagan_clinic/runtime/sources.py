@@ -143,11 +143,14 @@ def _read(source: Source) -> Volume:
 
 
 def _check_shown(volume: Volume, called: str) -> None:
-    low = float(volume.array.min())
-    if low == float(volume.array.max()):
-        raise InputError(
-            f"{called}: all voxels have the value {low:g}: the image is empty; expected a brain"
-        )
+    # Of nearly every scan a few voxels tell enough.
+    for part in (volume.array[::4, ::4, ::4], volume.array):
+        low = float(part.min())
+        if low != float(part.max()):
+            return
+    raise InputError(
+        f"{called}: all voxels have the value {low:g}: the image is empty; expected a brain"
+    )
 
 
 def _told(scan: SeriesScan) -> dict[str, Any]:

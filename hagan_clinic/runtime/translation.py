@@ -168,7 +168,7 @@ class Translator:
         memory.give_back()
         progress("restoring", 0.8)
         with clock.stage("restore"):
-            volume = restore(from_unit(target), prepared, fill=0.0)
+            volume = restore(from_unit(target, out=target), prepared, fill=0.0)
             half_width = restore(self._half_width(scale), prepared, fill=0.0)
             missed = missed_on_source(prepared)
             if missed is not None:
@@ -233,8 +233,8 @@ class Translator:
     def _half_width(self, scale: Float32) -> Float32:
         """Laplace scale in units of [-1, 1] to the interval's half-width in units of [0, 1]."""
         factor = np.float32(self.model.recipe.interval_factor / 2)
-        half_width: Float32 = np.clip(scale * factor, 0, 1)
-        return half_width
+        half_width: Float32 = np.multiply(scale, factor, out=scale)
+        return np.clip(half_width, 0, 1, out=half_width)
 
 
 def translate(

@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import atomic_path, read
-from hagan_clinic.intensity import foreground, occupied_span, target_window, to_unit
+from hagan_clinic.intensity import foreground, occupied_spans, target_window, to_unit
 from hagan_clinic.preparation import BACKGROUND, network_grid, prepare, stripped
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.layouts import some
@@ -290,10 +290,10 @@ def _brain_extent(file: Path, is_mask: bool, spacing: Spacing) -> NDArray[np.flo
         brain = volume.array > 0.5
         if not brain.any():
             raise InputError("the brain mask is empty; expected a mask that marks the brain")
-        spans = [occupied_span(brain, axis, part=0) for axis in range(3)]
+        spans = occupied_spans(brain, part=0)
     else:
         head = foreground(volume.array)
-        spans = [occupied_span(head, axis) for axis in range(3)]
+        spans = occupied_spans(head)
     extent: NDArray[np.float64] = np.ptp(spans, axis=1) * volume.spacing / np.array(spacing)
     return extent
 

@@ -61,6 +61,13 @@ def test_empty_slices_between_others_are_warned_of(empty, told):
         assert re.search(told, warnings[0])
 
 
+def test_a_slice_that_shows_a_single_voxel_is_not_empty():
+    array = np.ones((6, 7, 20), np.float32)
+    array[:, :, 7] = 0
+    array[1, 2, 7] = 1
+    assert slice_warnings("t1", Volume(array, np.eye(4))) == []
+
+
 def test_no_real_head_has_empty_slices(test_data):
     for patient in _patients(test_data, "test"):
         assert slice_warnings("t1", read(f"{patient}_t1.nii.gz")) == []
