@@ -80,6 +80,24 @@ def test_container_and_guide_install_nothing_without_hashes():
             assert "--require-hashes" in command or from_files or for_the_sbom, command
 
 
+def test_both_stages_of_the_container_begin_with_the_base_that_is_given():
+    text = (EXPORT / "Containerfile").read_text()
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${BASE}", "${BASE}"]
+    assert text.index("\nARG BASE=") < text.index("\nFROM ")
+    assert (
+        "--build-arg BASE=docker.io/library/debian@sha256:"
+        in (EXPORT / "deployment.md").read_text()
+    )
+
+
+def test_what_ci_installs_to_look_at_packages_is_pinned():
+    text = (ROOT / ".ci" / "run").read_text().replace("\\\n", " ")
+    (tools,) = re.findall(r'supply/bin/pip" install --quiet -c constraints.txt (.*)', text)
+    names = [Requirement(tool.strip('"')).name for tool in tools.split()]
+    assert "pip-audit" in names
+    assert {canonicalize_name(name) for name in names} <= PINS.keys()
+
+
 def test_ci_looks_for_known_vulnerabilities_and_makes_the_sbom():
     text = (ROOT / ".ci" / "run").read_text()
     assert "pip-audit" in text and "export/sbom.py" in text
