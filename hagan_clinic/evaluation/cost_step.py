@@ -23,6 +23,7 @@ from hagan_clinic.training.augmented import Batch, augmented
 from hagan_clinic.training.averages import STEP
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.draws import Drawn
+from hagan_clinic.training.half import precision
 from hagan_clinic.training.loop import compile_blocks, optimizer_of, to_channels_last
 from hagan_clinic.training.modes import Mode, gather_settings, mode_of
 from hagan_clinic.training.queue import sampler_of
@@ -86,7 +87,6 @@ def measured_steps(
             optimizers[name].zero_grad()
             torch.clear_autocast_cache()
 
-    half = config.precision == "bf16-mixed"
     cycle = int(getattr(model, "cycle", 1))
     steps = -(-steps // cycle) * cycle
     # After the last step, so that everything that trains later takes part and what grows has
@@ -101,7 +101,7 @@ def measured_steps(
             if step == 1:
                 watched.enter_context(watch or nullcontext())
                 started = _now(place)
-            with torch.autocast(place.type, torch.bfloat16, enabled=half):
+            with precision(config.precision, place):
                 terms = model.training_step(batch, first + step, update)
             average.update_parameters(model.averaged)
         finished = _now(place)

@@ -61,6 +61,7 @@ class TrainingConfig:
         device: ``auto``, ``cpu`` or ``cuda``.
         channels_last: lay out weights and features with the channels last in memory.
         compile: let ``torch.compile`` make kernels for the blocks; the first steps wait for them.
+            In bf16 on a CPU it makes none.
         devices: processes (CPU) or GPUs to train on, on each machine.
         nodes: machines; start the same command on each with ``torchrun``.
         validate_every: steps between validations on the calibration patients.

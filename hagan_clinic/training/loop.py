@@ -32,6 +32,7 @@ from hagan_clinic.training.checkpoint import (
     save_checkpoint,
 )
 from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.half import precision
 from hagan_clinic.training.log import RunLog, peak_memory_gib
 from hagan_clinic.training.muon import Muon
 from hagan_clinic.training.variant import Validate, Validation, Variant
@@ -150,7 +151,10 @@ def train(
             waited += time.monotonic() - asked
             # Anything random inside a step depends on the seed and the step alone.
             torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)
-            with told_of_memory(_no_memory_for_a_step(config)), fabric.autocast():
+            with (
+                told_of_memory(_no_memory_for_a_step(config)),
+                precision(config.precision, fabric.device),
+            ):
                 terms = variant.training_step(batch, step, update)
             average.update_parameters(variant.averaged)
             for name, term in terms.items():

@@ -73,10 +73,10 @@ def test_a_part_that_fails_or_takes_too_long_ends_no_other(results, on_gpu, tmp_
     assert "ended with -" in parts["sleeps"]["failed"]
 
 
-@pytest.mark.gpu  # on a CPU bf16 gradients of the smallest grids are not always finite
+@pytest.mark.slow
 def test_every_part_runs_and_the_weights_are_those_of_a_run(tmp_path):
     out, run = tmp_path / "out", tmp_path / "run"
-    command = [sys.executable, SCRIPT, "--device=cuda", "--small", "--minutes=12", "-o", out]
+    command = [sys.executable, SCRIPT, "--device=cpu", "--small", "--minutes=12", "-o", out]
     began = time.monotonic()
     subprocess.run(list(map(str, command)), check=True)
     assert time.monotonic() - began < 12 * 60

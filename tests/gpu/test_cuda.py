@@ -15,6 +15,7 @@ from hagan_clinic.onnx_export import export_run
 from hagan_clinic.runtime import Translator
 from hagan_clinic.training import run
 from hagan_clinic.training.checkpoint import load_tensors
+from hagan_clinic.training.half import precision
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
 from hagan_clinic.training.modes import gather_settings, mode_of
 from hagan_clinic.volume import Volume
@@ -67,11 +68,10 @@ def terms_of_two_steps(config, device):
             optimizers[name].zero_grad()
             torch.clear_autocast_cache()
 
-    half = config.precision == "bf16-mixed"
     told = []
     for step in (config.steps, config.steps + 1):  # the discriminators take part
         torch.manual_seed(step)
-        with torch.autocast(device, torch.bfloat16, enabled=half):
+        with precision(config.precision, torch.device(device)):
             terms = model.training_step(batch, step, update)
         told.append({name: float(term) for name, term in terms.items()})
     return told
