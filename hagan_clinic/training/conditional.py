@@ -90,7 +90,6 @@ class ConditionalRun:
             "halo": 4,
             "validate_every": 4,
             "checkpoint_every": 4,
-            "workers": 0,
             "half_width": 8,
             "quarter_width": 16,
         },

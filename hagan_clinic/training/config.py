@@ -52,7 +52,8 @@ class TrainingConfig:
         clip: highest gradient norm of a step; 0 does not clip.
         ema: decay of the averaged weights.
         low_res_branch: False is the ablation without it.
-        workers: processes that read prepared volumes.
+        workers: processes that read prepared volumes; with 0 a thread of the training process
+            does, which is quickest on a CPU.
         slabs_per_volume: slabs taken of a volume once it is read; they share its augmentation.
         queue_length: slabs in the queue; more mix the patients better.
         resident_share: of a GPU's memory; a cohort that takes no more stays there, and needs no
@@ -86,7 +87,7 @@ class TrainingConfig:
     clip: float = 1.0
     ema: float = 0.999
     low_res_branch: bool = True
-    workers: int = 1
+    workers: int = 0
     slabs_per_volume: int = 1
     queue_length: int = 8
     resident_share: float = 0.5

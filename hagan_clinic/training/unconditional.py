@@ -181,7 +181,6 @@ class UnconditionalRun:
             "judge_width": 64,
             "validate_every": 4,
             "checkpoint_every": 4,
-            "workers": 0,
         },
     }
     augment: ClassVar[AugmentConfig] = replace(

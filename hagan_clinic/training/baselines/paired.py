@@ -140,5 +140,5 @@ def presets(tiny: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         "default": {},
         "cpu": {"steps": 3000, "batch_size": 1, "validate_every": 250, "checkpoint_every": 100},
         "gpu": {"steps": 40000, "batch_size": 4, "precision": "bf16-mixed", "workers": 8},
-        "tiny": {**shared, "checkpoint_every": 4, "workers": 0, "width": 8, **tiny},
+        "tiny": {**shared, "checkpoint_every": 4, "width": 8, **tiny},
     }

@@ -169,7 +169,6 @@ class VolumeRun(ABC):
             "width": 4,
             "validate_every": 4,
             "checkpoint_every": 4,
-            "workers": 0,
         },
     }
     augment: ClassVar[AugmentConfig] = UnconditionalRun.augment
