@@ -1,15 +1,21 @@
 """How many augmented samples a second reach the training, alone and with its step beside.
 
     python benchmarks/loading.py COHORT --cache CACHE [--seconds 30] [--workers 0] [--batch-size 2]
+                                 [--against OLD_CHECKOUT]
 
 Samples are those of `hagan-clinic train --spacing 1 --set size=[160,192,160]`: slabs of 32 slices
 with a halo of 8, and the low-resolution whole, of twelve subjects of the cohort. Printed are
 samples a second, the processor time of this process that a sample took, and of training the share
 of time that it waited for batches. On a machine that does other things too, the processor time is
-the figure to compare.
+the figure to compare. With --against the loader of an older checkout takes its turn before and
+after this one's, on the same cohort, with its own default of workers and with as many as this one.
 """
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +32,38 @@ from hagan_clinic.training.queue import slab_loader
 
 PATIENTS = 12
 WARM_UP = 8
+SETTINGS = {"spacing": 1.0, "size": (160, 192, 160)}
+
+OLD = """
+import json, os, sys, time
+from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
+from hagan_clinic.training.prepared import prepare_cohort
+from hagan_clinic.training.queue import slab_loader
+
+told = json.loads(sys.argv[1])
+told["settings"]["size"] = tuple(told["settings"]["size"])
+run = ConditionalRun.of(ConditionalConfig(**told["settings"]))
+config = run.config
+subjects = find_cohort(told["cohort"], run.recipe.sources, run.recipe.target)[: told["patients"]]
+batches = slab_loader(
+    prepare_cohort(subjects, run.recipe, told["cache"], shape=config.size),
+    thickness=config.slab,
+    batch_size=config.batch_size,
+    slabs_per_volume=config.slabs_per_volume,
+    queue_length=config.queue_length,
+    workers=config.workers,
+    augment=run.augment,
+    **run.sampling,
+)
+for _ in range(told["warm_up"]):
+    next(batches)
+samples, began = 0, time.perf_counter()
+while not samples or time.perf_counter() - began < told["seconds"]:
+    samples += len(next(batches)["index"])
+print(json.dumps([config.workers, samples / (time.perf_counter() - began)]), flush=True)
+os._exit(0)  # an endless queue keeps its workers, which Python would wait for
+"""
 
 
 def loader(arguments: argparse.Namespace, run: ConditionalRun, device: str) -> Iterator[Batch]:
@@ -45,6 +83,28 @@ def loader(arguments: argparse.Namespace, run: ConditionalRun, device: str) -> I
     for _ in range(WARM_UP):
         next(batches)
     return batches
+
+
+def of_checkout(arguments: argparse.Namespace, **settings: int) -> tuple[int, float]:
+    """Workers and samples a second of the loader of an older checkout, on the CPU."""
+    told = {
+        "cohort": str(Path(arguments.cohort).resolve()),
+        "cache": str(arguments.cache.resolve() / "against"),
+        "patients": PATIENTS,
+        "warm_up": WARM_UP,
+        "seconds": arguments.seconds,
+        "settings": {**SETTINGS, "batch_size": arguments.batch_size, **settings},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", OLD, json.dumps(told)],
+        env={**os.environ, "PYTHONPATH": str(arguments.against.resolve())},
+        cwd=arguments.against,  # which Python looks into first
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    workers, rate = json.loads(done.stdout.splitlines()[-1])
+    return workers, rate
 
 
 def trainer(run: ConditionalRun, device: str):
@@ -85,15 +145,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--against", type=Path, help="folder of an older checkout")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     config = ConditionalConfig(
-        spacing=1.0,
-        size=(160, 192, 160),
-        workers=arguments.workers,
-        batch_size=arguments.batch_size,
+        **SETTINGS, workers=arguments.workers, batch_size=arguments.batch_size
     )
     run = ConditionalRun.of(config)
+    old = [{}, {"workers": arguments.workers}] if arguments.against else []
+    before = [of_checkout(arguments, **settings) for settings in old]
     batches = loader(arguments, run, arguments.device)
     alone = measure(batches, lambda batch: None, arguments.seconds, arguments.device)
     step = trainer(run, arguments.device)
@@ -104,6 +164,13 @@ def main() -> None:
     print("| | samples/s | processor ms a sample | waiting |\n|---|---|---|---|")
     for name, (rate, processor, waiting) in {"loader": alone, "training": beside}.items():
         print(f"| {name} | {rate:.2f} | {processor:.0f} | {waiting:.0%} |")
+    after = [of_checkout(arguments, **settings) for settings in reversed(old)]
+    for (workers, first), (_, last) in zip(before, reversed(after), strict=True):
+        rate = (first + last) / 2
+        print(
+            f"\nThe older loader with {workers} workers: {rate:.2f} samples/s ({first:.2f} before, "
+            f"{last:.2f} after); this one alone gives {alone[0] / rate:.1f} times as many."
+        )
 
 
 if __name__ == "__main__":
