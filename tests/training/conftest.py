@@ -1,5 +1,6 @@
 """A small cohort of brain-like volumes at 6 mm."""
 
+import csv
 import subprocess
 
 import nibabel as nib
@@ -58,3 +59,15 @@ def remount_read_only():
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
 
     return remount
+
+
+@pytest.fixture(scope="session")
+def logged():
+    """A function that gives a run's values of one name, with their steps."""
+
+    def values(folder, name):
+        with (folder / "metrics.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["name"] == name]
+        return [(int(row["step"]), float(row["value"])) for row in rows]
+
+    return values
