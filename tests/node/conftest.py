@@ -165,7 +165,7 @@ class Listener:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=240)
 
     def states(self):
         """Names of the series by state."""
@@ -217,7 +217,7 @@ def _no_delay(event):
 def send(port, datasets, *, aet="HAGAN", caller="SCANNER", pause=0.0, syntaxes=None, tls=None):
     """Send instances; the statuses of those that were answered, by UID."""
     ae = AE(caller)
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 30
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 120
     classes = {(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in datasets}
     for sop_class, syntax in classes:
         ae.add_requested_context(sop_class, syntaxes or [syntax])

@@ -189,17 +189,17 @@ def test_a_command_gets_the_alert_on_its_standard_input(spool, tmp_path, fail):
 def test_a_command_that_fails_or_hangs_is_told_and_given_up(
     spool, caplog, monkeypatch, command, why, fail
 ):
-    monkeypatch.setattr(alerts, "_SECONDS", 0.2 if "sleep" in str(command) else 10.0)
+    monkeypatch.setattr(alerts, "_SECONDS", 0.2 if "sleep" in str(command) else 60.0)
     look, _ = part(spool, alert_command=command)
     fail(spool, "1.2.3")
     began = time.monotonic()
     look()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
     assert caplog.records[-1].args["why"] == why
 
 
 def test_of_a_command_that_is_given_up_nothing_goes_on(spool, tmp_path, monkeypatch, waiting, fail):
-    monkeypatch.setattr(alerts, "_SECONDS", 0.5)
+    monkeypatch.setattr(alerts, "_SECONDS", 2.0)
     child = tmp_path / "child"
     look, _ = part(spool, alert_command=("sh", "-c", f"sleep 60 & echo $! > {child}; sleep 60"))
     fail(spool, "1.2.3")
@@ -209,7 +209,7 @@ def test_of_a_command_that_is_given_up_nothing_goes_on(spool, tmp_path, monkeypa
     def has_ended():
         return not state.exists() or state.read_text().split()[2] == "Z"
 
-    waiting(has_ended, seconds=5)
+    waiting(has_ended, seconds=40)
 
 
 def test_a_webhook_that_is_not_there_or_says_nothing_is_given_up(spool, caplog, monkeypatch, fail):

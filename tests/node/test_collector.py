@@ -229,5 +229,5 @@ def test_nothing_takes_a_series_before_its_instances_are_counted(
 
     monkeypatch.setattr(collector, "complete", raced)
     collect()
-    waiting(lambda: spool.jobs("running"), seconds=10)
+    waiting(lambda: spool.jobs("running"))
     assert spool.jobs("failed") == []

@@ -42,12 +42,12 @@ def forwarder(spool, port, sender=None, **settings):
     settings = {"retry_first": 0.01, "retry_longest": 0.01, "commitment": False, **settings}
     config = NodeConfig(**settings)
     sender = sender or DimseSender(
-        "HAGAN", DimseDestination("ARCHIVE", "127.0.0.1", port), 20, None
+        "HAGAN", DimseDestination("ARCHIVE", "127.0.0.1", port), 60, None
     )
     return Forwarder(spool, sender, config, Metrics(spool))
 
 
-def until(condition, forward, seconds=30):
+def until(condition, forward, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         forward()
@@ -499,7 +499,7 @@ def test_an_archive_that_takes_no_such_objects_refuses(archive, make_series, tmp
     )
     path = tmp_path / "one.dcm"
     make_series("k")[0].save_as(path, enforce_file_format=True)
-    sender = DimseSender("HAGAN", DimseDestination("ARCHIVE", "127.0.0.1", archive.port), 20, None)
+    sender = DimseSender("HAGAN", DimseDestination("ARCHIVE", "127.0.0.1", archive.port), 60, None)
     try:
         with pytest.raises(RefusedError, match="does not take"):
             sender.store([path], print)

@@ -3,7 +3,6 @@
 import copy
 import json
 import random
-import time
 from collections import Counter
 
 import numpy as np
@@ -107,10 +106,17 @@ def test_what_is_held_back_is_shown_and_goes_on_when_an_operator_releases_it(
     sending(listener.port, series[:30])
     waiting(lambda: listener.events("incomplete"), listener.failure)
     base = f"http://127.0.0.1:{listener.port + 1}"
-    time.sleep(0.5)
-    (reason,) = httpx.get(f"{base}/health").json()["incomplete"].values()
+
+    def told():
+        return list(httpx.get(f"{base}/health", timeout=60).json()["incomplete"].values())
+
+    waiting(told, listener.failure)
+    (reason,) = told()
     assert "end is cut off" in reason
-    assert 'hagan_spool_incomplete_series{why="cut"} 1.0' in httpx.get(f"{base}/metrics").text
+    assert (
+        'hagan_spool_incomplete_series{why="cut"} 1.0'
+        in httpx.get(f"{base}/metrics", timeout=60).text
+    )
     where = ["--spool", str(listener.spool)]
     (shown,) = json.loads(CliRunner().invoke(main, ["spool", "show", "--json", *where]).stdout)
     assert (shown["state"], shown["outcome"]) == ("incoming", "incomplete")

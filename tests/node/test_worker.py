@@ -91,7 +91,7 @@ def test_a_failure_is_kept_with_its_reason_and_nothing_of_it_is_logged(
 def test_what_may_pass_is_tried_again_after_a_while_but_not_for_ever(spool, error, waiting, stored):
     stored(spool)
     work = worker(spool, failing(error), attempts=2, retry_first=0.01, retry_longest=0.01)
-    waiting(lambda: work() or spool.jobs("failed"), seconds=10)
+    waiting(lambda: work() or spool.jobs("failed"))
     (job,) = spool.jobs("failed")
     assert job.record()["attempts"] == 3
     assert str(error) in job.record()["reason"]

@@ -142,11 +142,15 @@ def test_a_phantom_is_warned_of(kind, values):
     assert warning.endswith("check that it is a head scan")
 
 
-def test_the_checks_are_quick(brain):
+def test_the_checks_take_no_longer_than_a_few_looks_at_the_whole_volume(brain):
     """Of the processor's time; they share one coarse grid."""
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        told(brain)
-        times.append(time.process_time() - start)
-    assert min(times) < 0.06
+
+    def least_of(look):
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            look()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    assert least_of(lambda: told(brain)) < 12 * least_of(lambda: np.sort(brain.array, axis=None))
