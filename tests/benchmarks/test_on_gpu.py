@@ -86,7 +86,8 @@ def test_every_part_runs_and_the_weights_are_those_of_a_run(tmp_path):
         assert part["rows"], name
     counted = parts["counted"]["rows"]
     assert {row["code"] for row in counted} == {"authors", "ours"}
-    assert all(row["MiB"] > 0 and row["TFLOP"] > 0 for row in counted)
+    for unit in ("MiB", "TFLOP"):
+        assert {row["code"] for row in counted if row.get(unit, 0) > 0} == {"authors", "ours"}
     assert len(list(out.iterdir())) <= 8
     subprocess.run([sys.executable, SCRIPT, "--restore", out, run], check=True)
     code = "from hagan_clinic.cli import main; main()"
