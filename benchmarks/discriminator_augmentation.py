@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.losses import judged_fake, judged_real
 from hagan_clinic.training.checkpoint import LAST, load_tensors
@@ -68,7 +69,7 @@ def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list
         batch = next(batches)
         position = batch["slab_start"] / (config.size[0] - config.slab)
         with torch.no_grad():
-            fake = model._generate(batch, None, draw=0)
+            fake = model._generate(SynthesisBatch.of(batch), None, draw=0)
         real = model._judge(batch["source_window"], batch["source_low"], position)
         faked = model._judge(*fake, position)
         terms = [

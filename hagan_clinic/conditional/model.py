@@ -8,12 +8,14 @@ the whole generator and lead. The slab has two further terms, its structure and 
 its error bar. Eq. 8 is their sum, with ``LossWeights`` for lambda_1 and lambda_2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from hagan_clinic.backbone.batch import TranslationBatch
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
 from hagan_clinic.backbone.losses import (
     judged_fake,
@@ -23,8 +25,13 @@ from hagan_clinic.backbone.losses import (
     structure_loss,
 )
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
-from hagan_clinic.conditional.generator import ConditionalGenerator, GeneratorConfig
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
+from hagan_clinic.conditional.generator import (
+    SIDE_MULTIPLE,
+    ConditionalGenerator,
+    GeneratorConfig,
+)
+from hagan_clinic.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class ConditionalHAGAN(nn.Module):
 
     def __init__(
         self,
-        config: GeneratorConfig,
+        config: GeneratorConfig | None = None,
         weights: LossWeights | None = None,
         *,
         adversarial_start: int = 0,
@@ -72,6 +79,7 @@ class ConditionalHAGAN(nn.Module):
         muon: bool = True,
     ) -> None:
         super().__init__()
+        config = config or GeneratorConfig()
         self.weights = weights or LossWeights()
         self.adversarial_start = adversarial_start
         self.generator_lr = generator_lr
@@ -109,54 +117,123 @@ class ConditionalHAGAN(nn.Module):
             "discriminator": ParameterGroup(judges, self.discriminator_lr, betas=(0.0, 0.999)),
         }
 
+    def context(self, source: Tensor) -> Tensor | None:
+        """What slabs need of the whole source (B, C, D, H, W); None without that branch."""
+        self._check(source)
+        return self.generator.context(functional.avg_pool3d(source, LOW_RES_FACTOR))
+
+    def slabs(
+        self, source: Tensor, context: Tensor | None, starts: Tensor | Sequence[int], thickness: int
+    ) -> tuple[Tensor, Tensor]:
+        """One slab a sample, with as many real slices beside it as its result depends on.
+
+        Args:
+            source: the whole volume (B, C, D, H, W), of which the windows are taken.
+            context: of ``context``.
+            starts: r (B,), multiples of 4.
+            thickness: slices of a slab, a multiple of 4.
+
+        Returns:
+            Target and scale (B, 1, thickness, H, W), equal to those of the whole within 1e-4.
+
+        Raises:
+            InputError: a source of another shape than the network takes.
+        """
+        self._check(source)
+        slabs = [Slab(int(start), thickness) for start in starts]
+        windows = [slab.window(source.shape[2], self.generator.config.halo) for slab in slabs]
+        first, seen = [window.start for window in windows], windows[0].thickness
+        low = None
+        if context is not None:
+            low_first = [start // LOW_RES_FACTOR for start in first]
+            low = take_slabs(context, low_first, seen // LOW_RES_FACTOR)
+        target, scale = self.generator.translate(take_slabs(source, first, seen), low)
+        offsets = [slab.start - start for slab, start in zip(slabs, first, strict=True)]
+        return take_slabs(target, offsets, thickness), take_slabs(scale, offsets, thickness)
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Translate whole volumes.
+
+        Args:
+            source: (B, C, D, H, W) in [-1, 1], background -1; sides multiples of 16.
+
+        Returns:
+            The target in [-1, 1] and the Laplace scale of its error, (B, 1, D, H, W) each.
+
+        Raises:
+            InputError: a source of another shape than the network takes.
+
+        Example:
+            >>> import torch
+            >>> from hagan_clinic.conditional import ConditionalHAGAN, GeneratorConfig
+            >>> model = ConditionalHAGAN(GeneratorConfig(half_width=8, quarter_width=16))
+            >>> target, scale = model(torch.rand(1, 1, 32, 48, 32) * 2 - 1)
+            >>> tuple(target.shape), bool((scale > 0).all())
+            ((1, 1, 32, 48, 32), True)
+        """
+        self._check(source)
+        target, scale, *_ = self.generator(source)
+        return target, scale
+
+    def _check(self, source: Tensor) -> None:
+        channels, shape = self.generator.config.source_channels, tuple(source.shape)
+        if len(shape) != 5 or shape[1] != channels or any(n % SIDE_MULTIPLE for n in shape[2:]):
+            raise InputError(
+                f"the source has the shape {shape}; expected (B, {channels}, D, H, W) with D, H "
+                f"and W multiples of {SIDE_MULTIPLE}"
+            )
+
     def training_step(
-        self, batch: Mapping[str, Tensor], step: int, update: Update
+        self, batch: TranslationBatch | Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """Move the judges (eq. 4 and 5), then the generator by the whole sum (eq. 8).
 
         Args:
-            batch: of ``training.queue`` (shapes there): the source's slab with its halo, X_r^H and
-                X^L of the target, X^L of the source, the brain, and where the slab starts (r).
+            batch: a ``TranslationBatch``, or a mapping of its entries.
             step: number of the step, which decides whether the judges take part.
             update: called with a group's name and loss, for the judges first.
 
         Returns:
             The loss terms before weighing, scalars.
-        """
-        weights = self.weights
-        window, target = batch["source_window"], batch["target_slab"]
-        thickness = target.shape[2]
-        offsets = batch["slab_start"] - batch["window_start"]
 
-        context = self.generator.context(batch["source_low"])
+        Raises:
+            InputError: an entry of the batch is missing or has another shape.
+        """
+        batch = TranslationBatch.of(batch)
+        weights = self.weights
+        window, target = batch.source_window, batch.target_slab
+        thickness = target.shape[2]
+        offsets = batch.slab_start - batch.window_start
+
+        context = self.generator.context(batch.source_low)
         context_window = None
         if context is not None:
             context_window = take_slabs(
                 context,
-                batch["window_start"] // LOW_RES_FACTOR,
+                batch.window_start // LOW_RES_FACTOR,
                 window.shape[2] // LOW_RES_FACTOR,
             )
         image, scale = self.generator.translate(window, context_window)
         image, scale = take_slabs(image, offsets, thickness), take_slabs(scale, offsets, thickness)
 
-        region = weights.background + (1 - weights.background) * batch["brain_slab"]
+        region = weights.background + (1 - weights.background) * batch.brain_slab
         terms = {
             "high": reconstruction_loss(image, target, region),
-            "structure": structure_loss(image, target, batch["brain_slab"]),
+            "structure": structure_loss(image, target, batch.brain_slab),
             "likelihood": laplace_nll(scale, image - target, region),
         }
         low = None
         if context is not None:
             low = self.generator.low_resolution(context)
-            low_region = weights.background + (1 - weights.background) * batch["brain_low"]
-            terms["low"] = reconstruction_loss(low, batch["target_low"], low_region)
+            low_region = weights.background + (1 - weights.background) * batch.brain_low
+            terms["low"] = reconstruction_loss(low, batch.target_low, low_region)
         loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
 
         if weights.adversarial > 0 and step >= self.adversarial_start:
             source = take_slabs(window, offsets, thickness)
-            depth = batch["source_low"].shape[2] * LOW_RES_FACTOR
-            position = batch["slab_start"] / max(depth - thickness, 1)
-            judged = self._judge(source, target, position, batch, batch["target_low"])
+            depth = batch.source_low.shape[2] * LOW_RES_FACTOR
+            position = batch.slab_start / max(depth - thickness, 1)
+            judged = self._judge(source, target, position, batch, batch.target_low)
             faked = self._judge(
                 source, image.detach(), position, batch, None if low is None else low.detach()
             )
@@ -178,11 +255,11 @@ class ConditionalHAGAN(nn.Module):
         source: Tensor,
         target: Tensor,
         position: Tensor,
-        batch: Mapping[str, Tensor],
+        batch: TranslationBatch,
         low: Tensor | None,
     ) -> list[Tensor]:
         """Logits of D^H(X_r^H, r) and, with the low-resolution branch, of D^L(X^L), on pairs."""
         logits = [self.slab_judge(torch.cat([source, target], dim=1), position)]
         if self.low_judge is not None and low is not None:
-            logits.append(self.low_judge(torch.cat([batch["source_low"], low], dim=1)))
+            logits.append(self.low_judge(torch.cat([batch.source_low, low], dim=1)))
         return logits

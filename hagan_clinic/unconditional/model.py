@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
 from hagan_clinic.backbone.losses import judged_fake, judged_real
@@ -21,6 +22,7 @@ from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork
+from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
 from hagan_clinic.unconditional.prior import prior_discrepancy
@@ -95,12 +97,13 @@ class HAGAN(nn.Module):
 
     def __init__(
         self,
-        config: HAGANConfig,
+        config: HAGANConfig | None = None,
         objective: Objective | None = None,
         *,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        config = config or HAGANConfig()
         self.config = config
         self.objective = objective or Objective()
         self.autoencoder = Autoencoder(config, checkpointing=checkpointing)
@@ -147,28 +150,75 @@ class HAGAN(nn.Module):
             )
         return groups
 
-    def training_step(
-        self, batch: Mapping[str, Tensor], step: int, update: Update
-    ) -> dict[str, Tensor]:
-        """The four updates on a batch of ``training.queue`` with whole volumes.
+    def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """The features A that slabs are made from, of z (B, latent) and class labels (B,)."""
+        config = self.config
+        if latent.ndim != 2 or latent.shape[1] != config.latent:
+            raise InputError(
+                f"z has the shape {tuple(latent.shape)}; expected (B, {config.latent})"
+            )
+        if (label is None) == bool(config.classes):
+            expected = "a label for each z" if config.classes else "no labels"
+            raise InputError(f"the model has {config.classes} classes: expected {expected}")
+        return self.autoencoder.generator.context(latent, self._one_hot(label))
+
+    def slabs(self, context: Tensor, starts: Tensor, thickness: int | None = None) -> Tensor:
+        """One slab a sample: of ``context``, r (B,) and slices -> X_r^H (B, 1, thickness, H, W).
+
+        With norm ``position`` they are what the whole volume is, within 1e-4.
+        """
+        return self.autoencoder.generator.slabs(context, starts, thickness or self.config.slab)
+
+    def encode(self, volume: Tensor) -> Tensor:
+        """The z (B, latent) of whole volumes (B, 1, D, H, W) in [-1, 1]."""
+        return self.autoencoder.encoder.encode(volume)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Make whole volumes.
 
         Args:
-            batch: ``source_window`` (B, 1, d, H, W), the slab X_r^H without a halo, ``source_low``
-                (B, 1, D/4, H/4, W/4),
-                ``source_whole`` (B, 1, D, H, W) if there is an encoder, ``slab_start`` r and
-                ``index`` (B,), and ``label`` (B,) if there are classes.
+            latent: z (B, latent), of N(0, I).
+            label: (B,) int64, of a model with classes.
+
+        Returns:
+            (B, 1, D, H, W) in [-1, 1].
+
+        Raises:
+            InputError: z of another shape, or labels where there are none, or none.
+
+        Example:
+            >>> import torch
+            >>> from hagan_clinic.unconditional import HAGAN, HAGANConfig
+            >>> model = HAGAN(HAGANConfig(size=(32, 32, 32), slab=8, latent=16, width=64))
+            >>> tuple(model(torch.randn(2, 16)).shape)
+            (2, 1, 32, 32, 32)
+        """
+        image: Tensor = self.autoencoder.generator.high(self.context(latent, label))
+        return image
+
+    def training_step(
+        self, batch: SynthesisBatch | Mapping[str, Tensor], step: int, update: Update
+    ) -> dict[str, Tensor]:
+        """The four updates on a batch.
+
+        Args:
+            batch: a ``SynthesisBatch``, or a mapping of its entries.
             step: number of the step.
             update: moves one group.
 
         Returns:
             The loss terms, detached.
+
+        Raises:
+            InputError: an entry of the batch is missing or has another shape.
         """
+        batch = SynthesisBatch.of(batch)
         objective, config = self.objective, self.config
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
-        real, starts = batch["source_window"], batch["slab_start"]
-        real_low = batch["source_low"]
+        real, starts = batch.source_window, batch.slab_start
+        real_low = batch.source_low
         position = starts / max(config.size[0] - config.slab, 1)
-        label = batch.get("label")
+        label = batch.label
         if label is not None:
             label = label.to(real.device, non_blocking=True)
         terms: dict[str, Tensor] = {}
@@ -220,43 +270,46 @@ class HAGAN(nn.Module):
         return {name: term.detach() for name, term in terms.items()}
 
     def _generate(
-        self, batch: Mapping[str, Tensor], label: Tensor | None, draw: int
+        self, batch: SynthesisBatch, label: Tensor | None, draw: int
     ) -> tuple[Tensor, Tensor | None]:
         """The fake slab at each sample's own r, and the fake X^L."""
         generator = self.autoencoder.generator
-        latent = noise(self.objective.seed, batch["index"], draw, self.config.latent)
-        place = batch["source_low"].device
+        latent = noise(self.objective.seed, batch.index, draw, self.config.latent)
+        place = batch.source_low.device
         context = generator.context(latent.to(place, non_blocking=True), self._one_hot(label))
-        slabs = generator.slabs(context, batch["slab_start"], self.config.slab)
+        slabs = generator.slabs(context, batch.slab_start, self.config.slab)
         # After the slabs: G^L's backward pass then comes first, and its activations are gone when
         # G^H's, the largest, need their gradients.
         low = generator.low(context) if self.objective.low_res_branch else None
         return slabs, low
 
-    def _slab_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def _slab_loss(self, batch: SynthesisBatch) -> Tensor:
         """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
-        slab = batch["source_window"]
+        slab = batch.source_window
         features = self.autoencoder.encoder.slab(slab)
         return functional.l1_loss(self.autoencoder.generator.high(features), slab)
 
-    def _encoded(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def _encoded(self, batch: SynthesisBatch) -> Tensor:
         """The z (B, latent) of the whole volumes; no gradient reaches E^H."""
         encoder = self.autoencoder.encoder
+        if batch.source_whole is None:
+            raise InputError(
+                "the batch lacks source_whole, which the encoder is trained on: give it, or "
+                "Objective(encoder=False)"
+            )
         with torch.no_grad():
-            features = encoder.context(batch["source_whole"])
+            features = encoder.context(batch.source_whole)
         latent: Tensor = encoder.latent(features)
         return latent
 
-    def _volume_loss(
-        self, batch: Mapping[str, Tensor], latent: Tensor, label: Tensor | None
-    ) -> Tensor:
+    def _volume_loss(self, batch: SynthesisBatch, latent: Tensor, label: Tensor | None) -> Tensor:
         """L_recon^G, eq. 7: what G makes of E^G's z, on the slab and on X^L."""
         generator = self.autoencoder.generator
         context = generator.context(latent, self._one_hot(label))
-        slabs = generator.slabs(context, batch["slab_start"], self.config.slab)
-        loss = functional.l1_loss(slabs, batch["source_window"])
+        slabs = generator.slabs(context, batch.slab_start, self.config.slab)
+        loss = functional.l1_loss(slabs, batch.source_window)
         if self.objective.low_res_branch:
-            loss = loss + functional.l1_loss(generator.low(context), batch["source_low"])
+            loss = loss + functional.l1_loss(generator.low(context), batch.source_low)
         return loss
 
     def _judge(

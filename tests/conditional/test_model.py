@@ -4,6 +4,7 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.slab import Slab, take_slabs
 from hagan_clinic.conditional import ConditionalHAGAN, GeneratorConfig, LossWeights
+from hagan_clinic.errors import InputError
 
 SMALL = {"half_width": 8, "quarter_width": 16, "trunk_widths": (16, 24, 32)}
 
@@ -54,6 +55,42 @@ def test_a_step_moves_every_parameter_of_both_groups():
     for name, gradients in recorder.gradients.items():
         assert all(g is not None and torch.isfinite(g).all() for g in gradients), name
         assert sum(float(g.abs().sum()) > 0 for g in gradients) == len(gradients), name
+
+
+def test_the_model_gives_what_its_generator_gives():
+    model = ConditionalHAGAN(GeneratorConfig(**SMALL)).eval()
+    source = torch.rand(1, 1, 32, 48, 16) * 2 - 1
+    with torch.no_grad():
+        target, scale = model(source)
+        expected, expected_scale, _ = model.generator(source)
+    assert torch.equal(target, expected) and torch.equal(scale, expected_scale)
+
+
+def test_slabs_with_their_context_are_those_of_the_whole_volume():
+    model = ConditionalHAGAN(GeneratorConfig(**SMALL)).eval()
+    torch.manual_seed(2)
+    source = torch.rand(3, 1, 112, 32, 32) * 2 - 1
+    starts = torch.tensor([0, 44, 96])
+    with torch.no_grad():
+        whole = model(source)
+        parts = model.slabs(source, model.context(source), starts, 16)
+    for part, of_whole in zip(parts, whole, strict=True):
+        assert (part - take_slabs(of_whole, starts, 16)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 32, 32, 32), (1, 1, 32, 40, 32), (32, 32, 32)])
+def test_a_source_of_another_shape_is_refused_with_the_shape_that_is_taken(shape):
+    model = ConditionalHAGAN(GeneratorConfig(**SMALL))
+    with pytest.raises(InputError, match=r"shape \(.*expected \(B, 1, D, H, W\).* of 16"):
+        model(torch.zeros(shape))
+
+
+def test_a_step_on_a_batch_that_lacks_an_entry_names_it():
+    model = ConditionalHAGAN(GeneratorConfig(**SMALL))
+    given = batch()
+    del given["source_low"]
+    with pytest.raises(InputError, match="lacks source_low"):
+        model.training_step(given, 0, Recorder(model))
 
 
 def test_the_mean_of_two_samples_is_the_step_of_both():

@@ -2,10 +2,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import frozen
 from hagan_clinic.backbone.slab import take_slabs
+from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional import HAGAN, HAGANConfig, Objective
 
 SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "judge_width": 64}
@@ -36,6 +38,39 @@ def batch(samples=2, classes=0, size=(32, 32, 32), thickness=8):
         "index": torch.arange(10, 10 + samples),
     }
     return made | ({"label": torch.arange(samples) % classes} if classes else {})
+
+
+def test_the_model_makes_whole_volumes_and_the_same_slab_by_slab():
+    model = small().eval()
+    z, starts = torch.randn(2, 6), torch.tensor([4, 24])
+    with torch.no_grad():
+        whole = model(z)
+        slabs = model.slabs(model.context(z), starts)
+        assert model.encode(whole).shape == z.shape
+    assert whole.shape == (2, 1, 32, 32, 32)
+    assert (slabs - take_slabs(whole, starts, 8)).abs().max() < 1e-4
+
+
+def test_a_model_with_classes_makes_another_volume_of_another_class():
+    model, z = small(classes=3).eval(), torch.randn(1, 6)
+    with torch.no_grad():
+        assert not torch.allclose(model(z, torch.tensor([0])), model(z, torch.tensor([2])))
+    with pytest.raises(InputError, match="3 classes: expected a label for each"):
+        model(z)
+    with pytest.raises(InputError, match="0 classes: expected no labels"):
+        small()(z, torch.tensor([0]))
+
+
+def test_noise_of_another_length_is_refused():
+    with pytest.raises(InputError, match=r"shape \(2, 7\); expected \(B, 6\)"):
+        small()(torch.randn(2, 7))
+
+
+def test_a_step_of_the_encoder_without_whole_volumes_names_what_it_lacks():
+    model, given = small(), batch()
+    del given["source_whole"]
+    with pytest.raises(InputError, match="lacks source_whole"):
+        step(model, given)
 
 
 class Recorder:
@@ -251,7 +286,8 @@ def test_checkpointing_gives_the_same_gradients():
 def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss):
     def kept(checkpointing):
         sizes = SMALL | {"size": (64, 64, 64)}
-        model, given = small(checkpointing, sizes), batch(1, size=sizes["size"])
+        model = small(checkpointing, sizes)
+        given = SynthesisBatch.of(batch(1, size=sizes["size"]))
         weights = {p.untyped_storage()._cdata for p in model.parameters()}
         held = {}
 
