@@ -1,13 +1,13 @@
-"""How fast the two judges of the unconditional HA-GAN see through a generator that stands still.
+"""How fast the discriminators of the unconditional HA-GAN see through a fixed generator.
 
     hagan-clinic train --mode unconditional --preset cpu --data lgg_mni --split lgg_mni/split.csv \
         -o RUN --cache CACHE
     python benchmarks/discriminator_augmentation.py RUN --cache CACHE
 
-The judges of the run's last checkpoint go on training alone, at the run's own rate and on its own
-queue, under each kind of augmentation. Printed is the cross-entropy of D^H and D^L over the last
-quarter of the steps; 0.693 is chance. What delays them delays the generator, which learns from
-them alone; what lets them learn the patients by heart does harm later, which this does not show.
+The discriminators of the run's last checkpoint go on training alone, at the run's own rate and on
+its own queue, under each kind of augmentation. Printed is the cross-entropy of D^H and D^L over
+the last quarter of the steps; 0.693 is chance. What delays them delays the generator, which learns
+from them alone; what lets them memorise the patients does harm later, which this does not show.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
-from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.training.checkpoint import LAST, load_tensors
 from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.modes import mode_of
@@ -62,19 +62,19 @@ def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list
     model.load_state_dict(load_tensors(run / LAST / "weights.safetensors"))
     model.objective = replace(model.objective, augment=kind)
     model = model.to(memory_format=torch.channels_last_3d)
-    judges = [p for part in (model.slab_judge, model.low_judge) for p in part.parameters()]
-    optimizer = torch.optim.AdamW(judges, lr=config.discriminator_lr, betas=BETAS)
+    parameters = [
+        p for part in (model.slab_discriminator, model.low_discriminator) for p in part.parameters()
+    ]
+    optimizer = torch.optim.AdamW(parameters, lr=config.discriminator_lr, betas=BETAS)
     told = []
     for _ in range(steps):
         batch = next(batches)
         position = batch["slab_start"] / (config.size[0] - config.slab)
         with torch.no_grad():
             fake = model._generate(SynthesisBatch.of(batch), None, draw=0)
-        real = model._judge(batch["source_window"], batch["source_low"], position)
-        faked = model._judge(*fake, position)
-        terms = [
-            judged_real(r) + judged_fake(f) for (r, _), (f, _) in zip(real, faked, strict=True)
-        ]
+        real = model._logits(batch["source_window"], batch["source_low"], position)
+        faked = model._logits(*fake, position)
+        terms = [real_loss(r) + fake_loss(f) for (r, _), (f, _) in zip(real, faked, strict=True)]
         optimizer.zero_grad()
         torch.stack(terms).sum().backward()
         optimizer.step()
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=80)
     arguments = parser.parse_args()
-    print("| the judges see | D^H | D^L |\n|---|---|---|")
+    print("| the discriminators see | D^H | D^L |\n|---|---|---|")
     for name, kind in KINDS.items():
         torch.manual_seed(0)
         told = losses(arguments.run, arguments.cache, kind, arguments.steps)

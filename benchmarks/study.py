@@ -39,8 +39,8 @@ class Entry:
     Attributes:
         name: of it and its run folder.
         settings: what it is told beside the common settings.
-        whole: its steps cost more later in the run, as a network grows or a judge joins, so that it
-            is timed over a short whole one.
+        whole: its steps cost more later in the run, as a network grows or a discriminator
+            joins, so that it is timed over a short whole one.
     """
 
     name: str
@@ -80,7 +80,7 @@ STUDIES: dict[str, tuple[dict[str, object], list[Entry]]] = {
         [
             Entry("hagan", HAGAN, whole=True),
             Entry("hagan-slabs-alone", {**HAGAN, "low_res_branch": False}, whole=True),
-            Entry("slab-unet", {"slab": 16, "width": 32, "judge_width": 128}),
+            Entry("slab-unet", {"slab": 16, "width": 32, "discriminator_width": 128}),
             Entry("cgan2d", {"levels": 5, "width": 32}),
             Entry("cgan3d-patch", PATCHES),
             Entry("cgan3d-laf", PATCHES),

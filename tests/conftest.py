@@ -238,8 +238,9 @@ def build_unconditional_run(folder, **settings):
     from hagan_clinic.training.unconditional import UnconditionalConfig
     from hagan_clinic.unconditional import Autoencoder
 
-    sizes = {"size": (32, 32, 32), "spacing": 6.0, "slab": 4, "latent": 8, "width": 64}
-    config = UnconditionalConfig(**sizes | {"judge_width": 64, "data": "private"} | settings)
+    sizes = {"size": (32, 32, 32), "spacing": 6.0, "slab": 4, "latent": 8}
+    sizes |= {"width": 64, "discriminator_width": 64}
+    config = UnconditionalConfig(**sizes | {"data": "private"} | settings)
     torch.manual_seed(1)
     autoencoder = Autoencoder(config.sizes()).eval()
     for parameter in autoencoder.parameters():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
-from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.unconditional import HAGANConfig
 
 
@@ -80,10 +80,12 @@ class Step(nn.Module):
         widths = (config.context_channels, *every[-config.upsamples :])
         parts: dict[str, nn.Module] = {
             "generator": Generator(config),
-            "judges": nn.ModuleList(
+            "discriminators": nn.ModuleList(
                 [
-                    SlabDiscriminator(1, config.upsamples - 1, width=config.judge_width),
-                    LowResolutionDiscriminator(1, config.upsamples, width=config.judge_width),
+                    SlabDiscriminator(1, config.upsamples - 1, width=config.discriminator_width),
+                    LowResolutionDiscriminator(
+                        1, config.upsamples, width=config.discriminator_width
+                    ),
                 ]
             ),
             "slab_encoder": nn.Sequential(
@@ -97,7 +99,7 @@ class Step(nn.Module):
         self.parts = nn.ModuleDict(parts)
         self.optimizers = {
             name: torch.optim.Adam(
-                part.parameters(), lr=4e-4 if name == "judges" else 1e-4, betas=(0.0, 0.999)
+                part.parameters(), lr=4e-4 if name == "discriminators" else 1e-4, betas=(0.0, 0.999)
             )
             for name, part in self.parts.items()
         }
@@ -110,25 +112,25 @@ class Step(nn.Module):
     def step(self, volumes: Tensor, start: int) -> None:
         """One iteration on whole volumes (B, 1, D, H, W), at one r for the batch."""
         thickness, depth = self.config.slab, self.config.size[0]
-        generator, judges = self.parts["generator"], self.parts["judges"]
+        generator, discriminators = self.parts["generator"], self.parts["discriminators"]
         low = functional.interpolate(volumes, scale_factor=0.25)
         slab = volumes[:, :, start : start + thickness]
         position = torch.full((len(volumes),), start / (depth - thickness), device=volumes.device)
 
-        def judged(slab: Tensor, low: Tensor) -> Tensor:
-            return (judges[0](slab, position) + judges[1](low)) / 2
+        def logits(slab: Tensor, low: Tensor) -> Tensor:
+            return (discriminators[0](slab, position) + discriminators[1](low)) / 2
 
         def latent() -> Tensor:
             return torch.randn(len(volumes), self.config.latent, device=volumes.device)
 
-        self._only("judges")
-        real = judged_real(judged(slab, low))
+        self._only("discriminators")
+        real = real_loss(logits(slab, low))
         fake, fake_low = generator(latent(), start, thickness)
-        self._move("judges", real + judged_fake(judged(fake, fake_low)))
+        self._move("discriminators", real + fake_loss(logits(fake, fake_low)))
 
         self._only("generator")
         fake, fake_low = generator(latent(), start, thickness)
-        self._move("generator", judged_real(judged(fake, fake_low)))
+        self._move("generator", real_loss(logits(fake, fake_low)))
 
         self._only("slab_encoder")
         again = generator.slab(self.parts["slab_encoder"](slab))

@@ -63,7 +63,7 @@ MEMORY = ("allocated", "reserved")
 def authors(told: Given, batch: int, steps: int) -> dict[str, Any]:
     """The same of the authors' step, after a first one that is not timed."""
     size = told.cube["size"]
-    widths = ("width", "judge_width", "latent")
+    widths = ("width", "discriminator_width", "latent")
     sizes = {name: told.cube[name] for name in widths if name in told.cube}
     config = HAGANConfig(size=tuple(size), slab=default_slab(size[0]), norm="group", **sizes)
     cuda = told.device == "cuda"

@@ -43,7 +43,7 @@ SMALL_GENERATOR = GENERATOR | {
 }
 
 CUBE: dict[str, Any] = {"mode": "unconditional", "size": [256] * 3}
-SMALL_CUBE = CUBE | {"size": [32] * 3, "width": 64, "judge_width": 64, "latent": 8}
+SMALL_CUBE = CUBE | {"size": [32] * 3, "width": 64, "discriminator_width": 64, "latent": 8}
 """The unconditional model whose step is set against the authors'."""
 
 

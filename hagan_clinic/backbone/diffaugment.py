@@ -22,7 +22,7 @@ class DiffAugment:
         contrast: bright signal is scaled up and dark signal down by so much, or the reverse.
         shift: largest translation, as a part of each in-plane side. None by default: heads lie at
             one place in their volumes, so the faults of a generator that come from its own grid
-            do too, and a judge that sees them moved about learns to see them several times slower.
+            do too, and a discriminator that sees them shifted learns them several times slower.
         cutout: side of an emptied square through the volume, as a part of each in-plane side.
     """
 

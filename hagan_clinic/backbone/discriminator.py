@@ -1,4 +1,4 @@
-"""D^H judges a slab and where it lies, D^L the low-resolution whole volume.
+"""D^H scores a slab given its position, D^L the low-resolution whole volume.
 
 Layers of the paper for 128 and 256 cubes: LeakyReLU(0.2), no normalisation, spectral
 normalisation on every layer. Both average whatever positions remain before their head, so any
@@ -80,10 +80,10 @@ class SlabDiscriminator(nn.Module):
         )
 
     def forward(self, slab: Tensor, position: Tensor) -> Tensor:
-        """Judge a slab whose relative position r / (D - thickness) is in [0, 1]."""
-        return self.judge(slab, position)[0]
+        """Logits of slabs whose relative position r / (D - thickness) is in [0, 1]."""
+        return self.logits(slab, position)[0]
 
-    def judge(self, slab: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, slab: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (B,) of being real, and those of the classes (B, classes)."""
         features = slab
         for layer in self.layers:
@@ -117,10 +117,10 @@ class LowResolutionDiscriminator(nn.Module):
         self.head = spectral_convolution(widths[-1], 1 + classes, (4, 4, 4), (1, 1, 1), (0, 0, 0))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Judge a whole low-resolution volume."""
-        return self.judge(image)[0]
+        """Logits of whole low-resolution volumes."""
+        return self.logits(image)[0]
 
-    def judge(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (B,) of being real, and those of the classes (B, classes)."""
         features = image
         for layer in self.layers:

@@ -62,11 +62,11 @@ def structure_loss(prediction: Tensor, target: Tensor, brain: Tensor, side: int 
     return regional_mean(1 - ssim, brain)
 
 
-def judged_real(logits: Tensor) -> Tensor:
+def real_loss(logits: Tensor) -> Tensor:
     """BCE with logits against the label "real" (also the non-saturating generator loss)."""
     return functional.softplus(-logits).mean()
 
 
-def judged_fake(logits: Tensor) -> Tensor:
+def fake_loss(logits: Tensor) -> Tensor:
     """BCE with logits against the label "fake"."""
     return functional.softplus(logits).mean()

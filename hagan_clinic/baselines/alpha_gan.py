@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.vae_gan import VolumeJudge, judge_widths
+from hagan_clinic.baselines.vae_gan import VolumeDiscriminator, discriminator_widths
 from hagan_clinic.baselines.volume_gan import VolumeGAN
 from hagan_clinic.baselines.volumes import VolumeSizes, gradient_penalty, halvings
 from hagan_clinic.baselines.wgan_gp import NoiseLayers
@@ -48,7 +48,7 @@ class CodeLayers(nn.Module):
 
     def __init__(self, config: VolumeSizes) -> None:
         super().__init__()
-        widths = judge_widths(config)
+        widths = discriminator_widths(config)
         self.layers = nn.Sequential(
             *halvings(widths, norm=True), nn.Conv3d(widths[-1], config.latent, 4)
         )
@@ -75,7 +75,7 @@ class AlphaGAN(VolumeGAN):
     ) -> None:
         super().__init__(config, NoiseLayers(config), CodeLayers(config), **settings)
         self.weight_reconstruction = weight_reconstruction
-        self.critic = VolumeJudge(config, norm=False)
+        self.critic = VolumeDiscriminator(config, norm=False)
         self.code_critic = CodeCritic(config)
 
     @property
@@ -85,7 +85,7 @@ class AlphaGAN(VolumeGAN):
         return self.autoencoder.encoder.layers
 
     @property
-    def judges(self) -> dict[str, nn.Module]:
+    def discriminators(self) -> dict[str, nn.Module]:
         """The critics of volumes and of codes."""
         return {"discriminator": self.critic, "code_discriminator": self.code_critic}
 

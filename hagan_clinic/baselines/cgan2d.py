@@ -85,9 +85,9 @@ class SliceGAN(PairedGAN):
         return Pieces(source, as_slices(batch["target_slab"]), self.translator.slices(source))
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """U-Net and judge on a slice."""
+        """U-Net and discriminator on a slice."""
         assert isinstance(self.translator, SliceTranslator)
         return [
             Part("G", self.translator.unet, ((self.channels, *size[1:]),), self.translator.slices),
-            Part("D", self.judge, ((self.channels + 1, *size[1:]),), self.judge),
+            Part("D", self.discriminator, ((self.channels + 1, *size[1:]),), self.discriminator),
         ]

@@ -86,11 +86,11 @@ class PatchPairGAN(PairedGAN):
         return Pieces(source, pad_volume(batch["target_patch"], side), self.translator.unet(source))
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """U-Net and judge on a patch."""
+        """U-Net and discriminator on a patch."""
         assert isinstance(self.translator, PatchTranslator)
         sides = (self.translator.patch,) * 3
         unet = self.translator.unet
         return [
             Part("G", unet, ((self.channels, *sides),), unet),
-            Part("D", self.judge, ((self.channels + 1, *sides),), self.judge),
+            Part("D", self.discriminator, ((self.channels + 1, *sides),), self.discriminator),
         ]

@@ -1,7 +1,7 @@
-"""One training step for every conditional baseline: a generator and a judge of pairs.
+"""One training step for every conditional baseline: a generator and a discriminator of pairs.
 
-The judge learns to tell (source, target) from (source, translation); the generator learns to
-deceive it and, with ``weight_l1`` times the weight, to be near the target.
+The discriminator learns to tell (source, target) from (source, translation); the generator learns
+to deceive it and, with ``weight_l1`` times the weight, to be near the target.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.translating import TranslatingNetwork
@@ -25,7 +25,7 @@ class PairedObjective:
     Attributes:
         weight_l1: of the L1 error, beside the adversarial term's 1.
         generator_lr: of the generator's Adam.
-        discriminator_lr: of the judge's Adam.
+        discriminator_lr: of the discriminator's Adam.
         betas: of both.
         least_squares: LSGAN (Mao et al., ICCV 2017) instead of the cross-entropy.
     """
@@ -37,12 +37,12 @@ class PairedObjective:
     least_squares: bool = False
 
     def real(self, logits: Tensor) -> Tensor:
-        """How far the judge is from calling these real."""
-        return (logits - 1).square().mean() if self.least_squares else judged_real(logits)
+        """The loss of calling these logits real."""
+        return (logits - 1).square().mean() if self.least_squares else real_loss(logits)
 
     def fake(self, logits: Tensor) -> Tensor:
-        """How far the judge is from calling these fake."""
-        return logits.square().mean() if self.least_squares else judged_fake(logits)
+        """The loss of calling these logits fake."""
+        return logits.square().mean() if self.least_squares else fake_loss(logits)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pieces:
         source: (N, C, ...).
         target: (N, 1, ...).
         made: (N, 1, ...) the generator's translation.
-        place: what the judge is told beside the images; empty for nothing.
+        place: further inputs of the discriminator, such as a slab's position; empty for none.
     """
 
     source: Tensor
@@ -63,20 +63,23 @@ class Pieces:
 
 
 class PairedGAN(nn.Module, ABC):
-    """A translating network and its judge.
+    """A translating network and its discriminator.
 
     Args:
         translator: what is validated and exported.
-        judge: of source and target, stacked as channels.
+        discriminator: of source and target, stacked as channels.
         objective: losses and rates.
     """
 
     def __init__(
-        self, translator: TranslatingNetwork, judge: nn.Module, objective: PairedObjective
+        self,
+        translator: TranslatingNetwork,
+        discriminator: nn.Module,
+        objective: PairedObjective,
     ) -> None:
         super().__init__()
         self.translator = translator
-        self.judge = judge
+        self.discriminator = discriminator
         self.objective = objective
 
     @abstractmethod
@@ -105,26 +108,26 @@ class PairedGAN(nn.Module, ABC):
                 list(self.translator.parameters()), objective.generator_lr, objective.betas
             ),
             "discriminator": ParameterGroup(
-                list(self.judge.parameters()), objective.discriminator_lr, objective.betas
+                list(self.discriminator.parameters()), objective.discriminator_lr, objective.betas
             ),
         }
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """Move the judge, by half of its loss as pix2pix does, then the generator."""
+        """Update the discriminator, by half of its loss as pix2pix does, then the generator."""
         pieces, objective = self.pieces(batch), self.objective
-        judged = objective.real(self._judge(pieces, pieces.target))
-        faked = objective.fake(self._judge(pieces, pieces.made.detach()))
-        terms = {"discriminator": (judged + faked) / 2}
+        real = objective.real(self._logits(pieces, pieces.target))
+        fake = objective.fake(self._logits(pieces, pieces.made.detach()))
+        terms = {"discriminator": (real + fake) / 2}
         update("discriminator", terms["discriminator"])
-        terms["adversarial"] = objective.real(self._judge(pieces, pieces.made))
+        terms["adversarial"] = objective.real(self._logits(pieces, pieces.made))
         terms["l1"] = functional.l1_loss(pieces.made, pieces.target)
         update("generator", terms["adversarial"] + objective.weight_l1 * terms["l1"])
         return {name: term.detach() for name, term in terms.items()}
 
-    def _judge(self, pieces: Pieces, image: Tensor) -> Tensor:
-        logits: Tensor = self.judge(torch.cat([pieces.source, image], dim=1), *pieces.place)
+    def _logits(self, pieces: Pieces, image: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator(torch.cat([pieces.source, image], dim=1), *pieces.place)
         return logits
 
 

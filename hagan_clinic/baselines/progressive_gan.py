@@ -202,7 +202,7 @@ class ProgressiveGAN(VolumeGAN):
         return self.decoder
 
     @property
-    def judges(self) -> dict[str, nn.Module]:
+    def discriminators(self) -> dict[str, nn.Module]:
         """The critic."""
         return {"discriminator": self.critic}
 
@@ -224,11 +224,11 @@ class ProgressiveGAN(VolumeGAN):
 
         with torch.no_grad():
             fake = made(0)
-        judged = critic(real)
+        real_scores = critic(real)
         terms = {
-            "wasserstein": judged.mean() - critic(fake).mean(),
+            "wasserstein": real_scores.mean() - critic(fake).mean(),
             "penalty": gradient_penalty(critic, real, fake),
-            "drift": judged.square().mean(),
+            "drift": real_scores.square().mean(),
         }
         update(
             "discriminator",

@@ -1,9 +1,9 @@
 """``slab-unet``: the slab U-Net of HA-GAN's authors for BRATS, before their hierarchy.
 
-From the early code beside Sun et al. 2022: a U-Net translates a slab of T1 to FLAIR, a judge with
-spectral normalisation sees the pair and where it lies. There is no low-resolution branch and no
-encoder pair, so nothing tells the slab of the rest of the head but its position, and that to the
-judge alone.
+From the early code beside Sun et al. 2022: a U-Net translates a slab of T1 to FLAIR, a
+discriminator with spectral normalisation sees the pair and its position. There is no
+low-resolution branch and no encoder pair, so nothing but the position relates a slab to the rest
+of the head, and only the discriminator sees that.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ STRIDE = 8
 HALO = 24
 """Slices on each side of a slab that its output depends on (23), in multiples of the stride."""
 
-JUDGE_WIDTH = 512
+DISCRIMINATOR_WIDTH = 512
 
 
 class SlabUNet(TranslatingNetwork):
@@ -72,14 +72,14 @@ def _doubled(features: Tensor) -> Tensor:
     return functional.interpolate(features, scale_factor=2.0, mode="nearest")
 
 
-class SlabPairJudge(nn.Module):
+class SlabPairDiscriminator(nn.Module):
     """Slabs (B, channels, d, H, W) and position (B,) -> logits (B,).
 
     The authors' layers for slabs of 32 x 240 x 240; whatever positions remain before the head are
     averaged, so that any size works.
     """
 
-    def __init__(self, channels: int, width: int = JUDGE_WIDTH) -> None:
+    def __init__(self, channels: int, width: int = DISCRIMINATOR_WIDTH) -> None:
         super().__init__()
         widths = (channels, width // 32, width // 16, width // 8)
         beside, no_padding = (0, 1, 1), (0, 0, 0)
@@ -96,7 +96,7 @@ class SlabPairJudge(nn.Module):
         self.head = spectral_norm(nn.Linear(width // 8, 1), eps=1e-4)
 
     def forward(self, pair: Tensor, position: Tensor) -> Tensor:
-        """Judge pairs of slabs whose relative position r / (D - d) is in [0, 1]."""
+        """Logits of pairs of slabs whose relative position r / (D - d) is in [0, 1]."""
         features = pair
         for layer in self.layers:
             features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
@@ -107,12 +107,12 @@ class SlabPairJudge(nn.Module):
 
 
 class SlabUNetGAN(PairedGAN):
-    """The U-Net and its judge, for training.
+    """The U-Net and its discriminator, for training.
 
     Args:
         channels: source sequences.
         width: of the U-Net.
-        judge_width: of the judge's widest layer.
+        discriminator_width: channels of the discriminator's widest layer.
         objective: losses and rates.
         slab: slices of a slab.
         halo: real slices on each side of it that the U-Net sees.
@@ -124,12 +124,14 @@ class SlabUNetGAN(PairedGAN):
         objective: PairedObjective,
         *,
         width: int,
-        judge_width: int,
+        discriminator_width: int,
         slab: int,
         halo: int,
     ) -> None:
         super().__init__(
-            SlabUNet(channels, width), SlabPairJudge(channels + 1, judge_width), objective
+            SlabUNet(channels, width),
+            SlabPairDiscriminator(channels + 1, discriminator_width),
+            objective,
         )
         self.channels = channels
         self.slab, self.halo = slab, halo
@@ -146,12 +148,12 @@ class SlabUNetGAN(PairedGAN):
         return Pieces(take_slabs(window, offsets, thickness), target, made, (position,))
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """U-Net and judge on a slab."""
+        """U-Net and discriminator on a slab."""
         depth, height, width = size
         slab = min(self.slab, depth)
         window = (self.channels, min(slab + 2 * self.halo, depth), height, width)
         pair = (self.channels + 1, slab, height, width)
         return [
             Part("G", self.translator, (window,), self.translator),
-            Part("D", self.judge, (pair, ()), self.judge),
+            Part("D", self.discriminator, (pair, ()), self.discriminator),
         ]

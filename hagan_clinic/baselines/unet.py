@@ -84,7 +84,7 @@ class UNet(nn.Module):
 
 
 class PatchGAN(nn.Module):
-    """A judge whose every output sees a patch of the image: kernel 4, three halvings.
+    """A discriminator whose every output sees a patch of the image: kernel 4, three halvings.
 
     Args:
         axes: 2 for slices, 3 for volumes.

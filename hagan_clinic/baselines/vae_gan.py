@@ -1,11 +1,11 @@
-"""``vae-gan``: a variational autoencoder with a learnt judge (Larsen et al., ICML 2016), in 3D.
+"""``vae-gan``: a variational autoencoder with a discriminator (Larsen et al., ICML 2016), in 3D.
 
 Layers as in the comparison of Sun et al. 2022. The encoder gives a normal distribution of z for
-a volume; the generator makes volumes from it and from N(0, I); the judge tells both from real
-ones. The encoder is moved by the likelihood of the voxels (normal, of unit variance on [-1, 1])
-and the divergence of its distribution from N(0, I); the generator by ``weight_reconstruction``
-times the mean squared error and by the judge; Larsen et al. compare features of the judge instead
-of voxels.
+a volume; the generator decodes samples of it and of N(0, I); the discriminator tells both from
+real volumes. The encoder learns from the likelihood of the voxels (normal, of unit variance on
+[-1, 1]) and the divergence of its distribution from N(0, I); the generator from
+``weight_reconstruction`` times the mean squared error and from the discriminator. Larsen et al.
+compare features of the discriminator instead of voxels.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.baselines.volume_gan import VolumeGAN
@@ -62,7 +62,7 @@ class EncoderLayers(nn.Module):
 
     def __init__(self, config: VolumeSizes) -> None:
         super().__init__()
-        widths = judge_widths(config)
+        widths = discriminator_widths(config)
         self.shared = nn.Sequential(*halvings([*widths, widths[-1]], norm=True), nn.Flatten())
         features = widths[-1] * BASE**3
         self.mean, self.log_variance = (_head(features, config.latent) for _ in range(2))
@@ -85,21 +85,21 @@ def _head(features: int, latent: int) -> nn.Sequential:
     )
 
 
-def judge_widths(config: VolumeSizes) -> list[int]:
+def discriminator_widths(config: VolumeSizes) -> list[int]:
     """32, 64, 128, 256, 512 channels, as many as lead down to 4 voxels a side."""
     return [config.width // 2 << number for number in range(config.doublings)]
 
 
-class VolumeJudge(nn.Module):
+class VolumeDiscriminator(nn.Module):
     """Volumes -> logits (B,): halvings to 4 voxels a side, then a kernel over them all."""
 
     def __init__(self, config: VolumeSizes, *, norm: bool) -> None:
         super().__init__()
-        widths = judge_widths(config)
+        widths = discriminator_widths(config)
         self.layers = nn.Sequential(*halvings(widths, norm=norm), nn.Conv3d(widths[-1], 1, 4))
 
     def forward(self, volume: Tensor) -> Tensor:
-        """The judge's logits."""
+        """The discriminator's logits."""
         logits: Tensor = self.layers(volume)
         return logits.flatten()
 
@@ -111,7 +111,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class VAEGAN(VolumeGAN):
-    """Encoder, generator and judge.
+    """Encoder, generator and discriminator.
 
     Args:
         config: sizes.
@@ -126,7 +126,7 @@ class VAEGAN(VolumeGAN):
     ) -> None:
         super().__init__(config, DecoderLayers(config), EncoderLayers(config), **settings)
         self.weight_reconstruction = weight_reconstruction
-        self.judge = VolumeJudge(config, norm=True)
+        self.discriminator = VolumeDiscriminator(config, norm=True)
 
     @property
     def encoder(self) -> EncoderLayers:
@@ -137,9 +137,9 @@ class VAEGAN(VolumeGAN):
         return layers
 
     @property
-    def judges(self) -> dict[str, nn.Module]:
-        """The one judge."""
-        return {"discriminator": self.judge}
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The one discriminator."""
+        return {"discriminator": self.discriminator}
 
     @property
     def makers(self) -> dict[str, nn.Module]:
@@ -149,7 +149,7 @@ class VAEGAN(VolumeGAN):
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """Move the encoder, then the generator, then the judge."""
+        """Update the encoder, then the generator, then the discriminator."""
         real = self.config.reduced(batch["source_whole"])
         drawn, other = self.drawn(batch, 0), self.drawn(batch, 1)
         terms: dict[str, Tensor] = {}
@@ -161,28 +161,30 @@ class VAEGAN(VolumeGAN):
             # The negative log-likelihood and the divergence of a sample, over its voxels.
             update("encoder", error / 2 + terms["divergence"] / real[0].numel())
         latent = latent.detach()
-        with frozen(self.judge):
+        with frozen(self.discriminator):
             back, sampled = self.decoder(latent), self.decoder(other)
             terms["reconstruction"] = functional.mse_loss(back, real)
-            terms["generator"] = judged_real(self.judge(back)) + judged_real(self.judge(sampled))
+            terms["generator"] = real_loss(self.discriminator(back)) + real_loss(
+                self.discriminator(sampled)
+            )
             update(
                 "generator",
                 self.weight_reconstruction * terms["reconstruction"] + terms["generator"],
             )
         back, sampled = back.detach(), sampled.detach()
         terms["discriminator"] = (
-            judged_real(self.judge(real))
-            + judged_fake(self.judge(back))
-            + judged_fake(self.judge(sampled))
+            real_loss(self.discriminator(real))
+            + fake_loss(self.discriminator(back))
+            + fake_loss(self.discriminator(sampled))
         )
         update("discriminator", terms["discriminator"])
         return {name: term.detach() for name, term in terms.items()}
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """Generator, encoder and judge."""
+        """Generator, encoder and discriminator."""
         sides = (1, *(self.config.side,) * 3)
         return [
             Part("G", self.decoder, ((self.config.latent,),), self.decoder),
             Part("E", self.encoder, (sides,), self.encoder.distribution),
-            Part("D", self.judge, (sides,), self.judge),
+            Part("D", self.discriminator, (sides,), self.discriminator),
         ]

@@ -17,14 +17,14 @@ from hagan_clinic.baselines.volumes import (
 
 
 class VolumeGAN(nn.Module, ABC):
-    """Networks that stay after training, judges that do not, and what moves each.
+    """Networks that stay after training, discriminators that do not, and their optimisers.
 
     Args:
         config: sizes.
         decoder: the generator's layers.
         encoder: the encoder's, if there is one.
         generator_lr: of the Adam of generator and encoder.
-        discriminator_lr: of those of the judges.
+        discriminator_lr: of those of the discriminators.
         seed: of the noise.
     """
 
@@ -68,7 +68,7 @@ class VolumeGAN(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def judges(self) -> Mapping[str, nn.Module]:
+    def discriminators(self) -> Mapping[str, nn.Module]:
         """By the name of the group that moves each."""
 
     @property
@@ -78,7 +78,7 @@ class VolumeGAN(nn.Module, ABC):
 
     def groups(self) -> dict[str, ParameterGroup]:
         """Parameters by the optimiser that moves them."""
-        rated = [(self.judges, self.discriminator_lr), (self.makers, self.generator_lr)]
+        rated = [(self.discriminators, self.discriminator_lr), (self.makers, self.generator_lr)]
         return {
             name: ParameterGroup(list(part.parameters()), rate, self.betas)
             for parts, rate in rated

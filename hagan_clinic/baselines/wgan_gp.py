@@ -87,7 +87,7 @@ class WassersteinGAN(VolumeGAN):
         self.critic = Critic(config)
 
     @property
-    def judges(self) -> dict[str, nn.Module]:
+    def discriminators(self) -> dict[str, nn.Module]:
         """The critic."""
         return {"discriminator": self.critic}
 

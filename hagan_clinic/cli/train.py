@@ -70,7 +70,8 @@ from hagan_clinic.cli.settings import assignment, numbers
     is_flag=True,
     help="Let reconstruction losses move G too: else E cannot influence it (unconditional).",
 )
-@click.option("--recipe", help="paper, or released: the authors' code (unconditional).")
+@click.option("--variant", help="paper, or released: the authors' code (unconditional).")
+@click.option("--recipe", hidden=True, deprecated="Use --variant.")
 @click.option(
     "--gradient-checkpointing", is_flag=True, help="Less memory, more time (unconditional)."
 )

@@ -1,7 +1,7 @@
-"""Conditional HA-GAN for training: the generator, its two judges, and one training step.
+"""Conditional HA-GAN for training: the generator, two discriminators, and one training step.
 
 The losses are those of Sun et al. 2022, made conditional. L_GAN^H (eq. 4) and L_GAN^L (eq. 5)
-judge pairs of source and target: slabs X_r^H with their position r, and whole X^L. The paper
+score pairs of source and target: slabs X_r^H with their position r, and whole X^L. The paper
 reconstructs what its encoders are shown (L_recon^H and L_recon^G, eq. 6 and 7) and moves the
 encoders by it; here the target is known, so that the same two terms, on X_r^H and on X^L, move
 the whole generator and lead. The slab has two further terms, its structure and the likelihood of
@@ -18,9 +18,9 @@ from torch.nn import functional
 from hagan_clinic.backbone.batch import TranslationBatch
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
 from hagan_clinic.backbone.losses import (
-    judged_fake,
-    judged_real,
+    fake_loss,
     laplace_nll,
+    real_loss,
     reconstruction_loss,
     structure_loss,
 )
@@ -62,7 +62,7 @@ class ConditionalHAGAN(nn.Module):
     Args:
         config: the generator's.
         weights: the loss terms'.
-        adversarial_start: step from which the discriminators train and judge.
+        adversarial_start: step from which the discriminators take part.
         generator_lr: highest rate of the generator, which decays.
         discriminator_lr: constant rate of the discriminators.
         muon: Muon for the generator's hidden convolutions instead of AdamW.
@@ -87,8 +87,8 @@ class ConditionalHAGAN(nn.Module):
         self.muon = muon
         self.generator = ConditionalGenerator(config)
         pair = config.source_channels + 1
-        self.slab_judge = SlabDiscriminator(pair)
-        self.low_judge = LowResolutionDiscriminator(pair) if config.low_res_branch else None
+        self.slab_discriminator = SlabDiscriminator(pair)
+        self.low_discriminator = LowResolutionDiscriminator(pair) if config.low_res_branch else None
 
     @property
     def module(self) -> nn.Module:
@@ -102,9 +102,9 @@ class ConditionalHAGAN(nn.Module):
 
     def groups(self) -> dict[str, ParameterGroup]:
         """Parameters by the optimiser that moves them."""
-        judges = list(self.slab_judge.parameters())
-        if self.low_judge is not None:
-            judges += self.low_judge.parameters()
+        discriminators = list(self.slab_discriminator.parameters())
+        if self.low_discriminator is not None:
+            discriminators += self.low_discriminator.parameters()
         return {
             "generator": ParameterGroup(
                 list(self.generator.parameters()),
@@ -114,7 +114,9 @@ class ConditionalHAGAN(nn.Module):
                 decays=True,
                 muon=self.muon,
             ),
-            "discriminator": ParameterGroup(judges, self.discriminator_lr, betas=(0.0, 0.999)),
+            "discriminator": ParameterGroup(
+                discriminators, self.discriminator_lr, betas=(0.0, 0.999)
+            ),
         }
 
     def context(self, source: Tensor) -> Tensor | None:
@@ -186,12 +188,12 @@ class ConditionalHAGAN(nn.Module):
     def training_step(
         self, batch: TranslationBatch | Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """Move the judges (eq. 4 and 5), then the generator by the whole sum (eq. 8).
+        """Update the discriminators (eq. 4 and 5), then the generator by the whole sum (eq. 8).
 
         Args:
             batch: a ``TranslationBatch``, or a mapping of its entries.
-            step: number of the step, which decides whether the judges take part.
-            update: called with a group's name and loss, for the judges first.
+            step: number of the step, which decides whether the discriminators take part.
+            update: called with a group's name and loss, for the discriminators first.
 
         Returns:
             The loss terms before weighing, scalars.
@@ -233,24 +235,24 @@ class ConditionalHAGAN(nn.Module):
             source = take_slabs(window, offsets, thickness)
             depth = batch.source_low.shape[2] * LOW_RES_FACTOR
             position = batch.slab_start / max(depth - thickness, 1)
-            judged = self._judge(source, target, position, batch, batch.target_low)
-            faked = self._judge(
+            real = self._logits(source, target, position, batch, batch.target_low)
+            fake = self._logits(
                 source, image.detach(), position, batch, None if low is None else low.detach()
             )
-            judge_loss = torch.stack(
-                [judged_real(r) + judged_fake(f) for r, f in zip(judged, faked, strict=True)]
+            discriminator_loss = torch.stack(
+                [real_loss(r) + fake_loss(f) for r, f in zip(real, fake, strict=True)]
             ).sum()
-            update("discriminator", judge_loss)
-            terms["discriminator"] = judge_loss
+            update("discriminator", discriminator_loss)
+            terms["discriminator"] = discriminator_loss
             adversarial = torch.stack(
-                [judged_real(logits) for logits in self._judge(source, image, position, batch, low)]
+                [real_loss(logits) for logits in self._logits(source, image, position, batch, low)]
             ).sum()
             terms["adversarial"] = adversarial
             loss = loss + weights.adversarial * adversarial
         update("generator", loss)
         return {name: term.detach() for name, term in terms.items()}
 
-    def _judge(
+    def _logits(
         self,
         source: Tensor,
         target: Tensor,
@@ -259,7 +261,7 @@ class ConditionalHAGAN(nn.Module):
         low: Tensor | None,
     ) -> list[Tensor]:
         """Logits of D^H(X_r^H, r) and, with the low-resolution branch, of D^L(X^L), on pairs."""
-        logits = [self.slab_judge(torch.cat([source, target], dim=1), position)]
-        if self.low_judge is not None and low is not None:
-            logits.append(self.low_judge(torch.cat([batch.source_low, low], dim=1)))
+        logits = [self.slab_discriminator(torch.cat([source, target], dim=1), position)]
+        if self.low_discriminator is not None and low is not None:
+            logits.append(self.low_discriminator(torch.cat([batch.source_low, low], dim=1)))
         return logits

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from hagan_clinic.errors import ModelError, OutputError
 from hagan_clinic.imageio import flush_folder, write_bytes, write_text
+from hagan_clinic.training.renamed import current_weights
 
 CONFIG = "config.json"
 LAST = "last"
@@ -59,7 +60,7 @@ def load_into(module: nn.Module, path: Path) -> None:
         ModelError: when they do not.
     """
     try:
-        module.load_state_dict(load_tensors(path))
+        module.load_state_dict(current_weights(load_tensors(path)))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise ModelError(f"{path} does not fit this model: {first}") from error

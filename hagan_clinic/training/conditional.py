@@ -95,7 +95,7 @@ class ConditionalRun:
         },
     }
     augment: ClassVar[AugmentConfig] = AugmentConfig()
-    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     fewest_calibration: ClassVar[int] = 1
     init_from_files: ClassVar[bool] = True
     next_command: ClassVar[str] = "hagan-clinic export {run} -o model.onnx"

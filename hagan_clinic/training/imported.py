@@ -43,7 +43,7 @@ def write_released_run(released: Released, folder: Path, *, image: str, spacing:
         [],
         {
             "mode": "unconditional",
-            "recipe": "released",
+            "variant": "released",
             "image": image,
             "window": list(LUNG_WINDOW_HU) if image == CT else [],
             "spacing": spacing,

@@ -26,6 +26,7 @@ from hagan_clinic.training.config import (
     typed,
 )
 from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.training.renamed import current_settings
 from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.training.variant import Validation, Variant
@@ -86,8 +87,8 @@ class Kind(Protocol):
         """Settings that ``--preset`` stands for."""
 
     @property
-    def recipes(self) -> Mapping[str, Mapping[str, Any]]:
-        """Settings that ``--recipe`` stands for."""
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings that ``--variant`` stands for."""
 
     def of(self, config: Any) -> Mode:
         """The mode that its configuration describes."""
@@ -120,14 +121,15 @@ def mode_of(config: TrainingConfig) -> Mode:
 def gather_settings(
     preset: str | None, files: Sequence[Path], given: Mapping[str, Any]
 ) -> TrainingConfig:
-    """Defaults, preset, recipe, then each file, then what was given: the later one counts.
+    """Defaults, preset, variant, then each file, then what was given: the later one counts.
 
     Raises:
         InputError: unknown mode, model, preset or setting, a value of another type, or a file that
             cannot be read.
     """
-    tables = [(read_settings(path), str(path)) for path in files]
-    tables.append((dict(given), "command line"))
+    given_at = [(read_settings(path), str(path)) for path in files]
+    given_at.append((dict(given), "command line"))
+    tables = [(current_settings(table, where), where) for table, where in given_at]
     named: dict[str, Any] = {"mode": TrainingConfig.mode, "model": TrainingConfig.model}
     for table, _ in tables:
         named |= {name: table[name] for name in named if name in table}
@@ -135,8 +137,8 @@ def gather_settings(
     if preset is not None and preset not in kind.presets:
         raise InputError(f"--preset {preset}: expected one of {', '.join(kind.presets)}")
     settings: dict[str, Any] = named | dict(kind.presets[preset or "default"])
-    recipes = [table["recipe"] for table, _ in tables if "recipe" in table]
-    settings |= kind.recipes.get(recipes[-1], {}) if recipes else {}
+    variants = [table["variant"] for table, _ in tables if "variant" in table]
+    settings |= kind.variants.get(variants[-1], {}) if variants else {}
     for table, where in tables:
         settings |= typed(kind.settings, table, where)
     return kind.settings(**settings)
@@ -150,7 +152,7 @@ def config_from_dict(values: dict[str, Any], where: str) -> TrainingConfig:
     """
     # A run from before there was a choice of models has none in its configuration.
     named = {"mode": values.get("mode"), "model": values.get("model", TrainingConfig.model)}
-    return _kind(named, f"{where}: ").settings.from_dict(values, where)
+    return _kind(named, f"{where}: ").settings.from_dict(current_settings(values, where), where)
 
 
 def _kind(named: Mapping[str, Any], where: str) -> Kind:

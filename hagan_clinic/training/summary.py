@@ -133,9 +133,9 @@ def _unconditional(model: HAGAN) -> Iterator[Part]:
     if objective.low_res_branch:
         yield Part("G^L", generator.low, (context,), generator.low)
     yield Part("G^H", generator.high, (context,), slabs)
-    yield Part("D^H", model.slab_judge, (slab, ()), model.slab_judge.judge)
-    if model.low_judge is not None:
-        yield Part("D^L", model.low_judge, ((1, *low),), model.low_judge.judge)
+    yield Part("D^H", model.slab_discriminator, (slab, ()), model.slab_discriminator.logits)
+    if model.low_discriminator is not None:
+        yield Part("D^L", model.low_discriminator, ((1, *low),), model.low_discriminator.logits)
     if objective.encoder:
         yield Part("E^H", encoder.slab, (slab,), encoder.slab)
         yield Part("E^G", encoder.latent, (context,), encoder.latent)
@@ -179,9 +179,9 @@ def _conditional(
 
     yield Part("G^H", generator.high, tuple(given), high)
     pair = channels + 1
-    yield Part("D^H", model.slab_judge, ((pair, slab, h, w), ()), model.slab_judge)
-    if model.low_judge is not None:
-        yield Part("D^L", model.low_judge, ((pair, *low),), model.low_judge)
+    yield Part("D^H", model.slab_discriminator, ((pair, slab, h, w), ()), model.slab_discriminator)
+    if model.low_discriminator is not None:
+        yield Part("D^L", model.low_discriminator, ((pair, *low),), model.low_discriminator)
 
 
 def _inputs(part: Part, samples: int, precision: torch.dtype) -> list[Tensor]:

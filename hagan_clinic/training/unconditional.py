@@ -18,7 +18,7 @@ from hagan_clinic.training.synthesis import validate_synthesis
 from hagan_clinic.training.variant import Validation
 from hagan_clinic.unconditional import HAGAN, Autoencoder, HAGANConfig, Objective
 
-RECIPES: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {},
     "released": {
         "norm": "group",
@@ -28,7 +28,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": {"flip": 0.0, "affine": 0.0},
     },
 }
-"""Settings that ``--recipe`` stands for; each can still be given."""
+"""Settings that ``--variant`` stands for; each can still be given."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class UnconditionalConfig(TrainingConfig):
             the percentiles of brain MR.
         latent: length of z.
         width: channels of G^A's first layers; see ``unconditional.HAGANConfig``.
-        judge_width: channels of D^H's widest layer.
+        discriminator_width: channels of D^H's widest layer.
         norm: ``position`` or ``group``, see ``unconditional.HAGANConfig``.
         label: column of the cohort's CSV that holds a class label; empty for none.
         classes: the labels that it holds, in the order of their one-hot vectors.
@@ -49,7 +49,7 @@ class UnconditionalConfig(TrainingConfig):
         encoder_loss_to_generator: G is moved by the reconstruction losses too; otherwise the
             encoder cannot influence it.
         deterministic_r: the ablation that takes the disjoint slabs in turn instead of drawing r.
-        recipe: ``paper``, or ``released`` for the choices of the authors' code: one cross-entropy
+        variant: ``paper``, or ``released`` for the choices of the authors' code: one cross-entropy
             on averaged logits, lambda 1, group norm, no moving average.
         weight_reconstruction: lambda_1 and lambda_2 of eq. 8.
         optimizer: of G and E: ``adam``, the paper's, at a constant rate; or ``muon``, which learns
@@ -75,14 +75,14 @@ class UnconditionalConfig(TrainingConfig):
     validate_every: int = 1000
     latent: int = 1024
     width: int = 512
-    judge_width: int = 512
+    discriminator_width: int = 512
     norm: str = "position"
     label: str = ""
     classes: tuple[str, ...] = ()
     encoder: bool = True
     encoder_loss_to_generator: bool = False
     deterministic_r: bool = False
-    recipe: str = "paper"
+    variant: str = "paper"
     weight_reconstruction: float = 5.0
     optimizer: str = "adam"
     weight_prior: float = 0.0
@@ -94,7 +94,7 @@ class UnconditionalConfig(TrainingConfig):
         if self.slab == 0 and self.size is not None:
             object.__setattr__(self, "slab", default_slab(self.size[0]))
         super().__post_init__()
-        check_choice(self, "recipe", tuple(RECIPES))
+        check_choice(self, "variant", tuple(VARIANTS))
         check_choice(self, "norm", ("position", "group"))
         check_choice(self, "optimizer", ("adam", "muon"))
         check_range(self, ("weight_reconstruction", "weight_prior", "weight_class"), zero=True)
@@ -128,7 +128,7 @@ class UnconditionalConfig(TrainingConfig):
             slab=self.slab,
             latent=self.latent,
             width=self.width,
-            judge_width=self.judge_width,
+            discriminator_width=self.discriminator_width,
             classes=len(self.classes),
             norm=self.norm,
         )
@@ -157,7 +157,7 @@ class UnconditionalRun:
             "steps": 1600,
             "latent": 32,
             "width": 128,
-            "judge_width": 256,
+            "discriminator_width": 256,
             "encoder_loss_to_generator": True,
             "weight_reconstruction": 20.0,
             "weight_prior": 4.0,
@@ -178,7 +178,7 @@ class UnconditionalRun:
             "batch_size": 2,
             "latent": 8,
             "width": 64,
-            "judge_width": 64,
+            "discriminator_width": 64,
             "validate_every": 4,
             "checkpoint_every": 4,
         },
@@ -187,7 +187,7 @@ class UnconditionalRun:
         AugmentConfig.none(),
         stripped=1.0, flip=0.5, affine=0.5, scale=0.05, degrees=4.0, shift_mm=3.0,
     )  # fmt: skip
-    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = VARIANTS
     fewest_calibration: ClassVar[int] = 2  # pairs, and a spread, are of two or more
     init_from_files: ClassVar[bool] = False
     next_command: ClassVar[str] = "hagan-clinic sample {run} -o samples"
@@ -238,7 +238,7 @@ class UnconditionalRun:
             low_res_branch=config.low_res_branch,
             encoder=config.encoder,
             encoder_to_generator=config.encoder_loss_to_generator,
-            averaged_logits=config.recipe == "released",
+            averaged_logits=config.variant == "released",
             weight_reconstruction=config.weight_reconstruction,
             weight_prior=config.weight_prior,
             weight_class=config.weight_class,

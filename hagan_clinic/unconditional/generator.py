@@ -37,7 +37,8 @@ class HAGANConfig:
         slab: thickness of the slabs that train G^H and that E^H encodes; divides D.
         latent: length of z.
         width: channels of G^A's first layers; every other width of G and E is a part of it.
-        judge_width: channels of D^H's widest layer; every other width of the two judges follows.
+        discriminator_width: channels of D^H's widest layer; every other width of D^H and D^L
+            follows.
         classes: class labels that z is joined with, as one-hot vectors.
         norm: ``group``, the paper's: whole volumes and slabs differ. ``position``: G^H normalises
             over channels, and slabs with their halo are what the whole volume is.
@@ -50,7 +51,7 @@ class HAGANConfig:
     slab: int = 16
     latent: int = 1024
     width: int = 512
-    judge_width: int = 512
+    discriminator_width: int = 512
     classes: int = 0
     norm: str = "position"
 
@@ -70,7 +71,7 @@ class HAGANConfig:
                 f"the slab has {self.slab} slices: expected a multiple of {LOW_RES_FACTOR} that "
                 f"divides the {self.size[0]} of the volume"
             )
-        for name in ("width", "judge_width"):
+        for name in ("width", "discriminator_width"):
             value = getattr(self, name)
             if value <= 0 or value % 32:
                 raise InputError(f"{name} is {value}: expected a positive multiple of 32")

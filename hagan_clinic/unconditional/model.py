@@ -1,4 +1,4 @@
-"""Unconditional HA-GAN for training: generator, encoder, two judges and one training step.
+"""Unconditional HA-GAN for training: generator, encoder, two discriminators and one training step.
 
 The losses are those of Sun et al. 2022: L_GAN^H (eq. 4) and L_GAN^L (eq. 5) are binary
 cross-entropies on the slab and on the low-resolution volume, L_recon^H (eq. 6) and L_recon^G
@@ -17,7 +17,7 @@ from torch.nn import functional
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
-from hagan_clinic.backbone.losses import judged_fake, judged_real
+from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
@@ -39,18 +39,18 @@ class Objective:
     """What is minimised, beyond the sizes.
 
     Attributes:
-        low_res_branch: G^L and D^L take part; without them D^H alone judges (Table IV).
+        low_res_branch: G^L and D^L take part; without them D^H alone discriminates (Table IV).
         encoder: E^H and E^G are trained (Table IV).
         encoder_to_generator: G is moved by lambda times the reconstruction losses too. Without it
             the encoder learns to invert G and cannot influence it, as in the authors' code.
-        averaged_logits: one cross-entropy on the mean of the two judges' logits, as in the
-            authors' code, instead of eq. 4 and 5.
+        averaged_logits: one cross-entropy on the mean of the two discriminators' logits, as in
+            the authors' code, instead of eq. 4 and 5.
         weight_reconstruction: lambda_1 and lambda_2 of eq. 8. Adam takes no notice of it where E
             alone is moved.
         weight_prior: of how far encoded z lie from N(0, I), in E^G's loss (``prior``); 0, the
             paper's, leaves E free to put z anywhere.
         weight_class: of the auxiliary class losses in G.
-        augment: of what the judges see; None for nothing.
+        augment: of what the discriminators see; None for nothing.
         generator_lr: of G, E^H and E^G.
         muon: G, E^H and E^G are moved by Muon at a rate that warms up and decays, not by Adam at
             a constant one.
@@ -107,12 +107,15 @@ class HAGAN(nn.Module):
         self.config = config
         self.objective = objective or Objective()
         self.autoencoder = Autoencoder(config, checkpointing=checkpointing)
-        self.slab_judge = SlabDiscriminator(
-            1, max(config.upsamples - 1, 0), width=config.judge_width, classes=config.classes
+        self.slab_discriminator = SlabDiscriminator(
+            1,
+            max(config.upsamples - 1, 0),
+            width=config.discriminator_width,
+            classes=config.classes,
         )
-        self.low_judge = (
+        self.low_discriminator = (
             LowResolutionDiscriminator(
-                1, config.upsamples, width=config.judge_width, classes=config.classes
+                1, config.upsamples, width=config.discriminator_width, classes=config.classes
             )
             if self.objective.low_res_branch
             else None
@@ -137,7 +140,7 @@ class HAGAN(nn.Module):
         muon = objective.muon
         groups = {
             "discriminator": ParameterGroup(
-                list(self._judges().parameters()), objective.discriminator_lr, betas=BETAS
+                list(self._discriminators().parameters()), objective.discriminator_lr, betas=BETAS
             )
         }
         for name, part in moved.items():
@@ -226,26 +229,26 @@ class HAGAN(nn.Module):
         # 1. D^H and D^L.
         with frozen(generator), torch.no_grad():
             fake, fake_low = self._generate(batch, label, draw=0)
-        judged = self._judge(real, real_low, position)
-        faked = self._judge(fake, fake_low, position)
-        terms["discriminator"] = self._adversarial(judged, real=True) + self._adversarial(
-            faked, real=False
+        real_logits = self._logits(real, real_low, position)
+        fake_logits = self._logits(fake, fake_low, position)
+        terms["discriminator"] = self._adversarial(real_logits, real=True) + self._adversarial(
+            fake_logits, real=False
         )
         loss = terms["discriminator"]
         if label is not None:
-            terms["class_real"] = self._class_loss(judged, label)
+            terms["class_real"] = self._class_loss(real_logits, label)
             loss = loss + terms["class_real"]
         update("discriminator", loss)
-        del fake, fake_low, judged, faked
+        del fake, fake_low, real_logits, fake_logits
 
         # 2. G^A, G^L and G^H, on fresh noise.
-        with frozen(self._judges()), frozen(encoder):
+        with frozen(self._discriminators()), frozen(encoder):
             fake, fake_low = self._generate(batch, label, draw=1)
-            faked = self._judge(fake, fake_low, position)
-            terms["generator"] = self._adversarial(faked, real=True)
+            fake_logits = self._logits(fake, fake_low, position)
+            terms["generator"] = self._adversarial(fake_logits, real=True)
             loss = terms["generator"]
             if label is not None:
-                terms["class_fake"] = self._class_loss(faked, label)
+                terms["class_fake"] = self._class_loss(fake_logits, label)
                 loss = loss + objective.weight_class * terms["class_fake"]
             if objective.encoder and objective.encoder_to_generator:
                 with torch.no_grad():
@@ -253,7 +256,7 @@ class HAGAN(nn.Module):
                 brought_back = self._slab_loss(batch) + self._volume_loss(batch, latent, label)
                 loss = loss + objective.weight_reconstruction * brought_back
             update("generator", loss)
-            del fake, fake_low, faked
+            del fake, fake_low, fake_logits
 
         # 3. E^H and 4. E^G.
         if objective.encoder:
@@ -312,7 +315,7 @@ class HAGAN(nn.Module):
             loss = loss + functional.l1_loss(generator.low(context), batch.source_low)
         return loss
 
-    def _judge(
+    def _logits(
         self, slab: Tensor, low: Tensor | None, position: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """Logits and class logits of D^H and, with the low-resolution branch, of D^L."""
@@ -320,24 +323,24 @@ class HAGAN(nn.Module):
         drawn = None if augment is None else augment.draw(len(slab), slab.device)
         if augment is not None and drawn is not None:
             slab = augment(slab, drawn, cell=LOW_RES_FACTOR)
-        judged = [self.slab_judge.judge(slab, position)]
-        if self.low_judge is not None and low is not None:
+        outputs = [self.slab_discriminator.logits(slab, position)]
+        if self.low_discriminator is not None and low is not None:
             if augment is not None and drawn is not None:
                 low = augment(low, drawn)
-            judged.append(self.low_judge.judge(low))
-        return judged
+            outputs.append(self.low_discriminator.logits(low))
+        return outputs
 
-    def _adversarial(self, judged: list[tuple[Tensor, Tensor]], *, real: bool) -> Tensor:
-        """Cross-entropy against one label: of each judge, or of their mean."""
-        logits = [realness for realness, _ in judged]
+    def _adversarial(self, outputs: list[tuple[Tensor, Tensor]], *, real: bool) -> Tensor:
+        """Cross-entropy against one label: of each discriminator, or of their mean."""
+        logits = [logit for logit, _ in outputs]
         if self.objective.averaged_logits:
             logits = [torch.stack(logits).mean(0)]
-        loss = judged_real if real else judged_fake
+        loss = real_loss if real else fake_loss
         return torch.stack([loss(logit) for logit in logits]).sum()
 
-    def _class_loss(self, judged: list[tuple[Tensor, Tensor]], label: Tensor) -> Tensor:
+    def _class_loss(self, outputs: list[tuple[Tensor, Tensor]], label: Tensor) -> Tensor:
         """Cross-entropy of the auxiliary class heads."""
-        logits = [labels for _, labels in judged]
+        logits = [labels for _, labels in outputs]
         if self.objective.averaged_logits:
             logits = [torch.stack(logits).mean(0)]
         return torch.stack([functional.cross_entropy(each, label) for each in logits]).sum()
@@ -345,6 +348,9 @@ class HAGAN(nn.Module):
     def _one_hot(self, label: Tensor | None) -> Tensor | None:
         return None if label is None else functional.one_hot(label, self.config.classes)
 
-    def _judges(self) -> nn.Module:
-        parts = [self.slab_judge, *([] if self.low_judge is None else [self.low_judge])]
+    def _discriminators(self) -> nn.Module:
+        parts = [
+            self.slab_discriminator,
+            *([] if self.low_discriminator is None else [self.low_discriminator]),
+        ]
         return nn.ModuleList(parts)

@@ -52,14 +52,14 @@ def _latent_encoder(first: int) -> dict[str, str]:
     }
 
 
-def _judges(first: int, classes: int) -> dict[str, str]:
+def _discriminators(first: int, classes: int) -> dict[str, str]:
     return {
-        **{f"slab_judge.layers.{i - first}": f"conv{i}" for i in range(first, 8)},
-        "slab_judge.hidden": "fc1",
-        "slab_judge.head": "fc2",
-        **({"slab_judge.class_head": "fc2_class"} if classes else {}),
-        **{f"low_judge.layers.{i - first}": f"sub_D.conv{i}" for i in range(first, 5)},
-        "low_judge.head": "sub_D.conv5",
+        **{f"slab_discriminator.layers.{i - first}": f"conv{i}" for i in range(first, 8)},
+        "slab_discriminator.hidden": "fc1",
+        "slab_discriminator.head": "fc2",
+        **({"slab_discriminator.class_head": "fc2_class"} if classes else {}),
+        **{f"low_discriminator.layers.{i - first}": f"sub_D.conv{i}" for i in range(first, 5)},
+        "low_discriminator.head": "sub_D.conv5",
     }
 
 
@@ -104,7 +104,7 @@ def read_released(
     ours: dict[str, Tensor] = {}
     for file, part, prefix, names in (
         (g, autoencoder.generator, "autoencoder.generator.", _GENERATOR),
-        (d, model, "", _judges(first, classes)),
+        (d, model, "", _discriminators(first, classes)),
         (e, autoencoder.encoder.slab, "autoencoder.encoder.slab.", _SLAB_ENCODER),
         (sub_e, autoencoder.encoder.latent, "autoencoder.encoder.latent.", _latent_encoder(first)),
     ):

@@ -34,17 +34,17 @@ def test_any_low_resolution_volume_gives_one_logit_a_sample(sides):
 
 def test_the_slab_discriminator_sees_the_position():
     torch.manual_seed(0)
-    judge = SlabDiscriminator(1).eval()
+    discriminator = SlabDiscriminator(1).eval()
     slab = torch.randn(1, 1, 16, 32, 32)
-    low, high = (judge(slab, torch.tensor([position])) for position in (0.0, 1.0))
+    low, high = (discriminator(slab, torch.tensor([position])) for position in (0.0, 1.0))
     assert (low - high).abs() > 1e-4
 
 
 def test_spectral_norm_bounds_every_layer():
     torch.manual_seed(0)
-    judge = LowResolutionDiscriminator(1)
+    discriminator = LowResolutionDiscriminator(1)
     for _ in range(30):
-        judge(torch.randn(1, 1, 8, 8, 8))
-    for layer in [*judge.layers, judge.head]:
+        discriminator(torch.randn(1, 1, 8, 8, 8))
+    for layer in [*discriminator.layers, discriminator.head]:
         largest = torch.linalg.svdvals(layer.weight.detach().flatten(1))[0]
         assert abs(float(largest) - 1) < 0.05

@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional
 
 from hagan_clinic.backbone.losses import (
-    judged_fake,
-    judged_real,
+    fake_loss,
     laplace_nll,
+    real_loss,
     reconstruction_loss,
     regional_mean,
     structure_loss,
@@ -70,7 +70,7 @@ def test_the_structure_loss_follows_ssim():
 
 def test_adversarial_losses_are_binary_cross_entropy_with_logits():
     logits = torch.tensor([-2.0, 0.5, 3.0])
-    for loss, label in ((judged_real, 1.0), (judged_fake, 0.0)):
+    for loss, label in ((real_loss, 1.0), (fake_loss, 0.0)):
         expected = functional.binary_cross_entropy_with_logits(
             logits, torch.full_like(logits, label)
         )

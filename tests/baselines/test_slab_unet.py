@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hagan_clinic.baselines.slab_unet import HALO, STRIDE, SlabPairJudge, SlabUNet
+from hagan_clinic.baselines.slab_unet import HALO, STRIDE, SlabPairDiscriminator, SlabUNet
 
 
 def parameters(part):
@@ -23,14 +23,14 @@ def settled(width=2):
 def test_the_parameters_are_those_of_the_early_code():
     with torch.device("meta"):
         assert parameters(SlabUNet(1)) == 5_728_257
-        assert parameters(SlabPairJudge(2)) == 4_140_337
+        assert parameters(SlabPairDiscriminator(2)) == 4_140_337
 
 
-def test_the_judge_of_the_early_codes_slabs_ends_at_one_position():
+def test_the_discriminator_of_the_early_codes_slabs_ends_at_one_position():
     with torch.device("meta"):
-        judge, seen = SlabPairJudge(2), []
-        judge.layers[-1].register_forward_hook(lambda *given: seen.append(given[2].shape))
-        logits = judge(torch.empty(1, 2, 32, 240, 240), torch.empty(1))
+        discriminator, seen = SlabPairDiscriminator(2), []
+        discriminator.layers[-1].register_forward_hook(lambda *given: seen.append(given[2].shape))
+        logits = discriminator(torch.empty(1, 2, 32, 240, 240), torch.empty(1))
     assert seen == [(1, 128, 1, 1, 1)] and logits.shape == (1,)
 
 

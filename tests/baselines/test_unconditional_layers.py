@@ -11,7 +11,12 @@ from hagan_clinic.baselines.progressive_gan import (
     schedule,
     with_spread,
 )
-from hagan_clinic.baselines.vae_gan import DecoderLayers, EncoderLayers, VolumeJudge, divergence
+from hagan_clinic.baselines.vae_gan import (
+    DecoderLayers,
+    EncoderLayers,
+    VolumeDiscriminator,
+    divergence,
+)
 from hagan_clinic.baselines.volumes import VolumeSizes
 from hagan_clinic.baselines.wgan_gp import Critic, NoiseLayers
 
@@ -61,7 +66,7 @@ def test_the_layers_of_vae_gan():
     assert found == [(512 * 8,), *wide] and shape == VOLUME
     found, _ = outputs(meta(EncoderLayers, PAPER), VOLUME)
     assert found == [*HALVED, (512, 2, 2, 2), (2048,), (1000,)]
-    found, shape = outputs(meta(VolumeJudge, PAPER, norm=True), VOLUME)
+    found, shape = outputs(meta(VolumeDiscriminator, PAPER, norm=True), VOLUME)
     assert found == [*HALVED, (1, 1, 1, 1)] and shape == (2,)
 
 
@@ -85,29 +90,29 @@ def test_the_layers_of_the_grown_progressive_gan():
 
 
 @pytest.mark.parametrize("side", [32, 64, 128])
-def test_every_size_is_made_and_judged(side):
+def test_every_size_is_generated_and_scored(side):
     sizes = VolumeSizes((side,) * 3, latent=5, width=4)
     volume, last = (2, 1, side, side, side), sizes.doublings
     for layers in (NoiseLayers, DecoderLayers):
         assert outputs(meta(layers, sizes), (2, 5))[1] == volume
     for layers in (EncoderLayers, CodeLayers):
         assert outputs(meta(layers, sizes), volume)[1] == (2, 5)
-    for judge in (meta(Critic, sizes), meta(VolumeJudge, sizes, norm=False)):
-        assert outputs(judge, volume)[1] == (2,)
+    for discriminator in (meta(Critic, sizes), meta(VolumeDiscriminator, sizes, norm=False)):
+        assert outputs(discriminator, volume)[1] == (2,)
     assert outputs(meta(GrowingLayers, sizes), (2, 5), last, 0.5)[1] == volume
     assert outputs(meta(ShrinkingCritic, sizes), volume, last, 0.5)[1] == (2,)
 
 
 @pytest.mark.parametrize(
     ("critic", "shape"),
-    [(Critic, (2, 1, 32, 32, 32)), (CodeCritic, (2, 5)), (VolumeJudge, (2, 1, 32, 32, 32))],
+    [(Critic, (2, 1, 32, 32, 32)), (CodeCritic, (2, 5)), (VolumeDiscriminator, (2, 1, 32, 32, 32))],
 )
 def test_what_a_critic_says_of_a_sample_does_not_depend_on_its_batch(critic, shape):
     torch.manual_seed(0)
-    options = {"norm": False} if critic is VolumeJudge else {}
-    judge = critic(VolumeSizes((32, 32, 32), latent=5, width=4), **options)
+    options = {"norm": False} if critic is VolumeDiscriminator else {}
+    discriminator = critic(VolumeSizes((32, 32, 32), latent=5, width=4), **options)
     given = torch.randn(shape)
-    assert torch.allclose(judge(given)[1:], judge(given[1:]), atol=1e-6)
+    assert torch.allclose(discriminator(given)[1:], discriminator(given[1:]), atol=1e-6)
 
 
 def test_a_divergence_is_that_of_two_normal_distributions():

@@ -12,10 +12,10 @@ def test_the_layers_of_256_squared_slices_are_those_of_pix2pix():
     """54.41 and 2.77 million are what pix2pix counts for three channels in and three out."""
     with torch.device("meta"):
         unet = UNet(2, 3, levels=8, width=64, dropout=0.5)
-        judge = PatchGAN(2, 6, width=64)
+        discriminator = PatchGAN(2, 6, width=64)
     # Two more output channels of kernel 4 on 128.
     assert parameters(unet) + 2 * (16 * 128 + 1) == pytest.approx(54.41e6, abs=0.01e6)
-    assert parameters(judge) == pytest.approx(2.77e6, abs=0.01e6)
+    assert parameters(discriminator) == pytest.approx(2.77e6, abs=0.01e6)
 
 
 @pytest.mark.parametrize(("axes", "side"), [(2, 64), (3, 32)])
@@ -47,11 +47,11 @@ def test_a_sample_does_not_depend_on_its_batch():
 
 
 def test_each_logit_of_the_patchgan_sees_seventy_pixels():
-    judge = PatchGAN(2, 1, width=4)
-    for module in judge.modules():
+    discriminator = PatchGAN(2, 1, width=4)
+    for module in discriminator.modules():
         if "InstanceNorm" in type(module).__name__:
             module.forward = lambda features: features  # it sees everything
     image = torch.randn(1, 1, 160, 160, requires_grad=True)
-    logits = judge(image)
+    logits = discriminator(image)
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
     assert (image.grad[0, 0].any(dim=1).sum(), image.grad[0, 0].any(dim=0).sum()) == (70, 70)

@@ -77,7 +77,7 @@ FLAGS = {
     "--encoder-loss-to-generator": {"encoder_loss_to_generator": True},
     "--gradient-checkpointing": {"gradient_checkpointing": True},
     "--precision bf16-mixed": {"precision": "bf16-mixed"},
-    "--recipe released": {"recipe": "released", "norm": "group", "ema": 0.0},
+    "--variant released": {"variant": "released", "norm": "group", "ema": 0.0},
     "--size 256": {"size": (256, 256, 256), "slab": 32},
     "--size 64 --slab 16": {"size": (64, 64, 64), "slab": 16},
     "--window=-1024,600": {"window": (-1024.0, 600.0)},
@@ -99,6 +99,18 @@ def test_a_flag_reaches_the_settings(flags, monkeypatch):
     assert result.exit_code == 0, result.output
     found = {name: getattr(given[0], name) for name in FLAGS[flags]}
     assert found == FLAGS[flags]
+
+
+def test_the_former_name_of_variant_is_still_taken_with_a_warning(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "hagan_clinic.training.run.run_training", lambda config, folder, **_: given.append(config)
+    )
+    arguments = ["train", "--mode", "unconditional", "--data", "cohort", "--recipe", "released"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert given[0].variant == "released" and given[0].norm == "group"
+    assert "'recipe' is deprecated. Use --variant." in result.stderr
 
 
 @pytest.mark.parametrize("flag", ["--steps", "--spacing", "--batch-size"])

@@ -120,7 +120,7 @@ def test_the_ablation_trains_without_the_low_resolution_branch():
     model = ConditionalHAGAN(GeneratorConfig(**SMALL, low_res_branch=False))
     terms = model.training_step(batch(), 0, Recorder(model))
     assert "low" not in terms
-    assert model.low_judge is None
+    assert model.low_discriminator is None
 
 
 def test_a_few_steps_learn_an_easy_contrast():

@@ -57,7 +57,9 @@ def test_the_options_of_a_command_are_those_of_its_table(name):
     options = {
         option
         for parameter in command.params
-        if isinstance(parameter, click.Option) and parameter.name != "debug"
+        if isinstance(parameter, click.Option)
+        and parameter.name != "debug"
+        and not parameter.hidden
         for option in parameter.opts
     }
     rows = re.findall(r"^\| (`-.*?) \|", own_section(name), re.MULTILINE)

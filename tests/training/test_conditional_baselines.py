@@ -56,7 +56,7 @@ def exported(trained):
         return export_run(trained[1], trained[1].parent / "model.onnx")
 
 
-def test_a_run_trains_and_is_judged(trained):
+def test_a_run_trains_and_is_validated(trained):
     config, folder, state = trained
     assert state["step"] == 4
     assert {"psnr", "ssim", "interval_factor"} <= state["figures"].keys()
@@ -184,7 +184,10 @@ def test_a_model_is_summarised(model):
         ({"model": "cgan2d", "levels": 0}, "levels is 0: expected 1 to 10"),
         ({"model": "slab-unet", "slab": 20}, "--slab is 20: expected a multiple of 8"),
         ({"model": "slab-unet", "halo": 6}, "--halo is 6: expected 0 or a multiple of 4"),
-        ({"model": "slab-unet", "judge_width": 40}, "judge_width is 40: expected a positive mult"),
+        (
+            {"model": "slab-unet", "discriminator_width": 40},
+            "discriminator_width is 40: expected a positive mult",
+        ),
         ({"model": "slab-unet", "weight_l1": -1.0}, "weight_l1 is -1.0: expected 0 or more"),
         ({"model": "cgan3d-patch", "patch": 48}, "patch is 48: expected at least 32 and a multi"),
         ({"model": "cgan3d-patch", "slab": 16}, "learns from patches; give their side with --set"),

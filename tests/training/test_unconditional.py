@@ -29,7 +29,7 @@ def settings(small_cohort):
         "batch_size": 2,
         "latent": 4,
         "width": 32,
-        "judge_width": 32,
+        "discriminator_width": 32,
         "workers": 0,
         "device": "cpu",
         "validate_every": 2,
@@ -59,7 +59,7 @@ def assert_equal_runs(one, other):
         assert all((a[key] == b[key]).all() for key in a), file
 
 
-def test_a_run_trains_all_four_parts_and_judges_them(trained):
+def test_a_run_trains_all_four_parts_and_validates_them(trained):
     folder, state = trained
     assert state["step"] == 4
     with (folder / "metrics.csv").open() as file:
@@ -107,8 +107,8 @@ def test_the_ablations_train(settings, tmp_path):
         assert ("reconstruction_psnr" in state["figures"]) == (name != "encoder")
 
 
-def test_the_released_recipe_is_the_authors_choices():
-    given = {"mode": "unconditional", "recipe": "released"}
+def test_the_released_variant_is_the_authors_choices():
+    given = {"mode": "unconditional", "variant": "released"}
     config = gather_settings(None, [], given)
     assert (config.norm, config.ema, config.weight_reconstruction) == ("group", 0.0, 1.0)
     assert not config.diffaugment and config.augment == {"flip": 0.0, "affine": 0.0}

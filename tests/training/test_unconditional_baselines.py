@@ -49,7 +49,7 @@ def generator_file(trained):
     return export_part(trained[1], trained[1].parent / "g.onnx", "generator").path
 
 
-def test_a_run_trains_and_is_judged(trained):
+def test_a_run_trains_and_is_validated(trained):
     config, folder, state = trained
     assert {"mmd", "ms_ssim_samples", "ms_ssim_real"} <= state["figures"].keys()
     assert ("reconstruction_psnr" in state["figures"]) == (config.model in WITH_ENCODER)
@@ -183,7 +183,7 @@ def test_the_rates_are_those_of_the_papers():
         ({"window": [1.0, 0.0]}, "window is .* expected a lower and a higher value"),
         ({"low_res_branch": False}, "--no-low-res-branch: --model vae-gan has none"),
         ({"weight_reconstruction": -1.0}, "weight_reconstruction is -1.0: expected 0 or more"),
-        ({"judge_width": 64}, "unknown setting 'judge_width'"),
+        ({"discriminator_width": 64}, "unknown setting 'discriminator_width'"),
         ({"encoder": False}, "unknown setting 'encoder'"),
     ],
 )

@@ -3,7 +3,7 @@ import torch
 
 from hagan_clinic.unconditional import HAGANConfig, VolumeEncoder
 
-SMALL = {"slab": 8, "latent": 6, "width": 64, "judge_width": 64}
+SMALL = {"slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
 
 
 def parameters(part):

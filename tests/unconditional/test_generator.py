@@ -5,7 +5,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional import HAGANConfig, UnconditionalGenerator
 from hagan_clinic.unconditional import generator as module
 
-SMALL = {"slab": 8, "latent": 6, "width": 64, "judge_width": 64}
+SMALL = {"slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
 
 
 def parameters(part):
@@ -53,7 +53,10 @@ def test_every_size_gives_its_volume_and_its_quarter(size):
         ({"slab": 12}, "the slab has 12 slices: expected a multiple of 4 that divides the 32"),
         ({"slab": 0}, "the slab has 0 slices"),
         ({"width": 40}, "width is 40: expected a positive multiple of 32"),
-        ({"judge_width": 0}, "judge_width is 0: expected a positive multiple of 32"),
+        (
+            {"discriminator_width": 0},
+            "discriminator_width is 0: expected a positive multiple",
+        ),
         ({"latent": 0}, "latent is 0 and classes 0: expected a latent of 1 or more"),
         ({"classes": 1}, "classes 1: expected .* no classes or at least two"),
     ],

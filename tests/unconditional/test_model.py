@@ -10,7 +10,7 @@ from hagan_clinic.backbone.slab import take_slabs
 from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional import HAGAN, HAGANConfig, Objective
 
-SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "judge_width": 64}
+SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
 GROUPS = ["discriminator", "generator", "slab_encoder", "latent_encoder"]
 
 
@@ -114,8 +114,8 @@ def same(one, other):
 def test_the_model_has_the_parameters_of_the_paper(side, high, low, total):
     with torch.device("meta"):
         model = HAGAN(HAGANConfig(size=(side,) * 3))
-    assert parameters(model.slab_judge) == high
-    assert parameters(model.low_judge) == low
+    assert parameters(model.slab_discriminator) == high
+    assert parameters(model.low_discriminator) == low
     assert parameters(model) == total
     assert sum(p.numel() for g in model.groups().values() for p in g.parameters) == total
 
@@ -154,42 +154,45 @@ def test_muon_moves_generator_and_encoder_at_a_rate_that_decays():
 
 
 def spy(part, monkeypatch):
-    """What a judge is given and answers."""
+    """What a discriminator is given and returns."""
     seen = []
-    judge = part.judge
+    original = part.logits
 
     def watched(*given):
-        answer = judge(*given)
+        answer = original(*given)
         seen.append((given, answer))
         return answer
 
-    monkeypatch.setattr(part, "judge", watched)
+    monkeypatch.setattr(part, "logits", watched)
     return seen
 
 
 def test_real_and_fake_slabs_lie_at_the_same_r(monkeypatch):
     model, given = small(), batch(3)
-    seen = spy(model.slab_judge, monkeypatch)
-    low_seen = spy(model.low_judge, monkeypatch)
+    seen = spy(model.slab_discriminator, monkeypatch)
+    low_seen = spy(model.low_discriminator, monkeypatch)
     step(model, given)
     (real, _), (fake, _), (again, _) = seen
     assert torch.equal(real[0], given["source_window"])
     for _, position in (real, fake, again):
         assert torch.equal(position, torch.tensor([4, 24, 0]) / 24)
     generator = model.autoencoder.generator
-    for draw, judged, low_judged in ((0, fake, low_seen[1]), (1, again, low_seen[2])):
+    for draw, seen_logits, low_logits in ((0, fake, low_seen[1]), (1, again, low_seen[2])):
         with torch.no_grad():
             context = generator.context(noise(0, given["index"], draw, 6))
             volumes = generator.high(context)
         slabs = take_slabs(volumes, given["slab_start"], 8)
-        assert (judged[0] - slabs).abs().max() < 1e-5
-        assert (low_judged[0][0] - generator.low(context)).abs().max() < 1e-5
+        assert (seen_logits[0] - slabs).abs().max() < 1e-5
+        assert (low_logits[0][0] - generator.low(context)).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("averaged", [False, True])
-def test_the_judges_are_asked_apart_or_by_the_mean_of_their_logits(monkeypatch, averaged):
+def test_the_discriminators_are_scored_apart_or_by_the_mean_of_their_logits(monkeypatch, averaged):
     model = small(averaged_logits=averaged)
-    seen = [spy(judge, monkeypatch) for judge in (model.slab_judge, model.low_judge)]
+    seen = [
+        spy(discriminator, monkeypatch)
+        for discriminator in (model.slab_discriminator, model.low_discriminator)
+    ]
     terms, _ = step(model, batch())
     real, fake, again = (
         [answers[number][1][0].detach() for answers in seen] for number in range(3)
@@ -242,13 +245,13 @@ def test_the_reconstruction_losses_are_those_of_the_paper():
     assert torch.allclose(terms["latent_encoder"], both, atol=1e-5)
 
 
-def test_labels_train_the_judges_and_reach_the_generator():
+def test_labels_train_the_discriminators_and_reach_the_generator():
     def run(**objective):
         return step(small(classes=3, **objective), batch(3, classes=3))
 
     terms, gradients = run()
     assert {"class_real", "class_fake"} <= set(terms)
-    assert gradients["discriminator"]["slab_judge.class_head.bias"].any()
+    assert gradients["discriminator"]["slab_discriminator.class_head.bias"].any()
     _, without = run(weight_class=0.0)
     assert not same(gradients["generator"], without["generator"])
     assert same(gradients["discriminator"], without["discriminator"])
@@ -263,9 +266,9 @@ def test_without_an_encoder_nothing_asks_for_whole_volumes():
     assert list(terms) == list(gradients) == list(model.groups()) == GROUPS[:2]
 
 
-def test_without_the_low_resolution_branch_slabs_alone_are_judged():
+def test_without_the_low_resolution_branch_only_slabs_are_discriminated():
     model = small(low_res_branch=False)
-    assert model.low_judge is None
+    assert model.low_discriminator is None
     terms, gradients = step(model, batch())
     assert list(terms) == GROUPS
     moved = {name for gradient in gradients.values() for name in gradient}
@@ -307,9 +310,9 @@ def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss)
     assert kept(True) < 0.75 * kept(False)
 
 
-def test_augmentation_changes_what_the_judges_see_and_nothing_else(monkeypatch):
+def test_augmentation_changes_what_the_discriminators_see_and_nothing_else(monkeypatch):
     model, given = small(augment=DiffAugment()), batch()
-    seen = spy(model.slab_judge, monkeypatch)
+    seen = spy(model.slab_discriminator, monkeypatch)
     terms, gradients = step(model, given)
     assert not torch.equal(seen[0][0][0], given["source_window"])
     plain, _ = step(small(), given)

@@ -168,8 +168,11 @@ def test_the_discriminators_are_the_authors(both):
     r = torch.tensor([0.0, side * 7 / 8])
     expected_high, expected_low = reference_d(w["D"], slab, low, r, side)
     position = r / (side - model.config.slab)
-    high, low_judged = model.slab_judge.judge(slab, position), model.low_judge.judge(low)
-    for ours, theirs in ((high, expected_high), (low_judged, expected_low)):
+    high, low_logits = (
+        model.slab_discriminator.logits(slab, position),
+        model.low_discriminator.logits(low),
+    )
+    for ours, theirs in ((high, expected_high), (low_logits, expected_low)):
         for logits, expected in zip(ours, theirs, strict=True):
             assert logits.shape == expected.shape
             assert torch.allclose(logits, expected, rtol=0, atol=1e-5)
@@ -195,7 +198,7 @@ def test_the_command_tells_what_it_read_and_what_the_files_do_not_tell(run):
 
 def test_the_run_describes_the_model_and_where_it_came_from(run, authors_weights):
     config = read_config(run[0])
-    assert (config.mode, config.norm, config.recipe) == ("unconditional", "group", "released")
+    assert (config.mode, config.norm, config.variant) == ("unconditional", "group", "released")
     assert (config.image, config.spacing, config.classes) == ("ct", 1.0, ("0", "1", "2"))
     assert config.window == (-1024.0, 600.0)
     released = imported(tuple(authors_weights(128, **MODELS[128])[0]))

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(params=["generator", "encoder"])
 def part(request):
     """A part of a small model, and the function that runs it once in numpy."""
-    config = HAGANConfig(size=(32, 32, 32), slab=8, latent=6, width=64, judge_width=64)
+    config = HAGANConfig(size=(32, 32, 32), slab=8, latent=6, width=64, discriminator_width=64)
     if request.param == "generator":
         generator = UnconditionalGenerator(config)
         return generator, lambda: TorchGenerator(generator, CPU).image(np.zeros((1, 6), "f4"))

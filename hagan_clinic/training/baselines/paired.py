@@ -65,7 +65,7 @@ class PairedRun(ABC):
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
     least_squares: ClassVar[bool] = False
     augment: ClassVar[AugmentConfig] = AugmentConfig()
-    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     fewest_calibration: ClassVar[int] = 1
     init_from_files: ClassVar[bool] = False
     next_command: ClassVar[str] = "hagan-clinic export {run} -o model.onnx"

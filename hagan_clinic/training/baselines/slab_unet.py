@@ -17,7 +17,7 @@ class SlabUNetConfig(PairedConfig):
     Attributes:
         halo: real slices on each side of a slab, outside the loss, a multiple of 4; the early
             code had none, so that its slabs were padded with zeros in training.
-        judge_width: channels of the judge's widest layer, a multiple of 32.
+        discriminator_width: channels of the discriminator's widest layer, a multiple of 32.
     """
 
     model: str = "slab-unet"
@@ -26,7 +26,7 @@ class SlabUNetConfig(PairedConfig):
     discriminator_lr: float = 4e-4
     weight_l1: float = 10.0
     halo: int = 8
-    judge_width: int = 512
+    discriminator_width: int = 512
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,9 +37,10 @@ class SlabUNetConfig(PairedConfig):
                 f"--slab is {self.slab}: expected a multiple of {STRIDE}, as the U-Net halves it "
                 "three times"
             )
-        if self.judge_width <= 0 or self.judge_width % 32:
+        if self.discriminator_width <= 0 or self.discriminator_width % 32:
             raise InputError(
-                f"judge_width is {self.judge_width}: expected a positive multiple of 32"
+                f"discriminator_width is {self.discriminator_width}: expected a positive multiple "
+                "of 32"
             )
 
 
@@ -51,7 +52,7 @@ class SlabUNetRun(PairedRun):
 
     settings: ClassVar[type[SlabUNetConfig]] = SlabUNetConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
-        {"slab": 16, "halo": 4, "judge_width": 64}
+        {"slab": 16, "halo": 4, "discriminator_width": 64}
     )
     halo: ClassVar[int] = HALO
     betas: ClassVar[tuple[float, float]] = (0.0, 0.999)
@@ -68,7 +69,7 @@ class SlabUNetRun(PairedRun):
             len(config.source),
             objective,
             width=config.width,
-            judge_width=config.judge_width,
+            discriminator_width=config.discriminator_width,
             slab=config.slab,
             halo=config.halo,
         )

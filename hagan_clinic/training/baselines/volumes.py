@@ -172,7 +172,7 @@ class VolumeRun(ABC):
         },
     }
     augment: ClassVar[AugmentConfig] = UnconditionalRun.augment
-    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     fewest_calibration: ClassVar[int] = UnconditionalRun.fewest_calibration
     init_from_files: ClassVar[bool] = False
     next_command: ClassVar[str] = UnconditionalRun.next_command

@@ -13,7 +13,7 @@ from hagan_clinic.evaluation.fresh_process import Cost
 from hagan_clinic.training.modes import MODELS, gather_settings, mode_of
 
 COMMON = ("--device", "cpu", "--batch-size", 1)
-SMALL = ("--set", "width=64", "--set", "judge_width=64", "--set", "latent=8")
+SMALL = ("--set", "width=64", "--set", "discriminator_width=64", "--set", "latent=8")
 
 
 def parameters(**settings):
@@ -33,7 +33,7 @@ def test_each_size_and_slab_has_its_parameters_memory_and_speed_beside_the_paper
         ("64x64x64", "1/8"),
         ("64x64x64", "1/2"),
     ]
-    settings = {"mode": "unconditional", "width": 64, "judge_width": 64, "latent": 8}
+    settings = {"mode": "unconditional", "width": 64, "discriminator_width": 64, "latent": 8}
     assert int(rows[1]["parameters"]) == parameters(size=[64, 64, 64], **settings)
     peaks = [float(row["peak_mib"]) for row in rows]
     assert 0 < peaks[1] < peaks[2]
@@ -73,11 +73,11 @@ PATCHES = {**UNET, "patch": 32, "levels": 5}
 VOLUMES = {"width": 4, "latent": 8}
 SMALLEST = {
     ("conditional", "hagan"): {"half_width": 8, "quarter_width": 16},
-    ("conditional", "slab-unet"): {**UNET, "judge_width": 64},
+    ("conditional", "slab-unet"): {**UNET, "discriminator_width": 64},
     ("conditional", "cgan2d"): {**UNET, "levels": 5},
     ("conditional", "cgan3d-patch"): PATCHES,
     ("conditional", "cgan3d-laf"): {**PATCHES, "cell": 8, "fit_every": 3},
-    ("unconditional", "hagan"): {"width": 64, "judge_width": 64, "latent": 8},
+    ("unconditional", "hagan"): {"width": 64, "discriminator_width": 64, "latent": 8},
     ("unconditional", "wgan-gp"): VOLUMES,
     ("unconditional", "vae-gan"): VOLUMES,
     ("unconditional", "alpha-gan"): VOLUMES,

@@ -1,0 +1,39 @@
+"""Names that settings and weights had in earlier versions: run folders and TOML files hold them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from hagan_clinic.errors import InputError
+
+SETTINGS = {"judge_width": "discriminator_width", "recipe": "variant"}
+"""Today's name of each renamed setting."""
+
+MODULES = {
+    "slab_judge": "slab_discriminator",
+    "low_judge": "low_discriminator",
+    "judge": "discriminator",
+}
+"""Today's name of each renamed part of a model in training."""
+
+
+def current_settings(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Settings by the names that they have today; ``where`` is named in errors.
+
+    Raises:
+        InputError: a setting is given by its old and by its new name.
+    """
+    for old, new in SETTINGS.items():
+        if old in values and new in values:
+            raise InputError(f"{where}: {old} is the former name of {new}; give {new} alone")
+    return {SETTINGS.get(name, name): value for name, value in values.items()}
+
+
+def current_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A model's weights by the names that its parts have today."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        part, dot, rest = name.partition(".")
+        renamed[MODULES.get(part, part) + dot + rest] = tensor
+    return renamed
