@@ -22,10 +22,10 @@ from PIL import Image, ImageDraw
 
 import hagan_clinic
 from hagan_clinic.evaluation.floors import oracle_linear_fit
-from hagan_clinic.evaluation.metrics import nmse, psnr, ssim
 from hagan_clinic.imageio import read
 from hagan_clinic.imageio.dicom.scan import read_series
 from hagan_clinic.intensity import from_unit, source_window, target_window, to_unit
+from hagan_clinic.metrics.image_quality import nmse, psnr, ssim
 from hagan_clinic.volume import Volume, canonical_grid, resample, resampled_grid
 
 SPACING_MM = 1.5

@@ -19,13 +19,13 @@ import torch
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.losses import fake_loss, real_loss
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.prepared import prepare_cohort
+from hagan_clinic.data.queue import slab_loader
+from hagan_clinic.data.split import read_split
 from hagan_clinic.training.checkpoint import LAST, load_tensors
-from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.prepared import prepare_cohort
-from hagan_clinic.training.queue import slab_loader
 from hagan_clinic.training.run import read_config
-from hagan_clinic.training.split import read_split
 from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.unconditional.model import BETAS
 

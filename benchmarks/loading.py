@@ -23,12 +23,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hagan_clinic.training.augmented import Batch
-from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.data.augmented import Batch
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.prepared import prepare_cohort
+from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
-from hagan_clinic.training.prepared import prepare_cohort
-from hagan_clinic.training.queue import slab_loader
 
 PATIENTS = 12
 WARM_UP = 8
@@ -36,10 +36,10 @@ SETTINGS = {"spacing": 1.0, "size": (160, 192, 160)}
 
 OLD = """
 import json, os, sys, time
-from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
-from hagan_clinic.training.prepared import prepare_cohort
-from hagan_clinic.training.queue import slab_loader
+from hagan_clinic.data.prepared import prepare_cohort
+from hagan_clinic.data.queue import slab_loader
 
 told = json.loads(sys.argv[1])
 told["settings"]["size"] = tuple(told["settings"]["size"])

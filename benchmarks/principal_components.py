@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hagan_clinic.evaluation.diversity import pairwise_ms_ssim
-from hagan_clinic.evaluation.metrics import psnr, ssim
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.prepared import prepare_cohort
+from hagan_clinic.data.split import read_split
 from hagan_clinic.intensity import from_unit
-from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.metrics.diversity import pairwise_ms_ssim
+from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.training.modes import gather_settings, mode_of
-from hagan_clinic.training.prepared import prepare_cohort
-from hagan_clinic.training.split import read_split
 from hagan_clinic.training.synthesis import PAIRS, SAMPLES
 
 COMPONENTS = (0, 1, 2, 4, 8, 16, 32)

@@ -18,9 +18,9 @@ import torch
 from hagan_clinic import __version__
 from hagan_clinic.evaluation.comparison import Value, compare_pairs
 from hagan_clinic.evaluation.predictors import ORACLE
-from hagan_clinic.evaluation.regions import BRAIN
 from hagan_clinic.evaluation.tables import Table, document, figure, p_value
 from hagan_clinic.imageio import read
+from hagan_clinic.metrics.regions import BRAIN
 from hagan_clinic.runtime.exploration import pictures
 from hagan_clinic.volume import to_canonical
 

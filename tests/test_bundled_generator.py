@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import hagan_clinic
-from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, target_window, to_unit
+from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.preparation import prepare, restore
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.library import verified

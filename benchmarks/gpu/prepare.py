@@ -9,11 +9,11 @@ from typing import Any
 
 from given import given, tell
 
-from hagan_clinic.training.cohort import find_cohort
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.prepared import prepare_cohort
+from hagan_clinic.data.split import split_by_column, split_by_patient
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import gather_settings, mode_of
-from hagan_clinic.training.prepared import prepare_cohort
-from hagan_clinic.training.split import split_by_column, split_by_patient
 
 
 def prepared(config: TrainingConfig, cache: Path, subjects: list[Any]) -> int:

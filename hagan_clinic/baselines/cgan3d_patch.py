@@ -79,7 +79,7 @@ class PatchPairGAN(PairedGAN):
         self.channels = channels
 
     def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
-        """The batch's patches, which ``training.queue`` draws."""
+        """The batch's patches, which ``data.queue`` draws."""
         assert isinstance(self.translator, PatchTranslator)
         side = self.translator.patch
         source = pad_volume(batch["source_patch"], side)

@@ -84,7 +84,7 @@ class PairedGAN(nn.Module, ABC):
 
     @abstractmethod
     def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
-        """Translate the pieces of a batch of ``training.queue``."""
+        """Translate the pieces of a batch of ``data.queue``."""
 
     @abstractmethod
     def parts(self, size: tuple[int, int, int]) -> list[Part]:

@@ -12,8 +12,8 @@ import click
 from hagan_clinic.cli.printing import say
 
 if TYPE_CHECKING:
+    from hagan_clinic.data.split import Split
     from hagan_clinic.training.config import TrainingConfig
-    from hagan_clinic.training.split import Split
 
 EVALUATION = "evaluation"
 PARTS, SEED = 2, 0
@@ -34,8 +34,8 @@ def run_folds(
     Raises:
         InputError: the cohort or the settings do not fit, or the folder holds other folds.
     """
+    from hagan_clinic.data.cohort import find_cohort
     from hagan_clinic.errors import InputError
-    from hagan_clinic.training.cohort import find_cohort
     from hagan_clinic.training.folds import (
         begin,
         claimed,

@@ -72,8 +72,8 @@ def command(
 
     from hagan_clinic.cli.scans import check_scans, find_scans
     from hagan_clinic.cli.synthesis_model import check_class, load_encoder, load_generator
-    from hagan_clinic.evaluation.metrics import psnr, ssim
     from hagan_clinic.intensity import from_unit
+    from hagan_clinic.metrics.image_quality import psnr, ssim
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
     from hagan_clinic.runtime.outputs import write_json

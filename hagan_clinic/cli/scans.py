@@ -40,8 +40,8 @@ def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> l
     Raises:
         InputError: A cohort cannot be read, or two scans have one name.
     """
-    from hagan_clinic.training.cohort import find_cohort
-    from hagan_clinic.training.layouts import some
+    from hagan_clinic.data.cohort import find_cohort
+    from hagan_clinic.data.layouts import some
 
     scans: list[Scan] = []
     for path in inputs:
@@ -74,7 +74,7 @@ def check_scans(encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False)
         InputError: A file is missing, damaged or holds NaN, a scan is constant, or a mask is empty
             or on another grid.
     """
-    from hagan_clinic.training.layouts import some
+    from hagan_clinic.data.layouts import some
 
     mask_grid = lru_cache(maxsize=None)(_mask_grid)
     wrong = []
@@ -144,7 +144,7 @@ def _mask_warning(encoder: Encoder, scans: Sequence[Scan]) -> str:
     bare = [scan.name for scan in scans if scan.mask is None]
     if not bare or not encoder.facts.stripped or encoder.facts.recipe.window:
         return ""
-    from hagan_clinic.training.layouts import some
+    from hagan_clinic.data.layouts import some
 
     return (
         "the model was trained on brains without skull, and no brain mask is given for "

@@ -19,15 +19,15 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import default_collate
 
-from hagan_clinic.training.augmented import Batch, augmented
-from hagan_clinic.training.averages import STEP
+from hagan_clinic.data.augmented import Batch, augmented
+from hagan_clinic.data.averages import STEP
+from hagan_clinic.data.draws import Drawn
+from hagan_clinic.data.samplers import sampler_of
+from hagan_clinic.data.stream import raw_subject
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.draws import Drawn
 from hagan_clinic.training.half import precision
 from hagan_clinic.training.loop import compile_blocks, optimizer_of, to_channels_last
 from hagan_clinic.training.modes import Mode, gather_settings, mode_of
-from hagan_clinic.training.queue import sampler_of
-from hagan_clinic.training.stream import raw_subject
 
 MIB = 2**20
 # Of the resident size: bytes on macOS, KiB on Linux.
@@ -116,7 +116,7 @@ def measured_steps(
 
 
 def random_batch(mode: Mode, config: TrainingConfig) -> Batch:
-    """Samples of a random volume, as `training.queue` cuts them for this model."""
+    """Samples of a random volume, as `data.queue` cuts them for this model."""
     assert config.size is not None
     recipe, shape = mode.recipe, config.size
     images = {

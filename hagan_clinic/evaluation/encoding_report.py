@@ -9,12 +9,12 @@ from statistics import fmean
 from typing import Any
 
 from hagan_clinic import __version__
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.latent_regression import PENALTY, Explained
 from hagan_clinic.evaluation.reconstruction import FIGURES, Encoding, Row
 from hagan_clinic.evaluation.tables import Table, as_csv, document, figure, p_value
 from hagan_clinic.runtime.exploration import pictures
-from hagan_clinic.training.subject import Subject
 
 PROTOCOL = (
     "Scan and reconstruction are on [0, 1], as training scales the scan, in the model's box. Data "

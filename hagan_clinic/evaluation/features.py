@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from monai.networks.nets.resnet import resnet50
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -75,6 +74,8 @@ def medicalnet_resnet50() -> nn.Module:
     MONAI gives its last two stages stride 2, as for images; MedicalNet gives them stride 1 and
     dilations 2 and 4. Weights fit both, and the features differ.
     """
+    from monai.networks.nets.resnet import resnet50  # seconds of start-up, for this alone
+
     network = resnet50(
         spatial_dims=3, n_input_channels=1, conv1_t_size=7, conv1_t_stride=2, feed_forward=False,
         shortcut_type="B", bias_downsample=False,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.data.layouts import some
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.evaluation.cases import Case, Image
 from hagan_clinic.evaluation.floors import FittedCurve, oracle_linear_fit
@@ -16,7 +17,6 @@ from hagan_clinic.evaluation.named_files import files_of
 from hagan_clinic.evaluation.sides import is_run
 from hagan_clinic.imageio import SUFFIXES, is_volume_name, read
 from hagan_clinic.runtime import Translator
-from hagan_clinic.training.layouts import some
 from hagan_clinic.volume import to_canonical
 
 UNCERTAINTY = "_uncertainty"

@@ -7,15 +7,15 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
 from hagan_clinic.evaluation.labels import LabelDice, dice_of_labels
-from hagan_clinic.evaluation.regions import BRAIN, WHOLE, Reference
 from hagan_clinic.evaluation.segmenter import Segmenter
 from hagan_clinic.intensity import from_unit
+from hagan_clinic.metrics.regions import BRAIN, WHOLE, Reference
 from hagan_clinic.runtime.exploration import pictures
 from hagan_clinic.runtime.synthesis import Encoder, Generator
-from hagan_clinic.training.subject import Subject
 
 FIGURES = ("psnr", "ssim", "nmse", "ms_ssim")
 BOX = "box"

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hagan_clinic.evaluation.calibration import LEVELS
+from hagan_clinic.metrics.calibration import LEVELS
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINES = {"brain": "-", "tumour": "--", "healthy": ":"}

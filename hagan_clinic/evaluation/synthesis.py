@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.comparison import Comparison, Value, compare_pairs, every_pair
-from hagan_clinic.evaluation.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
 from hagan_clinic.evaluation.feature_cache import FeatureCache
-from hagan_clinic.evaluation.frechet import frechet_distance
 from hagan_clinic.evaluation.volume_sets import VolumeSet
+from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
+from hagan_clinic.metrics.frechet import frechet_distance
 
 FLOOR = "real, against other real"
 DISTANCES = {"fid": frechet_distance, "mmd": maximum_mean_discrepancy}

@@ -8,15 +8,15 @@ from statistics import fmean
 
 import numpy as np
 
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
-from hagan_clinic.evaluation.calibration import coverage, error_rank_correlation, reliability
 from hagan_clinic.evaluation.cases import SAME, Case, read_cases
 from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
 from hagan_clinic.evaluation.floors import CurveFit, FittedCurve
 from hagan_clinic.evaluation.predictors import ORACLE, Prediction, Predictor, floors, oracle
-from hagan_clinic.evaluation.regions import BRAIN, Scores
+from hagan_clinic.metrics.calibration import coverage, error_rank_correlation, reliability
+from hagan_clinic.metrics.regions import BRAIN, Scores
 from hagan_clinic.runtime.session import usable_cpus
-from hagan_clinic.training.subject import Subject
 
 SCORES = tuple(one.name for one in fields(Scores))
 HONESTY = ("coverage", "sharpness", "rank_correlation")

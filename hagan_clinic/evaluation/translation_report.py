@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from hagan_clinic import __version__
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.evaluation import translation_tables
-from hagan_clinic.evaluation.calibration import LEVELS
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.predictors import Predictor
-from hagan_clinic.evaluation.regions import BRAIN
 from hagan_clinic.evaluation.reliability import draw_reliability
 from hagan_clinic.evaluation.tables import Table, as_csv, document
 from hagan_clinic.evaluation.translation import PROTOCOL, Evaluation, mean_curves, means, tests
 from hagan_clinic.evaluation.worst import Worst
+from hagan_clinic.metrics.calibration import LEVELS
+from hagan_clinic.metrics.regions import BRAIN
 from hagan_clinic.runtime.provenance import NOTICE
-from hagan_clinic.training.subject import Subject
 
 Writer = str | Callable[[Path], object]
 

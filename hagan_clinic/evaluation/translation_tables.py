@@ -7,9 +7,9 @@ from statistics import fmean
 
 from hagan_clinic.evaluation.comparison import Tested
 from hagan_clinic.evaluation.labels import LabelDice
-from hagan_clinic.evaluation.regions import BRAIN
 from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
 from hagan_clinic.evaluation.translation import Row
+from hagan_clinic.metrics.regions import BRAIN
 
 _DIGITS = {"psnr": 2, "ssim": 3, "nmse": 3, "ms_ssim": 3}
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM"}

@@ -9,14 +9,14 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from hagan_clinic.data.prepared import PreparedSubject, prepare_cohort
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import SUFFIXES, is_volume_name, read, read_grid
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.latents import draw_latents
 from hagan_clinic.runtime.synthesis import Generator
-from hagan_clinic.training.prepared import PreparedSubject, prepare_cohort
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.volume import Shape, to_canonical
 
 Float32 = NDArray[np.float32]

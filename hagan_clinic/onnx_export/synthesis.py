@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork, SynthesisSizes
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.split import read_split
 from hagan_clinic.errors import HaganClinicError, InputError
 from hagan_clinic.onnx_export.description import read_card, training_facts
 from hagan_clinic.onnx_export.onnx_file import (
@@ -38,9 +40,7 @@ from hagan_clinic.runtime.model_interface import (
     SLABS,
 )
 from hagan_clinic.runtime.synthesis import Encoder
-from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.run import SPLIT, read_facts
-from hagan_clinic.training.split import read_split
 from hagan_clinic.training.trained import TrainedAutoencoder, load_autoencoder
 from hagan_clinic.unconditional import Autoencoder, VolumeEncoder
 from hagan_clinic.unconditional.trained import TorchEncoder

@@ -17,6 +17,8 @@ import torch
 
 from hagan_clinic.backbone.translating import TranslatingNetwork
 from hagan_clinic.conditional import SIDE_MULTIPLE, ConditionalGenerator
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.split import read_split
 from hagan_clinic.errors import HaganClinicError, ModelError
 from hagan_clinic.imageio import read
 from hagan_clinic.onnx_export.description import read_card, training_facts
@@ -34,12 +36,10 @@ from hagan_clinic.preparation import prepare
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES
 from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
-from hagan_clinic.training.cohort import find_cohort
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
 from hagan_clinic.training.modes import mode_of
 from hagan_clinic.training.run import FACTS, SPLIT, read_config, read_facts
-from hagan_clinic.training.split import read_split
 
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""

@@ -13,12 +13,12 @@ from hagan_clinic.conditional import (
     GeneratorConfig,
     LossWeights,
 )
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig, check_choice, check_range
-from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.validation import validate_translation
 from hagan_clinic.training.variant import Validation
 
@@ -122,7 +122,7 @@ class ConditionalRun:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts slabs."""
+        """How ``data.queue.slab_loader`` cuts slabs."""
         return {"halo": self.config.halo}
 
     def labels(self, subjects: Sequence[Subject]) -> None:

@@ -67,7 +67,7 @@ class TrainingConfig:
         nodes: machines; start the same command on each with ``torchrun``.
         validate_every: steps between validations on the calibration patients.
         checkpoint_every: steps between checkpoints; each validation makes one too.
-        augment: probabilities and strengths, see ``training.augment.AugmentConfig``.
+        augment: probabilities and strengths, see ``data.augment.AugmentConfig``.
     """
 
     mode: str = "conditional"

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hagan_clinic.data.split import Split, split_by_patient, write_split
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.training.run import make_folder
-from hagan_clinic.training.split import Split, split_by_patient, write_split
-from hagan_clinic.training.subject import Subject
 
 FOLDS = "folds.csv"
 CLAIM = "claim.json"
@@ -59,7 +59,7 @@ def fold_split(
         folds: from `fold_of_patients`.
         number: of the fold.
         seed: of who calibrates.
-        fractions: of `training.split`; the first two in proportion, the third is the fold's.
+        fractions: of `data.split`; the first two in proportion, the third is the fold's.
 
     Raises:
         InputError: too few patients are left to train and calibrate.

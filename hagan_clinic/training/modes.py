@@ -7,9 +7,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.baselines.cgan2d import SliceRun
 from hagan_clinic.training.baselines.cgan3d import FusionRun, PatchRun
 from hagan_clinic.training.baselines.slab_unet import SlabUNetRun
@@ -25,9 +27,7 @@ from hagan_clinic.training.config import (
     read_settings,
     typed,
 )
-from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.renamed import current_settings
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.training.variant import Validation, Variant
 
@@ -45,7 +45,7 @@ class Mode(Protocol):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts slabs: its arguments beyond the shared ones."""
+        """How ``data.queue.slab_loader`` cuts slabs: its arguments beyond the shared ones."""
 
     @property
     def next_command(self) -> str:

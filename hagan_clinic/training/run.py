@@ -11,20 +11,20 @@ import torch
 from lightning_fabric import Fabric
 
 from hagan_clinic import __version__
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.cohort import check_cohort, find_cohort
+from hagan_clinic.data.prepared import check_overlap, check_size, prepare_cohort
+from hagan_clinic.data.queue import slab_loader
+from hagan_clinic.data.split import read_split, split_by_column, split_by_patient, write_split
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.progress import counted
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, existing, read_state
-from hagan_clinic.training.cohort import check_cohort, find_cohort
 from hagan_clinic.training.config import TrainingConfig, typed
 from hagan_clinic.training.curves import CURVES
 from hagan_clinic.training.initial import identity, load_first_weights
 from hagan_clinic.training.loop import train
 from hagan_clinic.training.modes import Mode, config_from_dict, mode_of
-from hagan_clinic.training.prepared import check_overlap, check_size, prepare_cohort
-from hagan_clinic.training.queue import slab_loader
-from hagan_clinic.training.split import read_split, split_by_column, split_by_patient, write_split
 
 Say = Callable[[str], None]
 

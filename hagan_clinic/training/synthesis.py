@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork
-from hagan_clinic.evaluation.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
-from hagan_clinic.evaluation.metrics import psnr, ssim
+from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.intensity import from_unit
+from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
+from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.runtime.exploration.pictures import middle_planes
-from hagan_clinic.training.prepared import PreparedSubject
 from hagan_clinic.training.variant import Validation
 
 SAMPLES = 16

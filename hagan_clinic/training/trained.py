@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork
+from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime.synthesis import Facts
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.baselines.volumes import VolumeConfig
 from hagan_clinic.training.config import typed
 from hagan_clinic.training.initial import identity, load_averaged

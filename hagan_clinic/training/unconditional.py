@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig, check_choice, check_range, check_window
-from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.synthesis import validate_synthesis
 from hagan_clinic.training.variant import Validation
 from hagan_clinic.unconditional import HAGAN, Autoencoder, HAGANConfig, Objective
@@ -208,7 +208,7 @@ class UnconditionalRun:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts slabs."""
+        """How ``data.queue.slab_loader`` cuts slabs."""
         config = self.config
         return {"halo": 0, "in_turn": config.deterministic_r, "whole": config.encoder}
 

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.errors import InputError
-from hagan_clinic.evaluation.calibration import interval_factor
-from hagan_clinic.evaluation.metrics import psnr, ssim
 from hagan_clinic.intensity import from_unit
-from hagan_clinic.training.prepared import PreparedSubject
+from hagan_clinic.metrics.calibration import interval_factor
+from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.training.variant import Validation
 
 MONTAGE_SUBJECTS = 4

@@ -13,7 +13,7 @@ from hagan_clinic.backbone.losses import (
     regional_mean,
     structure_loss,
 )
-from hagan_clinic.evaluation.metrics import ssim
+from hagan_clinic.metrics.image_quality import ssim
 
 
 def ball(side=24):

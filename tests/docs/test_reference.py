@@ -8,10 +8,10 @@ import click
 import pytest
 
 from hagan_clinic.cli import main
+from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import MODELS
 

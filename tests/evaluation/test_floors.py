@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.evaluation import fit_curve, oracle_linear_fit, psnr
+from hagan_clinic.evaluation import fit_curve, oracle_linear_fit
+from hagan_clinic.metrics import psnr
 
 
 def test_the_curve_recovers_a_voxelwise_relation():

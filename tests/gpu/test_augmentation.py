@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hagan_clinic.training.augment import AugmentConfig
-from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.queue import slab_loader
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.queue import slab_loader
 
 DEVICE = "cuda"
 SHAPE = (48, 40, 32)

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.errors import DeviceError, InputError, ModelError
 from hagan_clinic.imageio import read, write
 from hagan_clinic.onnx_export import export_part
@@ -18,8 +20,6 @@ from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.runtime.synthesis_network import OnnxGenerator
-from hagan_clinic.training.cohort import find_cohort
-from hagan_clinic.training.prepared import prepare_cohort
 from hagan_clinic.unconditional import HAGANConfig, VolumeEncoder
 from hagan_clinic.unconditional.trained import TorchEncoder
 

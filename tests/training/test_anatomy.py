@@ -4,10 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from hagan_clinic.data.cohort import Subject, find_cohort
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read
 from hagan_clinic.training.anatomy import measure_cohort
-from hagan_clinic.training.cohort import Subject, find_cohort
 
 VOXEL = 0.008
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.folds import CLAIM, begin, claimed, fold_of_patients, fold_split
-from hagan_clinic.training.subject import Subject
 
 FRACTIONS = (0.7, 0.15, 0.15)
 

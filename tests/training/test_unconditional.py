@@ -206,9 +206,9 @@ def test_the_configuration_survives_json(settings):
 
 def test_the_stripped_form_is_what_is_learnt(test_data, tmp_path):
     """Real heads come with skull and mask; the prepared volumes of a run have no skull."""
-    from hagan_clinic.training.cohort import find_cohort
-    from hagan_clinic.training.prepared import prepare_cohort
-    from hagan_clinic.training.queue import slab_loader
+    from hagan_clinic.data.cohort import find_cohort
+    from hagan_clinic.data.prepared import prepare_cohort
+    from hagan_clinic.data.queue import slab_loader
     from hagan_clinic.training.unconditional import UnconditionalRun
 
     config = UnconditionalConfig(size=(32, 32, 32), spacing=6.0, slab=4)

@@ -15,8 +15,8 @@ from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError, ModelError
 
 if TYPE_CHECKING:
+    from hagan_clinic.data.subject import Subject
     from hagan_clinic.evaluation.reconstruction import Pair
-    from hagan_clinic.training.subject import Subject
 
 PARTS = ("generator.onnx", "encoder.onnx")
 

@@ -36,10 +36,10 @@ def command(
     check_output(output, (latents, table), overwrite=overwrite, suffixes=(".npz",))
     import numpy as np
 
+    from hagan_clinic.data.layouts import read_table
+    from hagan_clinic.data.subject import patient_of
     from hagan_clinic.runtime.exploration import Direction, fit_ridge, write_direction
     from hagan_clinic.runtime.latents import read_latents
-    from hagan_clinic.training.layouts import read_table
-    from hagan_clinic.training.subject import patient_of
 
     found = read_latents(latents)
     if not table.is_file():
@@ -75,7 +75,7 @@ def _by_subject(
     table: Path, rows: Sequence[Mapping[str, str]], names: Sequence[str]
 ) -> dict[str, Mapping[str, str]]:
     """The rows by subject; exactly those that have latents."""
-    from hagan_clinic.training.layouts import some
+    from hagan_clinic.data.layouts import some
 
     by_subject: dict[str, Mapping[str, str]] = {}
     for row in rows:

@@ -58,7 +58,7 @@ def latent_of(latents: Latents, subject: str, where: Path) -> tuple[NDArray[np.f
     Raises:
         InputError: There is no such subject.
     """
-    from hagan_clinic.training.layouts import some
+    from hagan_clinic.data.layouts import some
 
     if subject not in latents.names:
         raise InputError(

@@ -43,11 +43,11 @@ def command(
     volume of what is brighter than the threshold in the brain, as `walk --measure-by
     threshold-volume` measures synthetic volumes.
     """
+    from hagan_clinic.data.cohort import check_cohort, find_cohort
     from hagan_clinic.imageio import write_text
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.latents import check_output
     from hagan_clinic.training.anatomy import measure_cohort
-    from hagan_clinic.training.cohort import check_cohort, find_cohort
 
     check_output(output, (cohort,), overwrite=overwrite, suffixes=(".csv",))
     subjects = find_cohort(cohort, (image,), None, mask)

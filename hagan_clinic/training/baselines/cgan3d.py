@@ -92,7 +92,7 @@ class PatchRun(PairedRun):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts patches."""
+        """How ``data.queue.slab_loader`` cuts patches."""
         return {"cube": self.config.patch}
 
     def built(self, objective: PairedObjective) -> PairedGAN:
@@ -117,7 +117,7 @@ class FusionRun(PatchRun):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts patches."""
+        """How ``data.queue.slab_loader`` cuts patches."""
         return {"cube": self.config.patch, "whole": True}
 
     def built(self, objective: PairedObjective) -> PairedGAN:

@@ -10,12 +10,12 @@ from torch import nn
 
 from hagan_clinic.baselines.paired import PairedGAN, PairedObjective
 from hagan_clinic.conditional import SIDE_MULTIPLE
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig, check_range
-from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.validation import validate_translation
 from hagan_clinic.training.variant import Validation
 
@@ -88,7 +88,7 @@ class PairedRun(ABC):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts slabs."""
+        """How ``data.queue.slab_loader`` cuts slabs."""
         return {"halo": 0}
 
     def labels(self, subjects: Sequence[Subject]) -> list[int] | None:

@@ -59,7 +59,7 @@ class SlabUNetRun(PairedRun):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts slabs."""
+        """How ``data.queue.slab_loader`` cuts slabs."""
         return {"halo": self.config.halo}
 
     def built(self, objective: PairedObjective) -> PairedGAN:

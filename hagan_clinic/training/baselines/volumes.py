@@ -14,12 +14,12 @@ from hagan_clinic.baselines.progressive_gan import ProgressiveGAN
 from hagan_clinic.baselines.vae_gan import VAEGAN
 from hagan_clinic.baselines.volumes import SIDES, VolumeSizes
 from hagan_clinic.baselines.wgan_gp import WassersteinGAN
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.augment import AugmentConfig
 from hagan_clinic.training.config import TrainingConfig, check_range, check_window
-from hagan_clinic.training.prepared import PreparedSubject
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.training.synthesis import validate_synthesis
 from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.training.variant import Validation, Variant
@@ -193,7 +193,7 @@ class VolumeRun(ABC):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How ``training.queue.slab_loader`` cuts slabs: thin ones beside the whole volume."""
+        """How ``data.queue.slab_loader`` cuts slabs: thin ones beside the whole volume."""
         return {"halo": 0, "whole": True}
 
     def labels(self, subjects: Sequence[Subject]) -> list[int] | None:

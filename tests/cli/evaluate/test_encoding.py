@@ -13,9 +13,9 @@ from sklearn.metrics import r2_score
 
 from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
 from hagan_clinic.evaluation.encoding_report import EncodingReport
-from hagan_clinic.evaluation.metrics import nmse, psnr, ssim
 from hagan_clinic.evaluation.reconstruction import Encoding, Row
 from hagan_clinic.intensity import from_unit
+from hagan_clinic.metrics.image_quality import nmse, psnr, ssim
 
 SEGMENTER = """\
 #!{python}

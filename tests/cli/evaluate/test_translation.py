@@ -8,10 +8,10 @@ from scipy.stats import ttest_rel
 from skimage.metrics import peak_signal_noise_ratio
 
 import hagan_clinic
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.evaluation.sides import seen_in_training
 from hagan_clinic.imageio import read, write
 from hagan_clinic.intensity import from_unit, target_window, to_unit
-from hagan_clinic.training.subject import Subject
 from hagan_clinic.volume import Volume, to_canonical
 
 FLOORS = ["constant (training mean)", "T1 copied", "T1 through a fitted curve"]

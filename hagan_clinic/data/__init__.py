@@ -1,0 +1,1 @@
+"""From a cohort to training batches: its subjects, their prepared volumes, samples of these."""

@@ -1,0 +1,153 @@
+"""The split of a cohort into training, calibration and test subjects, by patient."""
+
+import csv
+import io
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hagan_clinic.data.layouts import read_table, some
+from hagan_clinic.data.subject import Subject
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import write_text
+
+SIDES = ("train", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Subjects to fit on, to choose the checkpoint and conformal factor on, and to report on.
+
+    Raises:
+        InputError: A patient is on two sides, or there is nobody to train on.
+    """
+
+    train: tuple[Subject, ...]
+    calibration: tuple[Subject, ...]
+    test: tuple[Subject, ...]
+
+    def __post_init__(self) -> None:
+        side_of: dict[str, str] = {}
+        for side, subjects in self.sides().items():
+            for subject in subjects:
+                if side_of.setdefault(subject.patient, side) != side:
+                    raise InputError(
+                        f"patient {subject.patient} is in {side_of[subject.patient]} and in {side}"
+                        f" ({subject.name}); a patient must stay on one side of the split"
+                    )
+        if not self.train:
+            raise InputError("the split leaves no subject to train on")
+
+    def sides(self) -> dict[str, tuple[Subject, ...]]:
+        """The three sides by the names that a split file uses."""
+        return {"train": self.train, "calibration": self.calibration, "test": self.test}
+
+
+def split_by_patient(
+    subjects: Sequence[Subject],
+    seed: int,
+    fractions: tuple[float, float, float],
+) -> Split:
+    """Draw the split from a seed; the order of ``subjects`` does not matter.
+
+    Args:
+        subjects: The cohort.
+        seed: The same seed and patients give the same split.
+        fractions: Shares of the patients for training, calibration and test. A share above
+            zero gets at least one patient.
+
+    Raises:
+        InputError: The fractions are no shares of 1, or there are fewer patients than sides.
+    """
+    if min(fractions) < 0 or fractions[0] <= 0 or not abs(sum(fractions) - 1) < 1e-6:
+        raise InputError(
+            f"fractions is {fractions}: expected three shares of 1, as in 0.7, 0.15, 0.15"
+        )
+    by_patient: dict[str, list[Subject]] = defaultdict(list)
+    for subject in sorted(subjects, key=lambda subject: subject.name):
+        by_patient[subject.patient].append(subject)
+    patients = sorted(by_patient)
+    needed = sum(fraction > 0 for fraction in fractions)
+    if len(patients) < needed:
+        raise InputError(
+            f"there are {len(patients)} patients for {needed} sides of a split; add patients, or "
+            "leave the test side empty with --set fractions=[0.8,0.2,0]"
+        )
+    random.Random(seed).shuffle(patients)
+    held_out = [max(1, round(share * len(patients))) if share else 0 for share in fractions[1:]]
+    while sum(held_out) >= len(patients):
+        held_out[held_out.index(max(held_out))] -= 1
+    first, second = held_out[0], sum(held_out)
+    chosen = (patients[second:], patients[:first], patients[first:second])
+    train, calibration, test = (
+        tuple(subject for patient in sorted(side) for subject in by_patient[patient])
+        for side in chosen
+    )
+    return Split(train, calibration, test)
+
+
+def read_split(file: Path | str, subjects: Sequence[Subject]) -> Split:
+    """Read a split from a CSV with the columns ``subject`` and ``split``.
+
+    Raises:
+        InputError: A column or a subject is missing, a subject is unknown or named twice, a
+            side has another name than train, calibration, test, or a patient is on two sides.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise InputError(f"the split file {file} does not exist")
+    rows = [(row["subject"], row["split"]) for row in read_table(file, ("subject", "split"))]
+    by_name = {subject.name: subject for subject in subjects}
+    sides: dict[str, list[Subject]] = {side: [] for side in SIDES}
+    seen: set[str] = set()
+    for name, side in rows:
+        if side not in sides:
+            raise InputError(f"{file}: {name} is in {side!r}; expected one of {', '.join(SIDES)}")
+        if name not in by_name:
+            raise InputError(f"{file} names {name}, which is not in the cohort")
+        if name in seen:
+            raise InputError(f"{file} names {name} twice")
+        seen.add(name)
+        sides[side].append(by_name[name])
+    if left_out := sorted(set(by_name) - seen):
+        raise InputError(
+            f"{file} leaves out {len(left_out)} of {len(subjects)} subjects of the cohort: "
+            f"{some(left_out)}; put each on a side, or take it out of the cohort"
+        )
+    return Split(tuple(sides["train"]), tuple(sides["calibration"]), tuple(sides["test"]))
+
+
+def split_by_column(subjects: Sequence[Subject]) -> Split | None:
+    """The split that a cohort CSV's ``split`` column tells, None when it has no such column.
+
+    Raises:
+        InputError: Only some subjects have a side, or a side is unknown.
+    """
+    if all(subject.split is None for subject in subjects):
+        return None
+    for subject in subjects:
+        if subject.split not in SIDES:
+            raise InputError(
+                f"{subject.name} has split {subject.split!r}; expected one of {', '.join(SIDES)} "
+                "for every subject"
+            )
+    train, calibration, test = (
+        tuple(subject for subject in subjects if subject.split == side) for side in SIDES
+    )
+    return Split(train, calibration, test)
+
+
+def write_split(split: Split, file: Path | str) -> None:
+    """Write the split as ``read_split`` reads it, with the patients beside.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("subject", "split", "patient"))
+    for side, subjects in split.sides().items():
+        writer.writerows((subject.name, side, subject.patient) for subject in subjects)
+    write_text(text.getvalue(), file)

@@ -1,0 +1,68 @@
+"""How much synthetic volumes are like real ones, and unlike each other."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hagan_clinic.errors import InputError
+from hagan_clinic.metrics.similarity import UNIFORM, SimilarityTo, scale_weights
+
+
+def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: int) -> float:
+    """Mean multi-scale SSIM over pairs of volumes: the higher, the more alike they are.
+
+    Args:
+        volumes: (D, H, W) in [0, 1], of one shape.
+        pairs: how many pairs are drawn; all of them if there are fewer.
+        seed: of the draw.
+
+    Raises:
+        InputError: fewer than two volumes, or too small ones.
+    """
+    every = list(combinations(range(len(volumes)), 2))
+    if not every:
+        raise InputError(f"found {len(volumes)} volumes: expected at least two to compare")
+    chosen = every
+    if len(every) > pairs:
+        drawn = np.random.default_rng(seed).choice(len(every), pairs, replace=False)
+        chosen = [every[number] for number in sorted(drawn)]
+    scale_weights(min(volumes[0].shape), UNIFORM)  # refuses what holds no window
+    values = [
+        SimilarityTo(volumes[one], UNIFORM).compare(volumes[other]).multi_scale()
+        for one, other in chosen
+    ]
+    return float(np.mean(values))
+
+
+def maximum_mean_discrepancy(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Squared MMD of two sets of rows, unbiased (Gretton et al. 2012, eq. 3), Gaussian kernel.
+
+    The kernel's width is the median distance between rows of ``other``. About 0 if both come from
+    one distribution, and then it may be slightly negative.
+
+    Args:
+        one: (m, features), m at least 2.
+        other: (n, features), n at least 2.
+
+    Raises:
+        InputError: fewer rows, or rows of ``other`` that are all equal.
+    """
+    if min(len(one), len(other)) < 2:
+        raise InputError(f"found {len(one)} and {len(other)} volumes: expected two or more each")
+    within = _squared_distances(other, other)
+    width = float(np.median(within[np.triu_indices(len(other), 1)]))
+    if width <= 0:
+        raise InputError("the volumes are all alike: their distances give no kernel width")
+    kernels = [np.exp(-_squared_distances(a, b) / width) for a, b in ((one, one), (one, other))]
+    same_other = np.exp(-within / width)
+    m, n = len(one), len(other)
+    first = (kernels[0].sum() - m) / (m * (m - 1))
+    second = (same_other.sum() - n) / (n * (n - 1))
+    return float(first + second - 2 * kernels[1].mean())
+
+
+def _squared_distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
+    return np.asarray(np.maximum(squares, 0))
