@@ -1,5 +1,6 @@
 """What the parts of `on_gpu.py` found, in two files that are whole at every moment."""
 
+import hashlib
 import json
 import os
 import platform
@@ -34,9 +35,9 @@ class Results:
         self.write()
 
     def add(self, part: str, row: dict[str, Any]) -> None:
-        """A row of a part; one that has `run` alone holds the files of a run folder."""
-        if set(row) == {"run"}:
-            self.all["run"] = row["run"]
+        """A row of a part; one that has `run` holds the files of a run folder."""
+        if "run" in row:
+            self.all |= row
         else:
             self._of(part)["rows"].append(row)
         self.write()
@@ -108,8 +109,8 @@ def replace(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
-def write_weights(folder: Path, content: bytes) -> int:
-    """`weights.00` and so on of at most 16 MiB; returns how many.
+def write_weights(folder: Path, content: bytes) -> dict[str, Any]:
+    """`weights.00` and so on of at most 16 MiB; returns their number and the SHA-256 of all.
 
     Raises:
         ValueError: more than go with the two other files.
@@ -119,15 +120,26 @@ def write_weights(folder: Path, content: bytes) -> int:
         raise ValueError(f"the weights take {len(pieces)} parts; expected {MOST_PARTS} at most")
     for number, piece in enumerate(pieces):
         replace(folder / f"weights.{number:02d}", piece)
-    return len(pieces)
+    return {"parts": len(pieces), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def restore(folder: Path, run: Path) -> str:
-    """Make a run folder, which `--init` and `hagan-clinic export` take, of what is in OUT."""
-    files = json.loads((folder / "results.json").read_text("utf-8"))["run"]
+    """Make a run folder, which `--init` and `hagan-clinic export` take, of what is in OUT.
+
+    Raises:
+        ValueError: the parts are of two checkpoints: the last one was being written.
+    """
+    told = json.loads((folder / "results.json").read_text("utf-8"))
+    files, weights = told["run"], told["weights"]
+    parts = [folder / f"weights.{number:02d}" for number in range(weights["parts"])]
+    content = b"".join(part.read_bytes() for part in parts)
+    if hashlib.sha256(content).hexdigest() != weights["sha256"]:
+        raise ValueError(
+            f"the weights in {folder} are of two checkpoints, as it ended while the second was "
+            "written; take an earlier copy of the folder"
+        )
     for name, text in files.items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(text, "utf-8")
-    parts = sorted(folder.glob("weights.*"))
-    (run / AVERAGE).write_bytes(b"".join(part.read_bytes() for part in parts))
+    (run / AVERAGE).write_bytes(content)
     return f"{run}: the averaged weights of step {json.loads(files[RUN_FILES[-1]])['step']}"

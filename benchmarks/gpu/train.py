@@ -56,16 +56,15 @@ class Copied:
         except FileNotFoundError:
             return  # none yet, or one takes the place of another just now
         self.seen = written
-        parts = write_weights(self.told.out, content)
-        tell(run=files)
+        weights = write_weights(self.told.out, content)
+        tell(run=files, weights=weights)
         losses = {
             name: value
             for name in ("high", "structure")
             for _, value in figures(self.run, f"train/{name}")[-1:]
         }
-        tell(
-            step=self.step, parts=parts, seconds=round(self.told.seconds - self.told.left), **losses
-        )
+        seconds = round(self.told.seconds - self.told.left)
+        tell(step=self.step, parts=weights["parts"], seconds=seconds, **losses)
 
 
 if __name__ == "__main__":

@@ -46,12 +46,16 @@ def test_weights_go_out_in_parts_and_come_back_as_a_run(results, tmp_path, monke
     monkeypatch.setattr(results, "PART_BYTES", 1000)
     content = bytes(range(256)) * 10
     found = results.Results(tmp_path / "out", 3.0)
-    assert results.write_weights(tmp_path / "out", content) == 3
-    found.add("train", {"run": RUN})
+    weights = results.write_weights(tmp_path / "out", content)
+    assert weights["parts"] == 3
+    found.add("train", {"run": RUN, "weights": weights})
     assert "step 7" in results.restore(tmp_path / "out", tmp_path / "run")
     assert (tmp_path / "run" / results.AVERAGE).read_bytes() == content
     assert (tmp_path / "run" / "split.csv").read_text("utf-8") == "a"
     assert len(list((tmp_path / "out").iterdir())) == 5
+    results.replace(tmp_path / "out" / "weights.01", bytes(1000))  # of the next checkpoint
+    with pytest.raises(ValueError, match="two checkpoints"):
+        results.restore(tmp_path / "out", tmp_path / "run")
     with pytest.raises(ValueError, match="expected 6 at most"):
         results.write_weights(tmp_path / "out", bytes(7000))
 
