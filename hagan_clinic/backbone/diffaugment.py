@@ -3,7 +3,7 @@
 Real and synthetic images are changed alike, by changes that the generator's gradient passes
 through, so the discriminator cannot learn a small cohort by heart and the generator does not learn
 the changes. A slab and the low-resolution volume of one sample are changed in the same way, and
-the slab axis is left alone, as D^H is told where on it a slab lies.
+the slab axis is left alone, as D^H is given the position of a slab on it.
 """
 
 from dataclasses import dataclass
@@ -48,10 +48,10 @@ class DiffAugment:
         return self._cut(self._shift(signal, drawn[:, 2:4], cell), drawn[:, 4:6], cell) - 1
 
     def _shift(self, signal: Tensor, by: Tensor, cell: int) -> Tensor:
-        """Translate each sample in H and W by whole cells, background moving in."""
+        """Translate each sample in H and W by whole cells, background at the border."""
         if not self.shift:
-            return signal  # nor is the device waited for, to tell by how much
-        moved = []
+            return signal  # nor is there a wait for the device to say by how much
+        shifted = []
         for sample, parts in zip(signal, by, strict=True):
             steps = [
                 round(float(part) * self.shift * side / cell) * cell
@@ -61,10 +61,10 @@ class DiffAugment:
             padding = [max(w, 0), max(-w, 0), max(h, 0), max(-h, 0)]
             padded = functional.pad(sample, padding)
             height, width = sample.shape[2:]
-            moved.append(
+            shifted.append(
                 padded[:, :, max(-h, 0) : max(-h, 0) + height, max(-w, 0) : max(-w, 0) + width]
             )
-        return torch.stack(moved)
+        return torch.stack(shifted)
 
     def _cut(self, signal: Tensor, centre: Tensor, cell: int) -> Tensor:
         """Empty a square of each sample, through all its slices."""

@@ -53,7 +53,7 @@ class SlabDiscriminator(nn.Module):
         levels: how many of the strided 4x4x4 convolutions (16, 32, 64 channels) to use:
             3 for 256-voxel sides, 2 for 128, 1 for 64, 0 for 32 (the paper's layers).
         width: channels of the widest layer; the others are parts of it.
-        classes: how many class labels an auxiliary head tells apart.
+        classes: number of class labels of an auxiliary head; 0 for none.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class LowResolutionDiscriminator(nn.Module):
         levels: how many strided convolutions of (32, 64, 128, 256) channels to use: 4 for
             256-voxel sides, 3 for 128, 2 for 64, 1 for 32 (the paper's layers).
         width: twice the channels of the widest layer; the others are parts of it.
-        classes: how many class labels an auxiliary head tells apart.
+        classes: number of class labels of an auxiliary head; 0 for none.
     """
 
     def __init__(

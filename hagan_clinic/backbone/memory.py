@@ -1,4 +1,4 @@
-"""Memory that runs out, in whatever way torch tells it."""
+"""Out of memory, however torch reports it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a model tells the training loop about its optimisers."""
+"""The parameter groups of a model and the optimiser of each."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ Update = Callable[[str, Tensor], None]
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters moved by one optimiser.
+    """Parameters of one optimiser.
 
     Attributes:
-        parameters: what moves.
+        parameters: to be updated.
         lr: the highest learning rate.
         betas: Adam's.
         weight_decay: decoupled.
         decays: whether the rate warms up and falls along a cosine, or stays.
-        muon: whether Muon moves the hidden convolutions; AdamW moves the rest, or all.
+        muon: whether Muon updates the hidden convolutions; AdamW updates the rest, or all.
     """
 
     parameters: list[nn.Parameter]

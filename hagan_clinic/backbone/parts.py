@@ -1,4 +1,4 @@
-"""The parts of a model, as they are told and measured before it is trained."""
+"""The parts of a model, which `summary` lists and measures before training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

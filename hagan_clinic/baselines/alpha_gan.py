@@ -1,8 +1,8 @@
 """``alpha-gan``: the 3D alpha-WGAN of Kwon et al., MICCAI 2019.
 
 An encoder and a generator, and two critics under gradient penalty: one of volumes, to whom
-samples and reconstructions are both fake, and one of codes, which tells encoded z from N(0, I).
-Encoder and generator are moved together by ten times the L1 error of the reconstruction and by
+samples and reconstructions are both fake, and one of codes, which separates encoded z from N(0, I).
+Encoder and generator are trained together by ten times the L1 error of the reconstruction and by
 the critics. Layers as in the comparison of Sun et al. 2022; neither critic has a batch norm, as
 the penalty is on the slope of every sample by itself.
 """
@@ -92,7 +92,7 @@ class AlphaGAN(VolumeGAN):
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """Move encoder and generator, then the critic of volumes, then that of codes."""
+        """Update encoder and generator, then the critic of volumes, then that of codes."""
         real = self.config.reduced(batch["source_whole"])
         drawn = self.drawn(batch, 0)
         terms: dict[str, Tensor] = {}

@@ -162,7 +162,7 @@ class LocalFusionGAN(PatchPairGAN):
 
     @property
     def cycle(self) -> int:
-        """Steps until everything has moved."""
+        """Steps until every part has been updated."""
         return self.fit_every
 
     def training_step(

@@ -101,7 +101,7 @@ class PairedGAN(nn.Module, ABC):
         return self.translator
 
     def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
+        """Parameters by the name of their optimiser."""
         objective = self.objective
         return {
             "generator": ParameterGroup(

@@ -3,8 +3,8 @@
 Generator and critic begin at 4 voxels a side and are doubled until they reach the full size. A
 new size fades in: its image is mixed with the doubled one of the size before. Every size but the
 first has two equal parts of the training, fading and settling, and the first has one. Convolutions
-have equalised learning rates, the generator normalises each position's channels, the critic is
-told how much the volumes of a batch differ. WGAN-GP with a drift term.
+have equalised learning rates, the generator normalises each position's channels, the critic
+sees how much the volumes of a batch differ. WGAN-GP with a drift term.
 """
 
 import math
@@ -86,7 +86,7 @@ class GrowingLayers(nn.Module):
     """The generator: z -> a volume of full size, whose detail is that of the stage it is at.
 
     ``stage`` (0 for 4 voxels a side) and ``share`` (how much of the newest size is mixed in) are
-    part of the weights, so that a checkpoint tells how far it had grown.
+    part of the weights, so that a checkpoint says how far it had grown.
     """
 
     stage: Tensor
@@ -209,7 +209,7 @@ class ProgressiveGAN(VolumeGAN):
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """Grow as far as the step says; move the critic, then the generator."""
+        """Grow as far as the step says; update the critic, then the generator."""
         stage, share = schedule(step, self.steps, self.config.doublings)
         self.layers.stage.fill_(stage)
         self.layers.share.fill_(share)

@@ -143,7 +143,7 @@ class VAEGAN(VolumeGAN):
 
     @property
     def makers(self) -> dict[str, nn.Module]:
-        """Encoder and generator, each moved by its own loss."""
+        """Encoder and generator, each with its own loss."""
         return {"encoder": self.encoder, "generator": self.decoder}
 
     def training_step(

@@ -10,9 +10,9 @@ from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.baselines.volumes import (
     VolumeAutoencoder,
-    VolumeEncoder,
     VolumeGenerator,
     VolumeSizes,
+    WholeVolumeEncoder,
 )
 
 
@@ -48,7 +48,7 @@ class VolumeGAN(nn.Module, ABC):
         self.autoencoder = VolumeAutoencoder(
             config,
             VolumeGenerator(config, decoder),
-            None if encoder is None else VolumeEncoder(config, encoder),
+            None if encoder is None else WholeVolumeEncoder(config, encoder),
         )
 
     @property
@@ -69,7 +69,7 @@ class VolumeGAN(nn.Module, ABC):
     @property
     @abstractmethod
     def discriminators(self) -> Mapping[str, nn.Module]:
-        """By the name of the group that moves each."""
+        """By the name of its parameter group."""
 
     @property
     def makers(self) -> Mapping[str, nn.Module]:
@@ -77,7 +77,7 @@ class VolumeGAN(nn.Module, ABC):
         return {"generator": self.autoencoder}
 
     def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
+        """Parameters by the name of their optimiser."""
         rated = [(self.discriminators, self.discriminator_lr), (self.makers, self.generator_lr)]
         return {
             name: ParameterGroup(list(part.parameters()), rate, self.betas)

@@ -117,7 +117,7 @@ class VolumeGenerator(GeneratingNetwork):
         return (made,)
 
 
-class VolumeEncoder(EncodingNetwork):
+class WholeVolumeEncoder(EncodingNetwork):
     """Whole volumes to z.
 
     Args:
@@ -145,10 +145,13 @@ class VolumeAutoencoder(AutoencodingNetwork):
 
     config: VolumeSizes
     generator: VolumeGenerator
-    encoder: VolumeEncoder | None
+    encoder: WholeVolumeEncoder | None
 
     def __init__(
-        self, config: VolumeSizes, generator: VolumeGenerator, encoder: VolumeEncoder | None = None
+        self,
+        config: VolumeSizes,
+        generator: VolumeGenerator,
+        encoder: WholeVolumeEncoder | None = None,
     ) -> None:
         super().__init__()
         self.config = config

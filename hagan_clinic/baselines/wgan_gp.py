@@ -80,7 +80,7 @@ class WassersteinGAN(VolumeGAN):
 
     betas = BETAS
     cycle = CRITIC_STEPS
-    """Steps until everything has moved."""
+    """Steps until every part has been updated."""
 
     def __init__(self, config: VolumeSizes, **settings: Any) -> None:
         super().__init__(config, NoiseLayers(config), **settings)

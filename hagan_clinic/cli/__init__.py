@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hagan_clinic import __version__
-from hagan_clinic.cli.failures import EXIT_CODES, told_in_one_line
+from hagan_clinic.cli.failures import EXIT_CODES, in_one_line
 from hagan_clinic.cli.lazy_group import LazyGroup
 
 COMMANDS = {
@@ -19,7 +19,7 @@ COMMANDS = {
     "listen": "Receive DICOM series, translate and forward them: a node.",
     "spool": "Show, retry and purge what the DICOM node holds.",
     "models": "List the bundled models, show their cards, verify them.",
-    "doctor": "Tell what this machine can run, and why not.",
+    "doctor": "Check what this machine can run, and why not.",
     "accept": "Check an installation against the model's reference.",
     "train": "Train a generator on a cohort.",
     "import-weights": "Turn the authors' released weights into a run folder.",
@@ -28,7 +28,7 @@ COMMANDS = {
     "sample": "Synthesise volumes from random latents.",
     "encode": "Turn scans into latents.",
     "reconstruct": "Turn scans into latents and back, and measure the loss.",
-    "evaluate": "Measure models: figures, tests, calibration, pictures.",
+    "evaluate": "Evaluate models: metrics, tests, calibration, pictures.",
     "latent": "Explore the latent space of an unconditional model.",
 }
 """What `--help` says of each command, so that it imports none; each is `command` in its file,
@@ -36,10 +36,10 @@ whose name has underscores for dashes."""
 
 
 class _Commands(LazyGroup):
-    """The commands, every exception of which is told in one line."""
+    """The commands; every exception is shown in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with told_in_one_line(ctx):
+        with in_one_line(ctx):
             return super().invoke(ctx)
 
 

@@ -144,8 +144,8 @@ def _print(outcome: Acceptance, facts: dict[str, Any]) -> None:
 
     table = Table("output", "voxels", "largest difference", "mean difference", "within limits")
     for one in outcome.comparisons:
-        told = [f"{one.largest:.2e}", f"{one.mean:.2e}", "yes" if one.passed else "no"]
-        table.add_row(one.subject, str(one.voxels), *told)
+        cells = [f"{one.largest:.2e}", f"{one.mean:.2e}", "yes" if one.passed else "no"]
+        table.add_row(one.subject, str(one.voxels), *cells)
     Console().print(table)
     ran = facts["device"]["ran"]
     say(f"{facts['verdict']}: {facts['model']['name']} on {ran}, {facts['seconds']:.1f} s")

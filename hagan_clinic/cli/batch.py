@@ -13,7 +13,7 @@ from hagan_clinic.imageio.dicom.scan import is_series
 
 
 @dataclass(frozen=True)
-class Job:
+class TranslationTask:
     """One subject: its scans, and where its results go."""
 
     source: Path | Mapping[str, Path]
@@ -41,7 +41,7 @@ def many_jobs(
     uncertainty: Path | None = None,
     preview: Path | None = None,
     report: Path | None = None,
-) -> list[Job]:
+) -> list[TranslationTask]:
     """A job for every scan, with results in folders, named after the scan and the target.
 
     What a DICOM series makes is named by its place among the inputs, as its own name may be a
@@ -60,7 +60,7 @@ def many_jobs(
     Raises:
         OutputError: Two scans would give one output.
     """
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, TranslationTask] = {}
     for scan, place in _scans(inputs, source_name):
         stem, suffix = f"series{place:03}", ""
         if not place:
@@ -71,7 +71,7 @@ def many_jobs(
                 f"{output}: both {jobs[output].source} and {scan} would be written there; "
                 "translate them to different folders"
             )
-        jobs[output] = Job(
+        jobs[output] = TranslationTask(
             scan,
             output,
             uncertainty and uncertainty / f"{stem}_{target}_uncertainty{suffix}",
@@ -92,7 +92,7 @@ def _scans(inputs: Iterable[Path], source_name: str) -> Iterator[tuple[Path, int
 
 
 def may_be_series(path: Path) -> bool:
-    """Whether a path is to be read as DICOM, or cannot be told: who reads it then says why."""
+    """Whether a path is to be read as DICOM, or cannot be determined: the reader then says why."""
     try:
         return is_series(path)
     except InputError:

@@ -10,11 +10,11 @@ import click
 from hagan_clinic.cli.printing import say
 
 
-@click.command(short_help="Tell what this machine can run, and why not.")
+@click.command(short_help="Check what this machine can run, and why not.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """Try every device and model, and tell what works, what does not, and what to do.
+    """Try every device and model: what works, what does not, and what to do.
 
     The exit code is 0 if `translate` works on the CPU and there is one ONNX Runtime, not two.
     """

@@ -31,14 +31,14 @@ _DEBUG = "hagan_clinic.debug"
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    an error that nobody foresaw (run again with --debug)
+  1    an unexpected error (run again with --debug)
   2    wrong usage of the command line
   3    input: a scan, cohort or option cannot be used
   4    model: missing, damaged or not fitting
   5    device: the device, the memory or a package is missing here
   6    output: cannot be written, or exists already
   130  interrupted; no partial output is left
-  141  who reads the output went away, as `head` does; files are written
+  141  the reader of the output closed it, as `head` does; files are written
 """
 
 
@@ -63,11 +63,11 @@ def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @contextmanager
-def told_in_one_line(context: click.Context) -> Iterator[None]:
+def in_one_line(context: click.Context) -> Iterator[None]:
     """Turn any exception of the block into one line on stderr and an exit code."""
     try:
         yield
-        sys.stdout.flush()  # here, where a pipe that was closed is told from an error
+        sys.stdout.flush()  # here, where a closed pipe is not an error
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except KeyboardInterrupt:
@@ -81,7 +81,7 @@ def told_in_one_line(context: click.Context) -> Iterator[None]:
             if context.meta.get(_DEBUG):
                 traceback.print_exception(error)
             say(f"error: {message}", err=True)
-        except BrokenPipeError:  # the code tells it still
+        except BrokenPipeError:  # the exit code still says so
             _nobody_reads()
         sys.exit(code)
 
@@ -90,7 +90,7 @@ def _nobody_reads() -> bool:
     """Whether the reader of an output stream has gone; what is left for it is then dropped."""
     left = [stream for stream in (sys.stdout, sys.stderr) if _reader_has_gone(stream)]
     for stream in left:
-        # Python flushes once more at its end, and would tell of the error.
+        # Python flushes once more at its end, and would show the error.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
@@ -124,8 +124,8 @@ def explained(error: Exception) -> tuple[str, int]:
         error = DeviceError(f"memory ran out; {_advice_on_memory()}")
     if isinstance(error, HaganClinicError):
         return " ".join(str(error).split()), error.exit_code
-    told = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{told} (this was not foreseen; --debug shows where it happened)", UNFORESEEN
+    found = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{found} (unexpected; --debug shows where it happened)", UNFORESEEN
 
 
 def _advice_on_memory() -> str:

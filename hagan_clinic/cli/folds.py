@@ -64,7 +64,7 @@ def run_folds(
     }
     kinds = kinds_of(settings)
     if "synthesis" in kinds:
-        check_samples_can_be_judged(splits)
+        check_fold_sizes(splits)
     begin(folder, subjects, folds)
     for number in [only] if only else splits:
         place = place_of(folder, number)
@@ -86,8 +86,8 @@ def run_folds(
                     evaluate(kind, run, of_fold, place / EVALUATION / kind)
     missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
     if missing:
-        told = ", ".join(map(str, missing))
-        say(f"{folder}: to do, here or on another machine: fold {told}")
+        listed = ", ".join(map(str, missing))
+        say(f"{folder}: to do, here or on another machine: fold {listed}")
     else:
         from hagan_clinic.cli.evaluate.folds import command
 
@@ -103,7 +103,7 @@ def kinds_of(settings: TrainingConfig) -> list[str]:
     return ["synthesis", *(["encoding"] if getattr(settings, "encoder", False) else [])]
 
 
-def check_samples_can_be_judged(splits: Mapping[int, Split]) -> None:
+def check_fold_sizes(splits: Mapping[int, Split]) -> None:
     """Refuse folds that `evaluate synthesis` would refuse, before the first is trained.
 
     Raises:
@@ -119,8 +119,8 @@ def check_samples_can_be_judged(splits: Mapping[int, Split]) -> None:
         except InputError as error:
             raise InputError(
                 f"fold {number} of {len(splits)} has {len(patients)} scans of "
-                f"{len(set(patients))} patients, too few to judge samples by: expected 4 patients "
-                "or more in each fold; add patients, or give fewer --folds"
+                f"{len(set(patients))} patients, too few to evaluate samples on: expected 4 "
+                "patients or more in each fold; add patients, or give fewer --folds"
             ) from error
 
 

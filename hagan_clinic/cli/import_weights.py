@@ -18,7 +18,7 @@ _FILE = click.Path(path_type=Path)
 @click.argument("sub_encoder", metavar="Sub_E.pth", type=_FILE)
 @click.option("-o", "--output", required=True, type=_FILE, help="Run folder to make.")
 @click.option("--image", default="t1", show_default=True, help="What it shows: t1, or ct.")
-@click.option("--spacing", type=float, help="Voxel size in mm; the files do not tell it.")
+@click.option("--spacing", type=float, help="Voxel size in mm; not stated in the files.")
 def command(
     generator: Path,
     discriminator: Path,
@@ -28,7 +28,7 @@ def command(
     image: str,
     spacing: float | None,
 ) -> None:
-    """Read the four files that the authors of HA-GAN released for a model of 128 or 256 cubed.
+    """Read the four files that the authors of HA-GAN released for 128 or 256 cubed volumes.
 
     Only tensors are read from them, and no code in them runs. The run folder can be sampled from,
     used to encode, exported and fine-tuned (train --init) like one that was trained here.
@@ -52,11 +52,11 @@ def command(
     )
     if spacing is None:
         say(
-            f"note: the files do not tell the voxel size; {UNKNOWN_SPACING:g} mm is assumed: give "
+            f"note: the files do not state the voxel size; {UNKNOWN_SPACING:g} mm is assumed: give "
             "--spacing if you know it"
         )
     say(
-        "note: the files do not tell how their volumes lie; the axes are taken as this toolkit's: "
+        "note: the files do not state the orientation; the axes are taken as this toolkit's: "
         "inferior to superior, posterior to anterior, left to right"
     )
     say(f"next: hagan-clinic sample {output} -o samples")

@@ -116,22 +116,22 @@ def _print_card(model: ModelFile, verified: bool) -> None:
     facts = {**_facts(model, verified), "licence": licence_in_words(model.card.licence)}
     for key, value in facts.items():
         if value not in ("", {}, []):
-            table.add_row(key.replace("_", " "), cell(_told(value)))
+            table.add_row(key.replace("_", " "), cell(_shown(value)))
     Console().print(table)
 
 
-def _told(value: Any, indent: str = "") -> str:
+def _shown(value: Any, indent: str = "") -> str:
     """A value of a card as lines of text."""
     if isinstance(value, dict):
         lines = []
         for key, inner in value.items():
-            told = _told(inner, indent + "  ")
+            value = _shown(inner, indent + "  ")
             lines.append(
-                f"{indent}{key}:" + (f"\n{told}" if isinstance(inner, dict) else f" {told}")
+                f"{indent}{key}:" + (f"\n{value}" if isinstance(inner, dict) else f" {value}")
             )
         return "\n".join(lines)
     if isinstance(value, list):
-        parts = [_told(inner) for inner in value]
+        parts = [_shown(inner) for inner in value]
         return ("\n" if any(" " in part for part in parts) else ", ").join(parts)
     if isinstance(value, bool):
         return "yes" if value else "no (--verify does it)"

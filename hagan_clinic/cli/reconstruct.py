@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hagan_clinic.cli.scans import Scan
+    from hagan_clinic.cli.scans import ScanFile
     from hagan_clinic.runtime.synthesis import Generator
 
-FIGURES = ("psnr", "ssim", "l1")
+METRICS = ("psnr", "ssim", "l1")
 
 _EXAMPLE = """\b
 Examples:
@@ -125,10 +125,10 @@ def command(
             )
             write_synthetic(back, prepared.grid, path, place, sidecar)
             if montage:
-                told = f"PSNR {rows[-1]['psnr']:.1f} dB, SSIM {rows[-1]['ssim']:.2f}"
+                caption = f"PSNR {rows[-1]['psnr']:.1f} dB, SSIM {rows[-1]['ssim']:.2f}"
                 steps += [
                     pictures.Step(pictures.middle_planes(real), (scan.name, "scan")),
-                    pictures.Step(pictures.middle_planes(back), ("reconstruction", told)),
+                    pictures.Step(pictures.middle_planes(back), ("reconstruction", caption)),
                 ]
             step()
         means = _means(rows)
@@ -142,12 +142,12 @@ def command(
     if not quiet:
         say(f"wrote {output}: {len(scans)} reconstructions, {', '.join(others)}")
         for region, mean in means.items():
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
-            say(f"mean in the {region}: {figures}")
+            values = "  ".join(f"{name} {value:.4g}" for name, value in mean.items())
+            say(f"mean in the {region}: {values}")
         say(REMINDER)
 
 
-def _label(generator: Generator, scan: Scan, label: str | None) -> str:
+def _label(generator: Generator, scan: ScanFile, label: str | None) -> str:
     """The class that a scan is made again with; empty for a model without classes."""
     if not generator.classes:
         return ""
@@ -170,11 +170,11 @@ def _mean_error(
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Region -> mean of each figure there: those of brain and box do not compare."""
+    """Region -> mean of each metric there: those of brain and box do not compare."""
     regions = dict.fromkeys(row["region"] for row in rows)
     return {
         region: {
-            name: fmean(row[name] for row in rows if row["region"] == region) for name in FIGURES
+            name: fmean(row[name] for row in rows if row["region"] == region) for name in METRICS
         }
         for region in regions
     }
@@ -183,9 +183,9 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 def _table(rows: Sequence[Mapping[str, Any]], means: Mapping[str, Mapping[str, float]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "region", *FIGURES])
+    writer.writerow(["subject", "region", *METRICS])
     last = [{"subject": "mean", "region": region, **mean} for region, mean in means.items()]
     for row in [*rows, *last]:
-        told = [f"{row[name]:.6g}" for name in FIGURES]
-        writer.writerow([row["subject"], row["region"], *told])
+        values = [f"{row[name]:.6g}" for name in METRICS]
+        writer.writerow([row["subject"], row["region"], *values])
     return text.getvalue()

@@ -19,8 +19,8 @@ from hagan_clinic.volume import Grid, same_lattice
 
 
 @dataclass(frozen=True)
-class Scan:
-    """One scan: its name, its file, its brain mask, and its class where the cohort tells one."""
+class ScanFile:
+    """One scan: its name, its file, its brain mask, and its class where the cohort has one."""
 
     name: str
     path: Path
@@ -28,7 +28,7 @@ class Scan:
     label: str = ""
 
 
-def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> list[Scan]:
+def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> list[ScanFile]:
     """The scans of files, folders and CSVs.
 
     Args:
@@ -43,14 +43,15 @@ def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> l
     from hagan_clinic.data.cohort import find_cohort
     from hagan_clinic.data.layouts import some
 
-    scans: list[Scan] = []
+    scans: list[ScanFile] = []
     for path in inputs:
         if path.is_dir() or path.suffix.lower() == ".csv":
             for subject in find_cohort(path, (encoder.image,), None, mask):
                 label = subject.values.get(encoder.facts.label, "")
-                scans.append(Scan(subject.name, subject.images[encoder.image], subject.mask, label))
+                image = subject.images[encoder.image]
+                scans.append(ScanFile(subject.name, image, subject.mask, label))
         else:
-            scans.append(Scan(path.name[: len(path.name) - len(suffix_of(path))], path, mask))
+            scans.append(ScanFile(path.name[: len(path.name) - len(suffix_of(path))], path, mask))
     names = [scan.name for scan in scans]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(
@@ -60,7 +61,7 @@ def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> l
     return scans
 
 
-def check_scans(encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False) -> None:
+def check_scans(encoder: Encoder, scans: Sequence[ScanFile], *, quiet: bool = False) -> None:
     """Read every scan once and refuse those that cannot be encoded, all of them in one message.
 
     Where the encoder wants brain masks and some are missing, a warning says so on stderr.
@@ -94,7 +95,7 @@ def check_scans(encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False)
 
 
 def encode_scans(
-    encoder: Encoder, scans: Sequence[Scan], *, quiet: bool = False
+    encoder: Encoder, scans: Sequence[ScanFile], *, quiet: bool = False
 ) -> tuple[NDArray[np.float32], list[str]]:
     """The latents (N, latent) of checked scans, and the warnings of them.
 
@@ -118,7 +119,7 @@ def encode_scans(
     return np.stack(rows), warnings
 
 
-def _check_scan(scan: Scan, mask_grid: Callable[[Path], Grid]) -> None:
+def _check_scan(scan: ScanFile, mask_grid: Callable[[Path], Grid]) -> None:
     volume = read(scan.path)
     if float(volume.array.min()) == float(volume.array.max()):
         raise InputError(
@@ -139,7 +140,7 @@ def _mask_grid(path: Path) -> Grid:
     return mask.grid
 
 
-def _mask_warning(encoder: Encoder, scans: Sequence[Scan]) -> str:
+def _mask_warning(encoder: Encoder, scans: Sequence[ScanFile]) -> str:
     """What to say where the model knows brains alone and masks are missing; else empty."""
     bare = [scan.name for scan in scans if scan.mask is None]
     if not bare or not encoder.facts.stripped or encoder.facts.recipe.window:

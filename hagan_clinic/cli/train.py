@@ -68,7 +68,7 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option(
     "--encoder-loss-to-generator",
     is_flag=True,
-    help="Let reconstruction losses move G too: else E cannot influence it (unconditional).",
+    help="Let reconstruction losses train G too; otherwise E cannot influence it (unconditional).",
 )
 @click.option("--variant", help="paper, or released: the authors' code (unconditional).")
 @click.option("--recipe", hidden=True, deprecated="Use --variant.")
@@ -110,7 +110,7 @@ def command(
     from hagan_clinic.training.modes import gather_settings
 
     # Absent options are None, an unset flag is False and an empty tuple stands for a repeatable
-    # one; 0 is a value (and equal to False, so ``in`` would not tell them apart).
+    # one; 0 is a value (and equal to False, so ``in`` would not separate them).
     given = {
         name: value
         for name, value in options.items()
@@ -140,6 +140,6 @@ def command(
             run_training(settings, folder, init=init, cache=cache, say=say)
     except KeyboardInterrupt:
         saved = folds is not None or existing(folder / LAST).exists()
-        told = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
-        say(f"interrupted; the same command {told} in {folder}", err=True)
+        does = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
+        say(f"interrupted; the same command {does} in {folder}", err=True)
         raise SystemExit(INTERRUPTED) from None

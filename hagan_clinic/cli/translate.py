@@ -20,7 +20,7 @@ from hagan_clinic.printable import printable
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from hagan_clinic.cli.batch import Job
+    from hagan_clinic.cli.batch import TranslationTask
     from hagan_clinic.imageio.dicom.options import SeriesOptions
     from hagan_clinic.runtime import Translation, Translator
 
@@ -49,7 +49,7 @@ class _Options:
 class _Result:
     """What became of a job: a translation, or a message and an exit code."""
 
-    job: Job
+    job: TranslationTask
     seconds: float
     translation: Translation | None = None
     message: str = ""
@@ -128,7 +128,7 @@ def command(
 ) -> None:
     """Synthesise the model's target sequence from a scan: FLAIR from T1.
 
-    The result lies on the scan's grid, from 0 to 1, with a JSON file beside it that tells what it
+    The result lies on the scan's grid, from 0 to 1, with a JSON file beside it that says what it
     is. A scan may be a DICOM series, in a folder with other series, a DICOMDIR or a zip; -o then
     names a folder for a DICOM series, or a volume file.
 
@@ -143,7 +143,7 @@ def command(
         raise click.UsageError("Give INPUTS or --source NAME=FILE, one of the two.")
 
     # Imported here, so that --help is quick.
-    from hagan_clinic.cli.batch import Job, many_jobs, may_be_series
+    from hagan_clinic.cli.batch import TranslationTask, many_jobs, may_be_series
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.imageio import SUFFIXES, suffix_of
     from hagan_clinic.runtime import Translator
@@ -177,7 +177,7 @@ def command(
     if by_name or not many:
         # A DICOM series is called by its sequence, as its name may be a patient's.
         called = translator.model.recipe.sources[0] if from_series else ""
-        job = Job(by_name or inputs[0], output, **wanted, called=called)
+        job = TranslationTask(by_name or inputs[0], output, **wanted, called=called)
         with _progress(quiet) as progress:
             translation = _run(translator, job, options, progress)
         if not quiet:
@@ -219,7 +219,11 @@ def _by_name(sources: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _run(
-    translator: Translator, job: Job, options: _Options, progress: Progress, base: float = 0.0
+    translator: Translator,
+    job: TranslationTask,
+    options: _Options,
+    progress: Progress,
+    base: float = 0.0,
 ) -> Translation:
     task = progress.task_ids[0]
     return translator.translate(
@@ -240,14 +244,16 @@ def _run(
     )
 
 
-def _run_all(translator: Translator, jobs: list[Job], options: _Options) -> list[_Result]:
+def _run_all(
+    translator: Translator, jobs: list[TranslationTask], options: _Options
+) -> list[_Result]:
     results = []
     with _progress(options.quiet, total=len(jobs)) as progress:
         for done, job in enumerate(jobs):
             start = time.perf_counter()
             try:
                 translation = _run(translator, job, options, progress, base=done)
-            except Exception as error:  # one scan's failure is told, and the others go on
+            except Exception as error:  # one scan's failure is reported, and the others go on
                 message, code = explained(error)
                 named = message if job.name in message else f"{job.name}: {message}"
                 say(f"error: {named}", err=True)
@@ -293,7 +299,7 @@ def _folders(*wanted: Path | None) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _print_one(translator: Translator, job: Job, translation: Translation) -> None:
+def _print_one(translator: Translator, job: TranslationTask, translation: Translation) -> None:
     for path in (job.output, job.uncertainty, job.preview, job.report):
         if path is not None:
             say(f"wrote {path}")

@@ -153,7 +153,7 @@ class SourceEncoder(nn.Module):
         return (half, half_air), (quarter, air)
 
 
-class HighResolutionHead(nn.Module):
+class ConditionalHighResolutionHead(nn.Module):
     """G^H: A_r and the features of E^H -> target slab and its Laplace scale, (B, 1, d, H, W).
 
     The last step adds the source's own voxels to the features, so that detail and the voxelwise
@@ -222,7 +222,7 @@ class ConditionalGenerator(TranslatingNetwork):
         super().__init__()
         self.config = config
         self.encoder = SourceEncoder(config)
-        self.high = HighResolutionHead(config)
+        self.high = ConditionalHighResolutionHead(config)
         if config.low_res_branch:
             self.trunk = ContextTrunk(config)
             self.low = LowResolutionHead(context_channels=config.trunk_widths[0])

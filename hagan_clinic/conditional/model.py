@@ -2,8 +2,8 @@
 
 The losses are those of Sun et al. 2022, made conditional. L_GAN^H (eq. 4) and L_GAN^L (eq. 5)
 score pairs of source and target: slabs X_r^H with their position r, and whole X^L. The paper
-reconstructs what its encoders are shown (L_recon^H and L_recon^G, eq. 6 and 7) and moves the
-encoders by it; here the target is known, so that the same two terms, on X_r^H and on X^L, move
+reconstructs what its encoders are shown (L_recon^H and L_recon^G, eq. 6 and 7) and trains the
+encoders by it; here the target is known, so that the same two terms, on X_r^H and on X^L, train
 the whole generator and lead. The slab has two further terms, its structure and the likelihood of
 its error bar. Eq. 8 is their sum, with ``LossWeights`` for lambda_1 and lambda_2.
 """
@@ -101,7 +101,7 @@ class ConditionalHAGAN(nn.Module):
         return self.generator
 
     def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
+        """Parameters by the name of their optimiser."""
         discriminators = list(self.slab_discriminator.parameters())
         if self.low_discriminator is not None:
             discriminators += self.low_discriminator.parameters()

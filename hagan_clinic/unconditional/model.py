@@ -3,7 +3,7 @@
 The losses are those of Sun et al. 2022: L_GAN^H (eq. 4) and L_GAN^L (eq. 5) are binary
 cross-entropies on the slab and on the low-resolution volume, L_recon^H (eq. 6) and L_recon^G
 (eq. 7) the L1 errors of what E^H, and of what E^H and E^G together, bring back. Eq. 8 adds them
-up, the last two times lambda. As in the authors' code each of G, D, E^H and E^G is moved in
+up, the last two times lambda. As in the authors' code each of G, D, E^H and E^G is updated in
 turn by its own part of the sum.
 """
 
@@ -31,7 +31,7 @@ BETAS = (0.0, 0.999)
 """The paper's, for every Adam."""
 
 MUON_BETAS = (0.9, 0.99)
-"""Of the Adam that moves what Muon does not, first and last layers and norms."""
+"""Of the Adam that updates what Muon does not: first and last layers and norms."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class Objective:
     Attributes:
         low_res_branch: G^L and D^L take part; without them D^H alone discriminates (Table IV).
         encoder: E^H and E^G are trained (Table IV).
-        encoder_to_generator: G is moved by lambda times the reconstruction losses too. Without it
+        encoder_to_generator: lambda times the reconstruction losses trains G too. Without it
             the encoder learns to invert G and cannot influence it, as in the authors' code.
         averaged_logits: one cross-entropy on the mean of the two discriminators' logits, as in
             the authors' code, instead of eq. 4 and 5.
         weight_reconstruction: lambda_1 and lambda_2 of eq. 8. Adam takes no notice of it where E
-            alone is moved.
+            alone is trained.
         weight_prior: of how far encoded z lie from N(0, I), in E^G's loss (``prior``); 0, the
             paper's, leaves E free to put z anywhere.
         weight_class: of the auxiliary class losses in G.
         augment: of what the discriminators see; None for nothing.
         generator_lr: of G, E^H and E^G.
-        muon: G, E^H and E^G are moved by Muon at a rate that warms up and decays, not by Adam at
+        muon: G, E^H and E^G are trained by Muon at a rate that warms up and decays, not by Adam at
             a constant one.
         discriminator_lr: of D^H and D^L.
         seed: of the noise.
@@ -132,18 +132,18 @@ class HAGAN(nn.Module):
         return self.autoencoder
 
     def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
+        """Parameters by the name of their optimiser."""
         objective, parts = self.objective, self.autoencoder
-        moved: dict[str, nn.Module] = {"generator": parts.generator}
+        trained: dict[str, nn.Module] = {"generator": parts.generator}
         if objective.encoder:
-            moved |= {"slab_encoder": parts.encoder.slab, "latent_encoder": parts.encoder.latent}
+            trained |= {"slab_encoder": parts.encoder.slab, "latent_encoder": parts.encoder.latent}
         muon = objective.muon
         groups = {
             "discriminator": ParameterGroup(
                 list(self._discriminators().parameters()), objective.discriminator_lr, betas=BETAS
             )
         }
-        for name, part in moved.items():
+        for name, part in trained.items():
             groups[name] = ParameterGroup(
                 list(part.parameters()),
                 objective.generator_lr,
@@ -207,7 +207,7 @@ class HAGAN(nn.Module):
         Args:
             batch: a ``SynthesisBatch``, or a mapping of its entries.
             step: number of the step.
-            update: moves one group.
+            update: called with the name of a group and its loss.
 
         Returns:
             The loss terms, detached.

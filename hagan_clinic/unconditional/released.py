@@ -22,7 +22,7 @@ from hagan_clinic.unconditional.model import HAGAN, Objective
 ORDER = "G, D, E, Sub_E"
 _PREFIX = "module."
 _TOLD = 3
-"""Names that an error tells of a longer list."""
+"""Names that an error lists at most."""
 
 _GENERATOR = {
     "trunk.project": "fc1",
@@ -79,7 +79,7 @@ class Released:
 def read_released(
     generator: Path, discriminator: Path, encoder: Path, sub_encoder: Path
 ) -> Released:
-    """Read the authors' weights; size, classes and length of z are told by their shapes.
+    """Read the authors' weights; their shapes give size, classes and length of z.
 
     Raises:
         ModelError: a file that is missing, damaged or holds more than tensors, or tensors that
@@ -90,7 +90,7 @@ def read_released(
     side = 256 if first == 1 else 128
     classes = d.channels("sub_D.conv5.weight") - 1
     if classes == 1:
-        raise ModelError(f"{d.path} tells one class apart: expected none, or at least two")
+        raise ModelError(f"{d.path} has a head for one class: expected none, or at least two")
     config = HAGANConfig(
         size=(side,) * 3,
         slab=side // 8,
@@ -186,7 +186,7 @@ class _StateDict:
         Args:
             part: of our model, for the shapes.
             names: its layers, and what they are called here.
-            model: told in errors.
+            model: named in errors.
         """
         expected = {
             f"{there}.{name}": shape

@@ -254,7 +254,7 @@ def test_unforeseen_error_is_one_line_with_a_hint_and_a_traceback_with_debug(
     plain, debug = run(*arguments), run(*arguments, "--debug")
     assert plain.exit_code == debug.exit_code == 1
     assert plain.stderr.count("\n") == 1
-    assert "ZeroDivisionError: division by zero (this was not foreseen; --debug" in plain.stderr
+    assert "ZeroDivisionError: division by zero (unexpected; --debug" in plain.stderr
     assert "Traceback (most recent call last)" in debug.stderr
     assert _names(tmp_path) == ["t1.nii.gz"]
 

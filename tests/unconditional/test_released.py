@@ -189,11 +189,11 @@ def run(authors_weights, tmp_path_factory):
     return folder, result.output
 
 
-def test_the_command_tells_what_it_read_and_what_the_files_do_not_tell(run):
+def test_the_command_says_what_it_read_and_what_the_files_do_not_state(run):
     folder, output = run
     assert f"{folder}: HA-GAN for 128x128x128 voxels, z of 16, 3 classes, " in output
     assert "1 mm is assumed: give --spacing" in output
-    assert "how their volumes lie" in output
+    assert "do not state the orientation" in output
 
 
 def test_the_run_describes_the_model_and_where_it_came_from(run, authors_weights):
@@ -334,7 +334,7 @@ def changed(contents, **changes):
         (3, {"conv5.weight": torch.ones(())}, "conv5.weight is empty"),
         (3, {"conv1.weight": torch.ones(64, 64, 4, 4, 4)}, "conv1.weight unexpected"),
         (1, {"fc2_class.weight": None}, "does not fit the 128 model: fc2_class.weight missing"),
-        (1, {"sub_D.conv5.weight": torch.ones(2, 256, 4, 4, 4)}, "tells one class apart"),
+        (1, {"sub_D.conv5.weight": torch.ones(2, 256, 4, 4, 4)}, "has a head for one class"),
         (1, {"conv1.weight": torch.ones(16, 1, 4, 4, 4)}, "does not fit the 256 model: "),
     ],
 )

@@ -20,10 +20,10 @@ SUBCOMMANDS = {
     cls=LazyGroup,
     package=__name__,
     described=SUBCOMMANDS,
-    short_help="Measure models: figures, tests, calibration, pictures.",
+    short_help="Evaluate models: metrics, tests, calibration, pictures.",
 )
 def command() -> None:
-    """Measure models: figures beside their floors, tests between them, pictures.
+    """Evaluate models: metrics, reference baselines, tests between models, pictures.
 
-    Each writes a folder with tables in Markdown, every figure as CSV, and pictures.
+    Each writes a folder with tables in Markdown, every value as CSV, and pictures.
     """

@@ -52,7 +52,7 @@ Examples:
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="Steps to time; more where a model moves a part of it on every nth step alone.",
+    help="Steps to time; more where a model trains a part of it on every nth step alone.",
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting of train."
@@ -78,8 +78,8 @@ def command(
 ) -> None:
     """Train a few steps on random volumes of each size, in a fresh process each, and measure.
 
-    The paper's figures stand beside those of its sizes. What does not fit in memory is told in
-    its row, and the others go on.
+    The paper's values stand beside those of its sizes. A size that does not fit in memory is
+    marked in its row, and the others go on.
     """
     from hagan_clinic import __version__
     from hagan_clinic.cli.synthesis_model import torch_device

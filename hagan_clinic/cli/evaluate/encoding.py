@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hagan_clinic.cli.evaluate.options import file_options, judging_options
+from hagan_clinic.cli.evaluate.options import file_options, subset_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
 from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError, ModelError
@@ -32,7 +32,7 @@ _PATH = click.Path(path_type=Path)
     short_help="Judge encoders: reconstruction, structures, measurements.", epilog=_EXAMPLE
 )
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
-@judging_options("test", "calibration", "train", "all")
+@subset_options("test", "calibration", "train", "all")
 @click.option(
     "--segmenter",
     metavar="CMD",
@@ -63,11 +63,11 @@ def command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Encode scans of COHORT with each MODEL, make them again, and judge what came back.
+    """Encode scans of COHORT with each MODEL, reconstruct them, and measure the loss.
 
     A MODEL is the folder of an unconditional run, or one that holds its exported generator.onnx
     and encoder.onnx. With --measurements, ridge regression on the training patients' latents
-    tells how much of each measurement the latents of held-out patients explain.
+    shows how much of each measurement the latents of held-out patients explain.
     """
     *given, cohort = inputs
     if not given:
@@ -125,7 +125,7 @@ def command(
             models, judged, also_encoded=encoded, panel=panel, step=step,
             segmenter=None if segmenter is None else Segmenter(segmenter, Path(scratch)),
         )  # fmt: skip
-    told = [
+    lines = [
         explained(
             model.name, column, found.latents[model.name], of_subject, fitted, held_out
         )
@@ -134,7 +134,7 @@ def command(
     ]  # fmt: skip
     warnings += found.warnings
     facts = {"models": {model.name: model.encoder.identity for model in models}}
-    report = EncodingReport(found, judged, told, warnings, facts)
+    report = EncodingReport(found, judged, lines, warnings, facts)
     files.write(report.writers())
     for warning in warnings:
         say(f"warning: {warning}", err=True)

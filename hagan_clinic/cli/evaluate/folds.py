@@ -42,9 +42,9 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
         if (folder / FOLDS).read_bytes() != (folders[0] / FOLDS).read_bytes():
             raise InputError(f"{folder} has other folds than {folders[0]}: compare apart")
         if missing:
-            told = ", ".join(map(str, missing))
-            warnings.append(f"{name} has no figures of fold {told} yet")
-        # Every model's evaluation has the same floors beside it.
+            listed = ", ".join(map(str, missing))
+            warnings.append(f"{name} has no evaluation of fold {listed} yet")
+        # Every model's evaluation has the same reference baselines.
         found += [one for one in figures if one.row not in there]
         there |= {one.row for one in found}
     files = Files(output, ["folds.md", "figures.csv"], overwrite=overwrite)

@@ -15,19 +15,21 @@ output_option = click.option(
 )
 
 
-def judging_options(*sides: str) -> Callable[[Command], Command]:
-    """Of a command that judges on one of these sides of a cohort's split."""
+def subset_options(*subsets: str) -> Callable[[Command], Command]:
+    """Of a command that evaluates on one of these subsets of a cohort."""
     path = click.Path(path_type=Path)
-    without = "; all where there is none." if "all" in sides else "."
+    without = "; all where there is none." if "all" in subsets else "."
     options = [
         output_option,
         click.option("--split", "split_file", type=path, help="CSV of subject and split."),
         click.option(
+            "--subset",
             "--side",
-            type=click.Choice(sides),
+            "side",
+            type=click.Choice(subsets),
             default="test",
             show_default=True,
-            help=f"Side of the split to judge on{without}",
+            help=f"Part of the split to evaluate on{without}",
         ),
         click.option("--mask", type=path, help="One brain mask for all subjects."),
         device_option,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hagan_clinic.cli.evaluate.options import file_options, judging_options
+from hagan_clinic.cli.evaluate.options import file_options, subset_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
 from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(short_help="Judge samples: FID, MMD, diversity, maps, panels.", epilog=_EXAMPLE)
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
-@judging_options("test", "calibration", "train", "all")
+@subset_options("test", "calibration", "train", "all")
 @click.option(
     "--feature-weights", type=_PATH, help="MedicalNet's resnet_50.pth.  [default: random weights]"
 )

@@ -1,4 +1,4 @@
-"""`hagan-clinic evaluate translation`: models that translate, beside floors and an oracle."""
+"""`hagan-clinic evaluate translation`: translations beside reference baselines and an oracle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hagan_clinic.cli.evaluate.options import file_options, judging_options
+from hagan_clinic.cli.evaluate.options import file_options, subset_options
 from hagan_clinic.cli.evaluate.reporting import Files, show
 from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
     short_help="Judge models that translate, on patients they never saw.", epilog=_EXAMPLE
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="[MODEL]... COHORT")
-@judging_options("test", "calibration", "train")
+@subset_options("test", "calibration", "train")
 @click.option(
     "--form",
     "form",
@@ -38,8 +38,8 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Translate the whole head, the brain alone, or both.",
 )
-@click.option("--source", default="t1", show_default=True, help="For the floors, without MODEL.")
-@click.option("--target", default="flair", show_default=True, help="The same.")
+@click.option("--source", default="t1", show_default=True, help="Without MODEL: source to copy.")
+@click.option("--target", default="flair", show_default=True, help="Without MODEL: target.")
 @click.option(
     "--labels",
     "label_folders",
@@ -66,12 +66,11 @@ def command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Judge MODELs on the test patients of COHORT, beside floors and an oracle.
+    """Evaluate MODELs on the test patients of COHORT, beside reference baselines.
 
     A MODEL is a bundled model's name, a .onnx file, the folder of a conditional run, or a folder
-    of volumes that any tool has made. Floors (a constant, the source copied, a curve fitted on
-    the training patients) always stand beside them. Without a MODEL the floors are measured
-    alone.
+    of volumes that any tool has made. Reference baselines (a constant, the source copied, a curve
+    fitted on the training patients) are always evaluated too, and alone without a MODEL.
     """
     *given, cohort = inputs
     from hagan_clinic.evaluation.cases import check_cases
@@ -144,8 +143,8 @@ def _target(models: Sequence[Predictor], default: str) -> str:
     """What all models predict."""
     targets = {model.name: model.target for model in models if model.target}
     if len(set(targets.values())) > 1:
-        told = ", ".join(f"{name} {target}" for name, target in targets.items())
-        raise InputError(f"the models predict different sequences: {told}; judge them apart")
+        found = ", ".join(f"{name} {target}" for name, target in targets.items())
+        raise InputError(f"the models predict different sequences: {found}; evaluate each apart")
     return next(iter(targets.values()), default)
 
 

@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Fit COLUMN of TABLE (a CSV with a column subject) by the LATENTS that `encode` wrote.
 
-    Ridge regression; the R² that is told is of patients held out (5 folds, by the column patient
+    Ridge regression; the R² shown is of patients held out (5 folds, by the column patient
     or the subjects' names). At 0 or less the direction means nothing.
     """
     from hagan_clinic.runtime.latents import check_output

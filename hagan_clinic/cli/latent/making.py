@@ -53,7 +53,7 @@ def fitting_latents(path: Path, generator: Generator) -> Latents:
 
 
 def latent_of(latents: Latents, subject: str, where: Path) -> tuple[NDArray[np.float32], str]:
-    """A subject's latent and class, "" where the file tells none.
+    """A subject's latent and class, "" where the file has none.
 
     Raises:
         InputError: There is no such subject.

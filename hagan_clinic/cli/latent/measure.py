@@ -66,4 +66,4 @@ def command(
     how = "of the brain mask" if used is None else f"brighter than {used:g} in the brain"
     say(f"wrote {output}: {len(measured)} subjects, brain_ml is the volume {how}")
     if used is not None and threshold is None and not stripped:
-        say("as all brain masks have one volume, which tells nothing of a patient")
+        say("as all brain masks have one volume, which says nothing about a patient")

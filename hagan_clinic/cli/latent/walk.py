@@ -123,10 +123,10 @@ def command(
             err=True,
         )
     if measure is not None and not options["quiet"]:
-        told = f"{measured[0]:.4g} to {measured[-1]:.4g} {measure.unit}".rstrip()
+        reached = f"{measured[0]:.4g} to {measured[-1]:.4g} {measure.unit}".rstrip()
         say(
             f"predicted {along.measure} {values[0]:.4g} to {values[-1]:.4g}; measured "
-            f"{measure.name} {told}"
+            f"{measure.name} {reached}"
         )
     if marking is not None and not options["quiet"]:
         _show(options["output"] / f"{series.name}.csv")
