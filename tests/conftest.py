@@ -186,6 +186,31 @@ def build_generator(
 
 
 @pytest.fixture(scope="session")
+def small_cohort(tmp_path_factory):
+    """Ten subjects of 26x32x26 voxels; FLAIR is a smooth function of T1 and of the place."""
+    import nibabel as nib
+    from scipy import ndimage
+
+    folder = tmp_path_factory.mktemp("cohort")
+    rng = np.random.default_rng(5)
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in (26, 32, 26)), indexing="ij")
+    brain = sum(axis**2 for axis in axes) < 0.8
+    affine = np.diag([6.0, 6.0, 6.0, 1.0])
+    for number in range(10):
+        texture = ndimage.gaussian_filter(rng.standard_normal(brain.shape), 1.5)
+        t1 = np.where(brain, 100 + 150 * texture / np.abs(texture).max(), 0)
+        flair = np.where(brain, 220 - 0.8 * t1 + 30 * axes[2], 0)
+        subject = folder / f"p{number}"
+        subject.mkdir()
+        for name, image in {"t1": t1, "flair": flair}.items():
+            nib.save(
+                nib.Nifti1Image(image.astype(np.int16), affine),
+                subject / f"p{number}_{name}.nii.gz",
+            )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_cohort(test_data, tmp_path_factory):
     """Six patients of the real cohort with their shared brain mask, as a CSV with its split."""
     root = test_data / "lgg_mni"

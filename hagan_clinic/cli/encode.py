@@ -38,14 +38,15 @@ def command(
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. The
     latents are written with the subjects' names. A volume goes through the network slab by slab.
     """
-    from hagan_clinic.cli.scans import check_scans, encode_scans, find_scans
-    from hagan_clinic.cli.synthesis_model import load_encoder
+    from hagan_clinic.api.models import load_encoder
+    from hagan_clinic.api.scans import check_scans, encode_scans, find_scans
     from hagan_clinic.runtime.latents import Latents, check_output, write_latents
 
     check_output(output, volumes, overwrite=overwrite)
     encoder = load_encoder(model, device)
     scans = find_scans(volumes, encoder, mask)
-    check_scans(encoder, scans, quiet=quiet)
+    for warning in check_scans(encoder, scans, quiet=quiet):
+        say(f"warning: {warning}", err=True)
     rows, warnings = encode_scans(encoder, scans, quiet=quiet)
     for warning in warnings:
         say(f"warning: {warning}", err=True)

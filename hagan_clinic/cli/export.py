@@ -43,20 +43,11 @@ def command(
     overwrite: bool,
 ) -> None:
     """Export the best checkpoint of the run folder RUN to ONNX, checked against torch."""
-    from hagan_clinic.errors import OutputError
+    from hagan_clinic.api.exporting import export
 
-    if output.suffix != ".onnx":
-        raise OutputError(f"{output}: expected a name that ends in .onnx")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists: give another name, or --overwrite")
-    if part is None:
-        from hagan_clinic.onnx_export import export_run
-
-        exported = export_run(run, output, half=half, card=card, images=images)
-    else:
-        from hagan_clinic.onnx_export import export_part
-
-        exported = export_part(run, output, part, half=half, card=card, images=images)
+    exported = export(
+        run, output, part=part, half=half, card=card, images=images, overwrite=overwrite
+    )
     say(
         f"{exported.path}: {exported.parameters:,} parameters, "
         f"{exported.path.stat().st_size / 2**20:.1f} MiB; equal to torch within "

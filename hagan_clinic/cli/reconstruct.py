@@ -13,13 +13,10 @@ import click
 
 from hagan_clinic.cli.options import device_option
 from hagan_clinic.cli.printing import say
-from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from hagan_clinic.cli.scans import ScanFile
+    from hagan_clinic.api.scans import ScanFile
     from hagan_clinic.runtime.synthesis import Generator
 
 METRICS = ("psnr", "ssim", "l1")
@@ -70,10 +67,9 @@ def command(
     if not inputs:
         raise click.UsageError("Give the scans after the run folder.")
 
-    from hagan_clinic.cli.scans import check_scans, find_scans
-    from hagan_clinic.cli.synthesis_model import check_class, load_encoder, load_generator
-    from hagan_clinic.intensity import from_unit
-    from hagan_clinic.metrics.image_quality import psnr, ssim
+    from hagan_clinic.api.models import check_class, load_encoder, load_generator
+    from hagan_clinic.api.scans import check_scans, find_scans
+    from hagan_clinic.api.synthesis import check_pair, reconstruct_with
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
     from hagan_clinic.runtime.outputs import write_json
@@ -87,49 +83,38 @@ def command(
 
     encoder = load_encoder(encoder_file, device)
     generator = load_generator(generator_file, device)
-    if encoder.identity != generator.identity:
-        raise ModelError(
-            f"{encoder_file} and {generator_file} are of two trainings (weights "
-            f"{encoder.identity[:12]} and {generator.identity[:12]}): give both parts of one"
-        )
+    check_pair(generator, encoder)
     check_class(generator, label)
     scans = find_scans(inputs, encoder, mask)
     labels = [_label(generator, scan, label) for scan in scans]
     others = ["metrics.csv", "metrics.json", *(["montage.png"] if montage else [])]
     volumes = [f"{scan.name}_reconstruction.nii.gz" for scan in scans]
     files = OutputFolder(output, volumes, others, overwrite=overwrite)
-    check_scans(encoder, scans, quiet=quiet)
+    for warning in check_scans(encoder, scans, quiet=quiet):
+        say(f"warning: {warning}", err=True)
 
     facts = generator.facts
     rows: list[dict[str, Any]] = []
     steps = []
     with counted("reconstructing", len(scans), quiet=quiet) as step, files.writing() as place:
         for scan, chosen, path in zip(scans, labels, files.volumes, strict=True):
-            prepared = encoder.prepare(scan.path, scan.mask)
-            for warning in prepared.warnings:
+            found = reconstruct_with(generator, encoder, scan.path, mask=scan.mask, label=chosen)
+            for warning in found.warnings:
                 say(f"warning: {scan.name}: {warning}", err=True)
-            latent = encoder.encode(prepared.array)[None]
-            (back,) = generator.decode(latent, [chosen] if chosen else None)
-            real = from_unit(prepared.array)
-            rows.append(
-                {
-                    "subject": scan.name,
-                    "region": "box" if prepared.brain is None else "brain",
-                    "psnr": psnr(back, real, prepared.brain),
-                    "ssim": ssim(back, real, prepared.brain),
-                    "l1": _mean_error(back, real, prepared.brain),
-                }
-            )
+            measured = {name: getattr(found, name) for name in METRICS}
+            rows.append({"subject": scan.name, "region": found.region, **measured})
             sidecar = synthetic_sidecar(
                 facts, f"{facts.image} reconstructed from its latent", source=scan.path.name
             )
-            write_synthetic(back, prepared.grid, path, place, sidecar)
+            write_synthetic(found.volume.array, found.volume.grid, path, place, sidecar)
             if montage:
                 caption = f"PSNR {rows[-1]['psnr']:.1f} dB, SSIM {rows[-1]['ssim']:.2f}"
-                steps += [
-                    pictures.Step(pictures.middle_planes(real), (scan.name, "scan")),
-                    pictures.Step(pictures.middle_planes(back), ("reconstruction", caption)),
-                ]
+                pair = (
+                    (found.scan, (scan.name, "scan")),
+                    (found.volume, ("reconstruction", caption)),
+                )
+                for volume, captions in pair:
+                    steps.append(pictures.Step(pictures.middle_planes(volume.array), captions))
             step()
         means = _means(rows)
         place[files.others[0]].write_text(_table(rows, means), "utf-8")
@@ -159,14 +144,6 @@ def _label(generator: Generator, scan: ScanFile, label: str | None) -> str:
             f"in the column {generator.facts.label!r} of a CSV"
         )
     return chosen
-
-
-def _mean_error(
-    back: NDArray[np.float32], real: NDArray[np.float32], brain: NDArray[np.bool_] | None
-) -> float:
-    """L1: the mean absolute error over the region, on [0, 1]."""
-    error = abs(back - real)
-    return float((error if brain is None else error[brain]).mean())
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

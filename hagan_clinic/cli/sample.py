@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,11 @@ def command(
         raise click.UsageError(
             "--max-memory holds for .onnx files, and MODEL is a run folder: export its generator."
         )
-    from hagan_clinic.cli.synthesis_model import check_class, load_generator
+    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.synthesis import draw
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures
-    from hagan_clinic.runtime.latents import Latents, draw_latents, write_latents
+    from hagan_clinic.runtime.latents import write_latents
     from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
     from hagan_clinic.runtime.synthesis_outputs import (
         OutputFolder,
@@ -83,10 +83,8 @@ def command(
     )
     generator = load_generator(model, device, max_memory=max_memory)
     facts = generator.facts
-    check_class(generator, label)
-    labels = _labels(generator.classes if label is None else (label,), count)
-    latents = draw_latents(count, generator.latent, seed, truncation)
-    images = generator.decode(latents, labels or None)
+    latents, images = draw(generator, count, seed, truncation=truncation, label=label)
+    labels = latents.labels
     drawn = {"seed": seed, "truncation": truncation}
     steps = []
     with counted("synthesising", count, quiet=quiet) as step, files.writing() as place:
@@ -101,8 +99,7 @@ def command(
             if montage:
                 steps.append(pictures.Step(pictures.middle_planes(image), captions))
             step()
-        kept = Latents(latents, tuple(names), generator.identity, facts.image, tuple(labels))
-        write_latents(kept, place[files.others[0]])
+        write_latents(latents, place[files.others[0]])
         if montage:
             title = f"{count} samples of {facts.image}, seed {seed}"
             title += "" if truncation is None else f", truncation {truncation:g}"
@@ -113,8 +110,3 @@ def command(
         say(f"wrote {output}: {count} volumes of {generator.grid}, {others}")
         say(f"Weights: {licence_in_words(facts.licence)}")
         say(REMINDER)
-
-
-def _labels(classes: Sequence[str], count: int) -> list[str]:
-    """The class of each sample: each in turn; none without classes."""
-    return [classes[number % len(classes)] for number in range(count)] if classes else []

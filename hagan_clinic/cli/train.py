@@ -126,18 +126,17 @@ def command(
         [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])],
         given,
     )
+    from hagan_clinic.api.training import run_folder, train
     from hagan_clinic.training.checkpoint import LAST, existing
-    from hagan_clinic.training.run import run_training
 
-    named = settings.mode if settings.model == "hagan" else settings.model
-    folder = output or Path("runs") / named
+    folder = output or run_folder(settings)
     try:
         if folds is not None:
             from hagan_clinic.cli.folds import run_folds
 
             run_folds(settings, folder, folds, fold, init=init, cache=cache)
         else:
-            run_training(settings, folder, init=init, cache=cache, say=say)
+            train(settings, output=folder, init=init, cache=cache, say=say)
     except KeyboardInterrupt:
         saved = folds is not None or existing(folder / LAST).exists()
         does = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"

@@ -10,13 +10,12 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from hagan_clinic.backbone.translating import TranslatingNetwork
-from hagan_clinic.conditional import SIDE_MULTIPLE, ConditionalGenerator
+from hagan_clinic.conditional import SIDE_MULTIPLE
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.split import read_split
 from hagan_clinic.errors import HaganClinicError, ModelError
@@ -37,15 +36,11 @@ from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES
 from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.run import FACTS, SPLIT, read_config, read_facts
+from hagan_clinic.training.run import SPLIT
+from hagan_clinic.training.trained_translator import load_translator
 
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""
-
-AIR_VOXELS = 8
-"""Air around the head in a box that grows, as of this much the network sees where the box ends."""
 
 PROBED_SIDES = (64, 128)
 """Sides, where they are free, of the volumes between which a run's memory is measured."""
@@ -75,30 +70,11 @@ def export_run(
         InputError: the card or an image cannot be read.
         OutputError: the file cannot be written.
     """
-    config = read_config(run)
-    if config.mode != "conditional":
-        raise ModelError(
-            f"{run} was trained with --mode {config.mode}: expected conditional, or a part of it "
-            "with --part generator or --part encoder"
-        )
-    described = mode_of(config)
-    generator = described.model().averaged
-    assert isinstance(generator, TranslatingNetwork)
-    state = load_averaged(generator, run)
-    generator.eval()
-    factor = state["figures"].get("interval_factor")
-    if factor is None:
+    trained = load_translator(run)
+    generator, recipe = trained.generator, trained.recipe
+    if "interval_factor" not in trained.state["figures"]:
         raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
-    facts = read_facts(run)
-    box = _training_box(run, facts)
-    recipe = dataclasses.replace(described.recipe, interval_factor=float(factor), box=box)
-    if isinstance(generator, ConditionalGenerator):  # to which padding is air
-        recipe = dataclasses.replace(
-            recipe, box_grows=True, margin_mm=AIR_VOXELS * max(recipe.spacing)
-        )
-    if 2 not in generator.free_axes:
-        recipe = dataclasses.replace(recipe, halo=box[0])  # no slab does without the others
-    training = training_facts(config, state, facts)
+    training = training_facts(trained.config, trained.state, trained.facts)
     content = _to_onnx(generator, recipe)
     if half:
         content = with_half_weights(content)
@@ -114,7 +90,7 @@ def export_run(
     )
 
     inputs = {"random": _random_input(generator, recipe)}
-    if images := images or _calibration_images(run, config, recipe):
+    if images := images or _calibration_images(run, trained.config, recipe):
         volumes = [read(path) for path in images]
         inputs["real"] = prepare(volumes, recipe).array[None]
     differences = {}
@@ -124,17 +100,6 @@ def export_run(
         expected = dict(zip((TARGET, SCALE, CONTEXT), computed, strict=False))
         differences[name] = largest_difference(content, {SOURCE: source}, expected)
     return write_checked(content, output, differences, half=half)
-
-
-def _training_box(run: Path, facts: dict[str, Any]) -> tuple[int, ...]:
-    """The box that the run was trained on, in which the network has learned where a brain lies."""
-    box = facts.get("box")
-    if not isinstance(box, list) or len(box) != 3:
-        raise ModelError(
-            f"{run / FACTS} has the box {box!r}, expected the three sides that training used: "
-            "go on training in this folder, which writes them"
-        )
-    return tuple(box)
 
 
 def _to_onnx(generator: TranslatingNetwork, recipe: Recipe) -> bytes:

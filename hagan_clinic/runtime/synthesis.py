@@ -6,6 +6,7 @@ it is the same for both and lies here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,11 +225,15 @@ class Encoder(_Model):
         super().__init__(facts)
         self._network = network
 
-    def prepare(self, path: str | Path, mask: str | Path | None = None) -> Scan:
+    def prepare(
+        self,
+        scan: str | os.PathLike[str] | Volume,
+        mask: str | os.PathLike[str] | Volume | None = None,
+    ) -> Scan:
         """Read a scan and bring it to the training box, as training did.
 
         Args:
-            path: One scan of the model's sequence.
+            scan: One scan of the model's sequence: a file, or a volume in scanner units.
             mask: Its brain mask on the same grid. The box is centred on it, and what lies outside
                 is removed if the model was trained so.
 
@@ -237,9 +242,13 @@ class Encoder(_Model):
                 another grid. The message names the file.
         """
         try:
-            return self._prepare(read(path), None if mask is None else read(mask))
+            volume = scan if isinstance(scan, Volume) else read(Path(scan))
+            brain = mask if mask is None or isinstance(mask, Volume) else read(Path(mask))
+            return self._prepare(volume, brain)
         except InputError as error:
-            raise InputError(named(error, path)) from error
+            if isinstance(scan, Volume):
+                raise
+            raise InputError(named(error, scan)) from error
 
     def _prepare(self, scan: Volume, mask: Volume | None) -> Scan:
         # Training takes a constant image for one without a brain, whatever its mask says.
@@ -280,7 +289,7 @@ class Encoder(_Model):
         return self._network.latent(np.ascontiguousarray(prepared, np.float32))
 
 
-def named(error: Exception, path: str | Path) -> str:
+def named(error: Exception, path: str | os.PathLike[str]) -> str:
     """The error's message, with the file that it is about before it."""
     message = str(error)
     return message if str(path) in message else f"{path}: {message}"

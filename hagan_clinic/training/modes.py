@@ -119,17 +119,22 @@ def mode_of(config: TrainingConfig) -> Mode:
 
 
 def gather_settings(
-    preset: str | None, files: Sequence[Path], given: Mapping[str, Any]
+    preset: str | None,
+    files: Sequence[Path],
+    given: Mapping[str, Any],
+    where: str = "command line",
 ) -> TrainingConfig:
     """Defaults, preset, variant, then each file, then what was given: the later one counts.
+
+    ``where`` says in errors where it was given.
 
     Raises:
         InputError: unknown mode, model, preset or setting, a value of another type, or a file that
             cannot be read.
     """
     given_at = [(read_settings(path), str(path)) for path in files]
-    given_at.append((dict(given), "command line"))
-    tables = [(current_settings(table, where), where) for table, where in given_at]
+    given_at.append((dict(given), where))
+    tables = [(current_settings(table, place), place) for table, place in given_at]
     named: dict[str, Any] = {"mode": TrainingConfig.mode, "model": TrainingConfig.model}
     for table, _ in tables:
         named |= {name: table[name] for name in named if name in table}
@@ -139,8 +144,8 @@ def gather_settings(
     settings: dict[str, Any] = named | dict(kind.presets[preset or "default"])
     variants = [table["variant"] for table, _ in tables if "variant" in table]
     settings |= kind.variants.get(variants[-1], {}) if variants else {}
-    for table, where in tables:
-        settings |= typed(kind.settings, table, where)
+    for table, place in tables:
+        settings |= typed(kind.settings, table, place)
     return kind.settings(**settings)
 
 

@@ -82,7 +82,7 @@ def command(
     marked in its row, and the others go on.
     """
     from hagan_clinic import __version__
-    from hagan_clinic.cli.synthesis_model import torch_device
+    from hagan_clinic.api.models import torch_device
     from hagan_clinic.evaluation.cost import configurations_of, cost_csv, cost_table, evaluate_cost
     from hagan_clinic.evaluation.tables import document
     from hagan_clinic.progress import counted

@@ -145,7 +145,7 @@ def command(
 
 def _pair(path: Path, device: str) -> Pair:
     """Generator and encoder of a run, or of its exported parts in a folder."""
-    from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+    from hagan_clinic.api.models import load_encoder, load_generator
     from hagan_clinic.evaluation.reconstruction import Pair
     from hagan_clinic.evaluation.sides import is_run
 

@@ -81,7 +81,7 @@ def command(
     *given, cohort = inputs
     if not given:
         raise click.UsageError("Give one MODEL or more before COHORT.")
-    from hagan_clinic.cli.synthesis_model import load_generator, torch_device
+    from hagan_clinic.api.models import load_generator, torch_device
     from hagan_clinic.evaluation.embedding import check_numbers
     from hagan_clinic.evaluation.feature_cache import FeatureCache
     from hagan_clinic.evaluation.features import FeatureNetwork

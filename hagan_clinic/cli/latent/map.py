@@ -68,7 +68,7 @@ def command(
     if model.suffix == ".onnx" and encoder is None:
         raise click.UsageError("a .onnx file holds one part: give the encoder with --encoder FILE")
     # First of all, as it needs the extra [train].
-    from hagan_clinic.cli.synthesis_model import load_encoder, load_generator
+    from hagan_clinic.api.models import load_encoder, load_generator
     from hagan_clinic.evaluation.embedding import draw_map, embed
     from hagan_clinic.runtime.outputs import all_or_none
     from hagan_clinic.runtime.provenance import NOTICE
@@ -105,7 +105,7 @@ def _real(path: Path, mask: Path | None, encoder: Encoder, samples: int | None) 
     Raises:
         InputError: They, or the samples that are asked for, are too few for a map.
     """
-    from hagan_clinic.cli.scans import check_scans, encode_scans, find_scans
+    from hagan_clinic.api.scans import check_scans, encode_scans, find_scans
     from hagan_clinic.runtime.latents import SUFFIXES, Latents, read_latents
 
     if path.suffix == SUFFIXES[0] or (path.suffix in SUFFIXES and _is_latents(path)):
@@ -115,9 +115,9 @@ def _real(path: Path, mask: Path | None, encoder: Encoder, samples: int | None) 
         return latents
     scans = find_scans([path], encoder, mask)
     _check_number(len(scans), samples)
-    check_scans(encoder, scans)
+    of_masks = check_scans(encoder, scans)
     rows, warnings = encode_scans(encoder, scans)
-    for warning in warnings:
+    for warning in [*of_masks, *warnings]:
         say(f"warning: {warning}", err=True)
     names = tuple(scan.name for scan in scans)
     return Latents(rows, names, encoder.identity, encoder.image)

@@ -1,4 +1,4 @@
-"""An unconditional model from where the user has it: a run folder, or an exported file."""
+"""An unconditional model from where it is: a run folder, or an exported file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scans that a command is given: files, cohort folders and CSVs, checked before the work."""
+"""The scans to encode: files, cohort folders and CSVs, checked before the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.cli.printing import say
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, suffix_of
 from hagan_clinic.progress import counted
@@ -61,15 +60,16 @@ def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> l
     return scans
 
 
-def check_scans(encoder: Encoder, scans: Sequence[ScanFile], *, quiet: bool = False) -> None:
+def check_scans(encoder: Encoder, scans: Sequence[ScanFile], *, quiet: bool = False) -> list[str]:
     """Read every scan once and refuse those that cannot be encoded, all of them in one message.
-
-    Where the encoder wants brain masks and some are missing, a warning says so on stderr.
 
     Args:
         encoder: What will read them.
         scans: From `find_scans`.
         quiet: Show no progress.
+
+    Returns:
+        A warning, if the encoder wants brain masks and some are missing.
 
     Raises:
         InputError: A file is missing, damaged or holds NaN, a scan is constant, or a mask is empty
@@ -90,8 +90,8 @@ def check_scans(encoder: Encoder, scans: Sequence[ScanFile], *, quiet: bool = Fa
         raise InputError(wrong[0])
     if wrong:
         raise InputError(f"{len(wrong)} of {len(scans)} scans cannot be used: {some(wrong)}")
-    if warning := _mask_warning(encoder, scans):
-        say(f"warning: {warning}", err=True)
+    warning = _mask_warning(encoder, scans)
+    return [warning] if warning else []
 
 
 def encode_scans(
