@@ -12,7 +12,7 @@ from hagan_clinic import __version__
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.latent_regression import PENALTY, Explained
-from hagan_clinic.evaluation.reconstruction import FIGURES, Encoding, Row
+from hagan_clinic.evaluation.reconstruction import FIGURES, Encoding, ReconstructionRow
 from hagan_clinic.evaluation.tables import Table, as_csv, document, figure, p_value
 from hagan_clinic.runtime.exploration import pictures
 
@@ -146,7 +146,7 @@ class EncodingReport:
         header = ["region", "figure", "better", "worse", "difference", "t", "p", "n"]
         return {
             "encoding.md": document("Encoding", opening, self.tables()),
-            "subjects.csv": _as_csv(Row, self.found.rows),
+            "subjects.csv": _as_csv(ReconstructionRow, self.found.rows),
             "tests.csv": as_csv(
                 header,
                 [[*one.where, one.figure, *astuple(one.comparison)] for one in self.found.tests()],

@@ -30,7 +30,7 @@ HEADER = ("kind", "fold", "model", "where", "figure", "patient", "value")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoldMetric:
     """A figure of a fold.
 
     Attributes:
@@ -55,7 +55,7 @@ class Found:
         return [self.kind, self.fold, *told]
 
 
-def read_folds(folder: Path) -> tuple[list[Found], list[int]]:
+def read_folds(folder: Path) -> tuple[list[FoldMetric], list[int]]:
     """All figures of a folder of folds, and the numbers of the folds that have none yet.
 
     Raises:
@@ -73,7 +73,7 @@ def read_folds(folder: Path) -> tuple[list[Found], list[int]]:
     return [one for many in found.values() for one in many], missing
 
 
-def _read_fold(folder: Path, number: int) -> Iterator[Found]:
+def _read_fold(folder: Path, number: int) -> Iterator[FoldMetric]:
     place = folder / f"fold{number}" / "evaluation"
     for kind in KINDS:
         rows = place / kind / "subjects.csv"
@@ -85,7 +85,7 @@ def _read_fold(folder: Path, number: int) -> Iterator[Found]:
                     for name in DIGITS:
                         if row.get(name):
                             value = Value(where, name, model, row["patient"], float(row[name]))
-                            yield Found(kind, number, value)
+                            yield FoldMetric(kind, number, value)
         sets = place / kind / "figures.json"
         if kind == "synthesis" and sets.exists():
             for one in json.loads(sets.read_text("utf-8"))["figures"]:
@@ -93,10 +93,10 @@ def _read_fold(folder: Path, number: int) -> Iterator[Found]:
                 figures |= {f"{name}_of_parts": fmean(many) for name, many in one["folds"].items()}
                 for name, value in figures.items():
                     told = Value((one["size"],), name, one["name"], f"fold {number}", value)
-                    yield Found(kind, number, told)
+                    yield FoldMetric(kind, number, told)
 
 
-def tables(found: Sequence[Found], models: Sequence[str]) -> list[Table]:
+def tables(found: Sequence[FoldMetric], models: Sequence[str]) -> list[Table]:
     """Mean and standard deviation over folds of every model, then tests between the models."""
     result = []
     for kind in dict.fromkeys(one.kind for one in found):
@@ -112,7 +112,7 @@ def tables(found: Sequence[Found], models: Sequence[str]) -> list[Table]:
     return [*result, _tests_table(tests(found, models))]
 
 
-def _over_folds(found: Sequence[Found], name: str) -> str:
+def _over_folds(found: Sequence[FoldMetric], name: str) -> str:
     by_fold: dict[int, list[float]] = {}
     for one in found:
         if one.value.figure == name:
@@ -124,7 +124,7 @@ def _over_folds(found: Sequence[Found], name: str) -> str:
     return f"{figure(fmean(means), DIGITS[name])} ± {figure(spread, DIGITS[name])}"
 
 
-def tests(found: Sequence[Found], models: Sequence[str]) -> list[tuple[str, Tested]]:
+def tests(found: Sequence[FoldMetric], models: Sequence[str]) -> list[tuple[str, Tested]]:
     """Paired tests between models: over patients, of a synthesis over folds."""
     return [
         (kind, tested)
@@ -161,6 +161,6 @@ def _tests_table(found: Sequence[tuple[str, Tested]]) -> Table:
     return Table(title, header, cells, note)
 
 
-def figures_csv(found: Sequence[Found]) -> str:
+def figures_csv(found: Sequence[FoldMetric]) -> str:
     """Every figure of every fold."""
     return as_csv(HEADER, [one.cells() for one in found])

@@ -29,7 +29,7 @@ sys.exit(os.waitstatus_to_exitcode(status) & 255)
 
 
 @dataclass(frozen=True)
-class Cost:
+class ProcessCost:
     """Of one process from start to end.
 
     Attributes:
@@ -47,7 +47,7 @@ def run(
     command: Sequence[str],
     cores: int | None = None,
     environment: Mapping[str, str] | None = None,
-) -> Cost:
+) -> ProcessCost:
     """Run a command to its end and measure it.
 
     Args:
@@ -81,7 +81,7 @@ def run(
     if process.returncode:
         raise DeviceError(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
     seconds, cpu_seconds, peak = json.loads(told)
-    return Cost(seconds, cpu_seconds, peak * (1 if sys.platform == "darwin" else 1024))
+    return ProcessCost(seconds, cpu_seconds, peak * (1 if sys.platform == "darwin" else 1024))
 
 
 def program(*arguments: str) -> list[str]:

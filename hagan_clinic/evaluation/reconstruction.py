@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Row:
+class ReconstructionRow:
     """The figures of one subject's reconstruction; NaN where one is not defined."""
 
     model: str
@@ -61,7 +61,7 @@ class Encoding:
     """
 
     models: list[str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ReconstructionRow] = field(default_factory=list)
     dice: list[LabelDice] = field(default_factory=list)
     latents: dict[str, dict[str, Float32]] = field(default_factory=dict)
     shown: list[pictures.Step] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Encoding:
 
     def means(self) -> dict[tuple[str, str], dict[str, float]]:
         """(model, region) -> mean of each figure."""
-        groups: dict[tuple[str, str], list[Row]] = {}
+        groups: dict[tuple[str, str], list[ReconstructionRow]] = {}
         for row in self.rows:
             groups.setdefault((row.model, row.region), []).append(row)
         return {
@@ -143,7 +143,7 @@ def _judge(
         raise InputError(f"{name}: {error}") from error
     named = {BOX: scores[WHOLE]} | ({} if scan.brain is None else {BRAIN: scores[BRAIN]})
     found.rows += [
-        Row(model.name, name, subject.patient, region, **asdict(figures))
+        ReconstructionRow(model.name, name, subject.patient, region, **asdict(figures))
         for region, figures in named.items()
     ]
     if segmenter is not None:

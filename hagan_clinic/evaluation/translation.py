@@ -36,7 +36,7 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Row:
+class TranslationRow:
     """The figures of one prediction of one subject, or their mean; absent ones are NaN.
 
     Attributes:
@@ -81,7 +81,7 @@ class Evaluation:
     """
 
     models: list[str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TranslationRow] = field(default_factory=list)
     curves: dict[tuple[str, str, str], list[list[float]]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -188,7 +188,9 @@ def _judge(
         for region, figures in regions.items():
             stated, held = honesty.get(title, {}).get(region, ({}, []))
             found.rows.append(
-                Row(title, form, name, case.subject.patient, region, **asdict(figures), **stated)
+                TranslationRow(
+                    title, form, name, case.subject.patient, region, **asdict(figures), **stated
+                )
             )
             if held:
                 found.curves.setdefault((title, form, region), []).append(held)
@@ -229,13 +231,13 @@ def _timed(cases: Iterable[Case], found: Evaluation) -> Iterator[Case]:
         yield case
 
 
-def means(rows: Sequence[Row]) -> list[Row]:
+def means(rows: Sequence[TranslationRow]) -> list[TranslationRow]:
     """The mean over subjects of each prediction, form and region; of infinite PSNR it is that."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[TranslationRow]] = {}
     for row in rows:
         groups.setdefault((row.form, row.prediction, row.region), []).append(row)
     return [
-        Row(
+        TranslationRow(
             prediction, form, f"mean of {len(group)}", "", region,
             **{name: fmean(getattr(row, name) for row in group) for name in FIGURES},
         )

@@ -8,14 +8,14 @@ from statistics import fmean
 from hagan_clinic.evaluation.comparison import Tested
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
-from hagan_clinic.evaluation.translation import Row
+from hagan_clinic.evaluation.translation import TranslationRow
 from hagan_clinic.metrics.regions import BRAIN
 
 _DIGITS = {"psnr": 2, "ssim": 3, "nmse": 3, "ms_ssim": 3}
 _NAMES = {"psnr": "PSNR", "ssim": "SSIM", "nmse": "NMSE", "ms_ssim": "MS-SSIM"}
 
 
-def score_tables(mean_rows: Sequence[Row]) -> list[Table]:
+def score_tables(mean_rows: Sequence[TranslationRow]) -> list[Table]:
     """A table of scores for each form."""
     by_key = {(row.form, row.prediction, row.region): row for row in mean_rows}
     regions = list(dict.fromkeys(row.region for row in mean_rows))
@@ -32,12 +32,12 @@ def score_tables(mean_rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-def _scores(row: Row) -> str:
+def _scores(row: TranslationRow) -> str:
     names = [name for name in _DIGITS if name != "ms_ssim" or row.ms_ssim == row.ms_ssim]
     return " / ".join(figure(getattr(row, name), _DIGITS[name]) for name in names)
 
 
-def interval_table(mean_rows: Sequence[Row]) -> Table | None:
+def interval_table(mean_rows: Sequence[TranslationRow]) -> Table | None:
     """How the stated 90 % intervals cover; None where no model states any."""
     stated = [row for row in mean_rows if row.coverage == row.coverage]
     if not stated:
@@ -98,9 +98,9 @@ def dice_table(rows: Sequence[LabelDice]) -> Table:
     return Table("Dice of label maps", ["labels of", "label", "Dice", "n"], cells, note)
 
 
-def subjects_csv(rows: Sequence[Row]) -> str:
+def subjects_csv(rows: Sequence[TranslationRow]) -> str:
     """Every figure of every subject."""
-    header = [field.name for field in fields(Row)]
+    header = [field.name for field in fields(TranslationRow)]
     return as_csv(header, [list(asdict(row).values()) for row in rows])
 
 
@@ -113,7 +113,7 @@ def tests_csv(tests: Sequence[Tested]) -> str:
     )
 
 
-def stated(row: Row) -> dict[str, str | float]:
+def stated(row: TranslationRow) -> dict[str, str | float]:
     """The figures that a row has, for JSON, which knows no NaN and no infinity."""
     return {
         name: value

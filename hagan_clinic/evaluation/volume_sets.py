@@ -51,7 +51,7 @@ class VolumeSet(Sequence[Float32]):
         """One volume."""
 
 
-class Samples(VolumeSet):
+class SampledVolumes(VolumeSet):
     """What a generator makes of latents drawn by a seed, every class in turn."""
 
     def __init__(self, name: str, generator: Generator, count: int, seed: int) -> None:

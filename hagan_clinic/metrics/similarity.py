@@ -30,7 +30,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Window:
+class SmoothingWindow:
     """What voxels a local mean is over.
 
     Attributes:
@@ -47,10 +47,10 @@ class Window:
         return 2 * self.radius + 1
 
 
-GAUSSIAN = Window(WINDOW_RADIUS, partial(gaussian_filter, sigma=SIGMA, truncate=TRUNCATE))
+GAUSSIAN = SmoothingWindow(WINDOW_RADIUS, partial(gaussian_filter, sigma=SIGMA, truncate=TRUNCATE))
 """Sigma 1.5 voxels, truncated at 3.5 sigma."""
 
-UNIFORM = Window(3, partial(uniform_filter, size=7))
+UNIFORM = SmoothingWindow(3, partial(uniform_filter, size=7))
 """7 × 7 × 7 voxels of equal weight."""
 
 
@@ -65,7 +65,7 @@ class SimilarityTo:
         window: Of the local means.
     """
 
-    def __init__(self, reference: NDArray[Any], window: Window = GAUSSIAN) -> None:
+    def __init__(self, reference: NDArray[Any], window: SmoothingWindow = GAUSSIAN) -> None:
         self.window = window
         self._reference = reference.astype(np.float64)
         self._mean = window.mean(self._reference)
@@ -140,7 +140,7 @@ class Similarity:
         return result
 
 
-def scale_weights(side: int, window: Window = GAUSSIAN) -> tuple[float, ...]:
+def scale_weights(side: int, window: SmoothingWindow = GAUSSIAN) -> tuple[float, ...]:
     """Weights of the scales, summing to one, that fit a volume whose shortest side is given.
 
     Sides over 160 voxels have five scales and 64 voxels three, by MONAI's rule: a side over the

@@ -21,7 +21,7 @@ _REQUEST_COMMITMENT = 1  # action type (PS3.4, J.3.2)
 
 
 @dataclass(frozen=True)
-class Reference:
+class InstanceReference:
     """An instance that the archive shall commit itself to."""
 
     sop_class: str
@@ -76,7 +76,7 @@ class DimseSender:
                     raise RefusedError(f"the archive answered status 0x{status:04X}")
                 taken(path)
 
-    def ask(self, transaction: str, references: Sequence[Reference]) -> bool:
+    def ask(self, transaction: str, references: Sequence[InstanceReference]) -> bool:
         """Ask the archive to commit itself; it reports to this node's receiver.
 
         Returns:
@@ -130,14 +130,14 @@ class DimseSender:
         association.release()
 
 
-def _item(reference: Reference) -> Dataset:
+def _item(reference: InstanceReference) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = reference.sop_class
     item.ReferencedSOPInstanceUID = reference.sop_instance
     return item
 
 
-def reference_of(path: Path) -> Reference:
+def reference_of(path: Path) -> InstanceReference:
     """What a file of the result refers to itself as."""
     header = dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
-    return Reference(str(header.SOPClassUID), str(header.SOPInstanceUID))
+    return InstanceReference(str(header.SOPClassUID), str(header.SOPInstanceUID))

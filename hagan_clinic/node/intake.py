@@ -20,7 +20,7 @@ from hagan_clinic.node.spool import Spool
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Verdict(Enum):
+class IntakeVerdict(Enum):
     """What became of an instance."""
 
     STORED = "stored"
@@ -47,7 +47,7 @@ class Intake:
         self._senders: dict[str, set[threading.Thread]] = {}
         self._guard = threading.Lock()
 
-    def take(self, file: Path) -> tuple[Verdict, str]:
+    def take(self, file: Path) -> tuple[IntakeVerdict, str]:
         """Keep a DICOM file; STORED and DUPLICATE promise that no crash loses it.
 
         Args:
@@ -63,40 +63,40 @@ class Intake:
         self.metrics.received.labels(verdict.value).inc()
         return verdict, name
 
-    def turn_down(self) -> tuple[Verdict, str]:
+    def turn_down(self) -> tuple[IntakeVerdict, str]:
         """Count an instance for which there was no room while it came."""
-        self.metrics.received.labels(Verdict.NO_SPACE.value).inc()
-        return Verdict.NO_SPACE, ""
+        self.metrics.received.labels(IntakeVerdict.NO_SPACE.value).inc()
+        return IntakeVerdict.NO_SPACE, ""
 
-    def _take(self, file: Path) -> tuple[Verdict, str]:
+    def _take(self, file: Path) -> tuple[IntakeVerdict, str]:
         try:
             header = read_header(lambda: file.open("rb"), "instance")
         except InputError:
-            return Verdict.REFUSED, ""
+            return IntakeVerdict.REFUSED, ""
         if header.file_meta.get("MediaStorageSOPClassUID") not in MR_STORAGE:
-            return Verdict.REFUSED, ""
+            return IntakeVerdict.REFUSED, ""
         # What this node sends comes back where an archive forwards all that it is given.
         if text(header, "SyntheticData").upper() == "YES":
-            return Verdict.SYNTHETIC, ""
+            return IntakeVerdict.SYNTHETIC, ""
         series, instance = text(header, "SeriesInstanceUID"), text(header, "SOPInstanceUID")
         if not series or not instance:
-            return Verdict.REFUSED, ""
+            return IntakeVerdict.REFUSED, ""
         if shutil.disk_usage(self.spool.root).free < self._min_free:
-            return Verdict.NO_SPACE, ""
+            return IntakeVerdict.NO_SPACE, ""
         # In another encoding or with a corrected header it would make the same result once more.
         before = in_hand(self.spool, series, instance)
         if before and _is_of_the_same(before, header) and shows_the_same(before, file):
-            return Verdict.DUPLICATE, self.spool.name_of(series)
+            return IntakeVerdict.DUPLICATE, self.spool.name_of(series)
         try:
             name, stored = adopt(self.spool, series, instance, file)
         except OSError as error:
             if error.errno in NO_SPACE:
-                return Verdict.NO_SPACE, ""
+                return IntakeVerdict.NO_SPACE, ""
             raise
         if stored == "stored":
             with self._guard:
                 self._heard[name] = time.monotonic()
-        return Verdict(stored), name
+        return IntakeVerdict(stored), name
 
     def hear(self, name: str) -> None:
         """More of an incoming series is arriving: it is not complete yet."""

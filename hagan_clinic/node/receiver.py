@@ -21,7 +21,7 @@ from hagan_clinic.node.associations import Associations
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.node.destination import DimseDestination
 from hagan_clinic.node.inflow import Inflow, OversizedError, is_dropped
-from hagan_clinic.node.intake import Intake, Verdict
+from hagan_clinic.node.intake import Intake, IntakeVerdict
 from hagan_clinic.node.logs import log, problem
 from hagan_clinic.node.tls import server_context
 
@@ -39,11 +39,11 @@ CANNOT_UNDERSTAND = 0xC000
 PROCESSING_FAILURE = 0x0110
 
 _STATUS = {
-    Verdict.STORED: SUCCESS,
-    Verdict.DUPLICATE: SUCCESS,
-    Verdict.SYNTHETIC: SUCCESS,
-    Verdict.REFUSED: CANNOT_UNDERSTAND,
-    Verdict.NO_SPACE: OUT_OF_RESOURCES,
+    IntakeVerdict.STORED: SUCCESS,
+    IntakeVerdict.DUPLICATE: SUCCESS,
+    IntakeVerdict.SYNTHETIC: SUCCESS,
+    IntakeVerdict.REFUSED: CANNOT_UNDERSTAND,
+    IntakeVerdict.NO_SPACE: OUT_OF_RESOURCES,
 }
 
 Report = Callable[[int, Dataset], None]
@@ -175,7 +175,7 @@ def _store(event: evt.Event, intake: Intake, inflow: Inflow) -> int:
     request = event.request
     try:
         if request._dataset_path is None:
-            verdict, name = Verdict.REFUSED, ""
+            verdict, name = IntakeVerdict.REFUSED, ""
         elif is_dropped(request._dataset_file):
             verdict, name = intake.turn_down()
         else:
@@ -189,9 +189,9 @@ def _store(event: evt.Event, intake: Intake, inflow: Inflow) -> int:
     if name:
         intake.hold(name, event.assoc)
     caller = event.assoc.requestor.ae_title
-    if verdict in (Verdict.REFUSED, Verdict.NO_SPACE):
+    if verdict in (IntakeVerdict.REFUSED, IntakeVerdict.NO_SPACE):
         log("not kept", level=logging.WARNING, why=verdict.value, caller=caller)
-    elif verdict is Verdict.SYNTHETIC:
+    elif verdict is IntakeVerdict.SYNTHETIC:
         log("ignored", outcome=verdict.value, caller=caller)
     return _STATUS[verdict]
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hagan_clinic.node.intake import NO_SPACE, Intake, Verdict
+from hagan_clinic.node.intake import NO_SPACE, Intake, IntakeVerdict
 from hagan_clinic.node.logs import log, problem
 
-_KEPT = (Verdict.STORED, Verdict.DUPLICATE)
+_KEPT = (IntakeVerdict.STORED, IntakeVerdict.DUPLICATE)
 
 _State = tuple[int, int, int]
 """Inode, size and time of the last change of a file."""
@@ -68,7 +68,7 @@ class Watch:
                     self._remove(path, state)
                     return
                 told = {"why": verdict.value}
-                again = verdict is Verdict.NO_SPACE
+                again = verdict is IntakeVerdict.NO_SPACE
         except OSError as error:
             told, again = problem(error), True
         log("not kept", level=logging.WARNING, caller="watch", **told)
@@ -77,14 +77,14 @@ class Watch:
         else:
             self._left[path] = state
 
-    def _taken(self, path: Path) -> Verdict:
+    def _taken(self, path: Path) -> IntakeVerdict:
         copy = self._intake.spool.temporary / secrets.token_hex(8)
         try:
             shutil.copyfile(path, copy)
             return self._intake.take(copy)[0]
         except OSError as error:
             if error.errno in NO_SPACE:
-                return Verdict.NO_SPACE
+                return IntakeVerdict.NO_SPACE
             raise
         finally:
             copy.unlink(missing_ok=True)

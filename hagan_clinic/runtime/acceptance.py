@@ -43,7 +43,7 @@ Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class AcceptanceComparison:
     """One output against what is expected of it.
 
     Attributes:
@@ -76,7 +76,7 @@ class Acceptance:
         report: Of the translation, see `runtime.report.run_report`.
     """
 
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[AcceptanceComparison, ...]
     same_model: bool
     recorded: Mapping[str, str]
     report: Mapping[str, Any]
@@ -199,8 +199,10 @@ def _missing(path: Path) -> ModelError:
     )
 
 
-def _compared(subject: str, found: Float32, expected: NDArray[Any]) -> Comparison:
+def _compared(subject: str, found: Float32, expected: NDArray[Any]) -> AcceptanceComparison:
     if found.shape != expected.shape or not np.isfinite(found).all():
-        return Comparison(subject, found.size, float("inf"), float("inf"))
+        return AcceptanceComparison(subject, found.size, float("inf"), float("inf"))
     difference = np.abs(found.astype(np.float64) - expected)
-    return Comparison(subject, found.size, float(difference.max()), float(difference.mean()))
+    return AcceptanceComparison(
+        subject, found.size, float(difference.max()), float(difference.mean())
+    )

@@ -14,7 +14,7 @@ STEP = 4
 
 
 @dataclass(frozen=True)
-class Slab:
+class PlannedSlab:
     """Slices [start, stop) of the D axis, and the window [first, last) they are computed from."""
 
     start: int
@@ -57,10 +57,12 @@ class SlabPlan:
         """Slices of the thickest window."""
         return min(self.thickness + 2 * self.halo, self.depth)
 
-    def __iter__(self) -> Iterator[Slab]:
+    def __iter__(self) -> Iterator[PlannedSlab]:
         bounds = [*range(0, self.depth, self.thickness), self.depth]
         for start, stop in pairwise(bounds):
-            yield Slab(start, stop, max(start - self.halo, 0), min(stop + self.halo, self.depth))
+            yield PlannedSlab(
+                start, stop, max(start - self.halo, 0), min(stop + self.halo, self.depth)
+            )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from pydicom.uid import RLELossless
 
 from hagan_clinic.node.arrivals import complete
-from hagan_clinic.node.intake import Intake, Verdict
+from hagan_clinic.node.intake import Intake, IntakeVerdict
 from hagan_clinic.node.metrics import Metrics
 
 
@@ -58,7 +58,7 @@ def other_pixels(one):
 def test_what_is_in_hand_is_not_translated_again_for_another_encoding_or_header(
     spool, sent_again, state, change
 ):
-    assert sent_again(state, change) is Verdict.DUPLICATE
+    assert sent_again(state, change) is IntakeVerdict.DUPLICATE
     assert spool.jobs("incoming") == []
 
 
@@ -67,18 +67,18 @@ def test_what_is_in_hand_is_not_translated_again_for_another_encoding_or_header(
 def test_the_same_pixels_of_another_patient_or_study_are_translated_again(
     spool, sent_again, state, change
 ):
-    assert sent_again(state, change) is Verdict.STORED
+    assert sent_again(state, change) is IntakeVerdict.STORED
     assert len(spool.jobs("incoming")) == 1
 
 
 def test_other_pixels_under_the_same_uid_are_another_instance(spool, sent_again):
-    assert sent_again("done", other_pixels) is Verdict.STORED
+    assert sent_again("done", other_pixels) is IntakeVerdict.STORED
     assert len(spool.jobs("incoming")) == 1
 
 
 @pytest.mark.parametrize("state", ["incoming", "failed", "skipped"])
 def test_a_corrected_header_counts_where_nothing_was_translated(spool, sent_again, state):
-    assert sent_again(state, corrected) is Verdict.STORED
+    assert sent_again(state, corrected) is IntakeVerdict.STORED
 
 
 def test_senders_that_have_gone_are_let_go_of(intake):

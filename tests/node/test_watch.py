@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hagan_clinic.node.intake import Intake, Verdict
+from hagan_clinic.node.intake import Intake, IntakeVerdict
 from hagan_clinic.node.metrics import Metrics
 from hagan_clinic.node.watch import Watch
 
@@ -113,7 +113,7 @@ def test_without_room_a_file_is_tried_again_after_each_silence(
 
     def full(content):
         tries.append(dropped.now[0])
-        return Verdict.NO_SPACE, ""
+        return IntakeVerdict.NO_SPACE, ""
 
     with monkeypatch.context() as patch:
         patch.setattr(dropped.intake, "take", full)

@@ -93,7 +93,7 @@ def command(
     )
     from hagan_clinic.evaluation.synthesis import evaluate_synthesis
     from hagan_clinic.evaluation.synthesis_report import SynthesisReport, file_names
-    from hagan_clinic.evaluation.volume_sets import Folder, Patients, Resized, Samples
+    from hagan_clinic.evaluation.volume_sets import Folder, Patients, Resized, SampledVolumes
     from hagan_clinic.progress import counted
 
     runs = [path for path in given if is_run(path)]
@@ -112,7 +112,7 @@ def command(
     subjects = find_judged(cohort, recipe.sources, mask, split=split_file, side=side, runs=runs)
     number = count or min(len(subjects), PAPER_COUNT)
     sets: list[VolumeSet] = [
-        Samples(_name(path), made[path], number, seed) if path in made else folders[path]
+        SampledVolumes(_name(path), made[path], number, seed) if path in made else folders[path]
         for path in given
     ]
     if len({one.name for one in sets} | {"real"}) <= len(sets):

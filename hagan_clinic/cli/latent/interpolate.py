@@ -42,7 +42,7 @@ def command(
 
     from hagan_clinic.api.models import load_generator
     from hagan_clinic.runtime.exploration import spherical_path
-    from hagan_clinic.runtime.exploration.series import Series
+    from hagan_clinic.runtime.exploration.series import VolumeSeries
 
     generator = load_generator(model, options["device"])
     found = fitting_latents(latents, generator)
@@ -50,7 +50,7 @@ def command(
         latent_of(found, subject, latents) for subject in (subject_a, subject_b)
     )
     shares = np.linspace(0, 1, steps)
-    series = Series(
+    series = VolumeSeries(
         name="interpolation",
         title=f"from {subject_a} to {subject_b}",
         latents=spherical_path(first, last, steps),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hagan_clinic.runtime.exploration import Marking, Measure
-    from hagan_clinic.runtime.exploration.series import Series
+    from hagan_clinic.runtime.exploration.series import VolumeSeries
     from hagan_clinic.runtime.latents import Latents
     from hagan_clinic.runtime.synthesis import Generator
 
@@ -100,7 +100,7 @@ def class_of(generator: Generator, chosen: str | None, *labels: str) -> str | No
 
 
 def made(
-    series: Series,
+    series: VolumeSeries,
     generator: Generator,
     measure: Measure | None = None,
     marking: Marking | None = None,

@@ -80,7 +80,7 @@ def command(
         )
     from hagan_clinic.api.models import load_generator
     from hagan_clinic.runtime.exploration import EmphysemaShare, read_direction, straight_path
-    from hagan_clinic.runtime.exploration.series import Series
+    from hagan_clinic.runtime.exploration.series import VolumeSeries
     from hagan_clinic.runtime.latents import draw_latents
 
     along = read_direction(direction)
@@ -101,7 +101,7 @@ def command(
         target = along.mean + 2 * side * along.std
     path = straight_path(first, along, target, steps)
     values = along.predict(path)
-    series = Series(
+    series = VolumeSeries(
         name="walk",
         title=f"{along.measure} from {values[0]:.4g} to {values[-1]:.4g}, {origin}",
         latents=path,

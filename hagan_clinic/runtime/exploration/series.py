@@ -30,7 +30,7 @@ LEGEND = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class VolumeSeries:
     """Latents in order, and what is to be told of the volumes made from them.
 
     Attributes:
@@ -62,7 +62,7 @@ class Series:
 
 
 def write_series(
-    series: Series,
+    series: VolumeSeries,
     folder: Path,
     generator: Generator,
     measure: Measure | None = None,
@@ -138,7 +138,7 @@ def write_series(
     return measured
 
 
-def _refuse_longer(series: Series, outputs: OutputFolder) -> None:
+def _refuse_longer(series: VolumeSeries, outputs: OutputFolder) -> None:
     """Steps that stay from a longer series would look like the end of this one."""
     step = re.compile(rf"{re.escape(series.name)}_\d+\.(nii\.gz|json)")
     there = sorted(outputs.folder.iterdir()) if outputs.folder.is_dir() else []
@@ -158,7 +158,9 @@ def _legend(figures: Sequence[Figure]) -> tuple[tuple[int, str], ...]:
     return tuple(lines)
 
 
-def _table(series: Series, measured: Sequence[float], figures: Sequence[tuple[Figure, ...]]) -> str:
+def _table(
+    series: VolumeSeries, measured: Sequence[float], figures: Sequence[tuple[Figure, ...]]
+) -> str:
     """A row for each step; a label that a step lacks has 0, what is unknown is left empty."""
     found = {figure.column: figure.label for of_step in figures for figure in of_step}
     columns = sorted(found, key=found.__getitem__)

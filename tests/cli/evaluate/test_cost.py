@@ -9,7 +9,7 @@ import pytest
 
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.evaluation.cost import ENVIRONMENT, configurations_of, slab_of
-from hagan_clinic.evaluation.fresh_process import Cost
+from hagan_clinic.evaluation.fresh_process import ProcessCost
 from hagan_clinic.training.modes import MODELS, gather_settings, mode_of
 
 COMMON = ("--device", "cpu", "--batch-size", 1)
@@ -127,7 +127,7 @@ def quick(monkeypatch, server):
         status, peak = json.loads(server.stdout.readline())
         if status:
             raise DeviceError(f"exited with {status}")
-        return Cost(0.0, 0.0, peak * 1024)
+        return ProcessCost(0.0, 0.0, peak * 1024)
 
     monkeypatch.setattr("hagan_clinic.evaluation.cost.run", run)
 

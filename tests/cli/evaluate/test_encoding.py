@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score
 
 from hagan_clinic.api.models import load_encoder, load_generator
 from hagan_clinic.evaluation.encoding_report import EncodingReport
-from hagan_clinic.evaluation.reconstruction import Encoding, Row
+from hagan_clinic.evaluation.reconstruction import Encoding, ReconstructionRow
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.metrics.image_quality import nmse, psnr, ssim
 
@@ -172,7 +172,7 @@ def test_models_whose_references_differ_are_not_tested_against_each_other(
 
 
 def test_a_figure_that_is_not_defined_leaves_the_json_valid():
-    row = Row("one", "a", "a", "box", psnr=np.inf, ssim=0.5, nmse=0.1, ms_ssim=np.nan)
+    row = ReconstructionRow("one", "a", "a", "box", psnr=np.inf, ssim=0.5, nmse=0.1, ms_ssim=np.nan)
     report = EncodingReport(Encoding(["one"], [row]), [], [], [], {})
     (means,) = json.loads(report.writers()["figures.json"], parse_constant=pytest.fail)["means"]
     assert means == {"model": "one", "region": "box", "ssim": 0.5, "nmse": 0.1}

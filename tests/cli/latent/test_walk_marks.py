@@ -20,7 +20,7 @@ from hagan_clinic.runtime.exploration import (
     write_direction,
 )
 from hagan_clinic.runtime.exploration.emphysema import find_lung
-from hagan_clinic.runtime.exploration.series import LEGEND, Series, write_series
+from hagan_clinic.runtime.exploration.series import LEGEND, VolumeSeries, write_series
 
 SEGMENTER = """\
 #!{python}
@@ -222,7 +222,7 @@ def write_flat(run, marking, folder):
 
     values = np.array([0.1, 0.2])
     latents = np.repeat(values[:, None], 8, 1).astype(np.float32)
-    series = Series("walk", "flat", latents, "predicted", values, ["one", "two"])
+    series = VolumeSeries("walk", "flat", latents, "predicted", values, ["one", "two"])
     write_series(series, folder, Flat(load_generator(run, "cpu")), None, marking)
     return rows_of(folder)
 

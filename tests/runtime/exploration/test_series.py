@@ -8,7 +8,7 @@ from PIL import Image
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import read, read_description
 from hagan_clinic.runtime.exploration import ThresholdVolume, pictures
-from hagan_clinic.runtime.exploration.series import Series, write_series
+from hagan_clinic.runtime.exploration.series import VolumeSeries, write_series
 
 STEPS = 4
 BALL_ML = [4 / 3 * np.pi * radius**3 * 0.027 for radius in (8, 9, 10, 11)]
@@ -26,7 +26,7 @@ def series(steps=STEPS, **changed):
         "captions": [f"predicted brain_ml: {step}" for step in range(steps)],
         "sources": {"start": "seed 0"},
     }
-    return Series(**{**facts, **changed})
+    return VolumeSeries(**{**facts, **changed})
 
 
 @pytest.fixture
