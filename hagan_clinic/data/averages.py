@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hagan_clinic.data.moving import Box
 from hagan_clinic.data.prepared import Bytes, PreparedSubject
+from hagan_clinic.data.stored import opened
 from hagan_clinic.imageio import atomic_path
 
 STEP = 2
@@ -55,7 +56,7 @@ def averages_of(prepared: PreparedSubject) -> Bytes:
     file = prepared.file.with_suffix(".averages.npy")
     stored = _open(file, prepared)
     if stored is None:
-        volume = np.load(prepared.file, mmap_mode="r")
+        volume = opened(prepared.file)
         brain, channels = volume[-1:], prepared.channels
         parts = []
         for form in range(prepared.forms):
@@ -66,7 +67,7 @@ def averages_of(prepared: PreparedSubject) -> Bytes:
         parts.append(area_averages(brain, full=1))
         with atomic_path(file) as temporary:
             np.save(temporary, np.concatenate(parts))
-        stored = np.load(file, mmap_mode="c")
+        stored = opened(file, "c")
     return stored
 
 
@@ -98,7 +99,7 @@ def _open(file: Path, prepared: PreparedSubject) -> Bytes | None:
     channels = prepared.forms * (prepared.channels + prepared.has_target) + 1
     shape = (channels, *(side // STEP + 1 for side in prepared.shape))
     try:
-        stored = np.load(file, mmap_mode="c")
+        stored = opened(file, "c")
     except (OSError, ValueError, EOFError):
         return None
     return stored if stored.dtype == np.uint8 and stored.shape == shape else None

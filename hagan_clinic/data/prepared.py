@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hagan_clinic.data.layouts import some
+from hagan_clinic.data.stored import opened
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import atomic_path, read
@@ -91,7 +92,7 @@ class PreparedSubject:
         Returns:
             The brain is uint8, 0 or 1, of shape (1, D, H, W).
         """
-        stored = np.load(self.file, mmap_mode="r")
+        stored = opened(self.file)
         first = self.channels if stripped and self.forms == 2 else 0
         source = _from_bytes(stored[first : first + self.channels])
         brain = np.array(stored[-1:])
@@ -180,7 +181,7 @@ def check_overlap(subjects: Sequence[PreparedSubject]) -> list[str]:
     for subject in subjects:
         if not subject.has_target:
             continue
-        stored = np.load(subject.file, mmap_mode="r")
+        stored = opened(subject.file)
         source, target = stored[0] > 0, stored[-2] > 0
         dice = 2 * float((source & target).sum()) / max(1.0, float(source.sum() + target.sum()))
         if dice < SMALLEST_OVERLAP:
@@ -198,7 +199,7 @@ def check_size(subjects: Sequence[PreparedSubject]) -> list[str]:
     """
     cut = []
     for subject in subjects:
-        brain = np.load(subject.file, mmap_mode="r")[-1]
+        brain = opened(subject.file)[-1]
         if any(brain.take(edge, axis).any() for axis in range(3) for edge in (0, -1)):
             cut.append(subject.name)
     if not cut:
@@ -315,7 +316,7 @@ def _from_bytes(codes: Bytes) -> Array:
 def _open(file: Path, shape: Shape) -> Bytes | None:
     """The stored array, or None when there is none or it is damaged."""
     try:
-        stored = np.load(file, mmap_mode="r")
+        stored = opened(file)
     except (OSError, ValueError, EOFError):
         return None
     return stored if stored.dtype == np.uint8 and stored.shape[1:] == shape else None

@@ -15,6 +15,7 @@ from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.averages import averages_of
 from hagan_clinic.data.draws import Drawn, draw
 from hagan_clinic.data.prepared import PreparedSubject
+from hagan_clinic.data.stored import opened
 
 WITH_AVERAGES = 1.2
 """A volume and its averages, relative to the volume: an eighth more, and a layer around it."""
@@ -67,7 +68,7 @@ class VolumeStream(Dataset[tio.Subject]):
         """A form of a subject and its area averages, by memory map: only what is cut is read."""
         prepared = self.subjects[index]
         if index not in self.opened:
-            files = np.load(prepared.file, mmap_mode="c"), averages_of(prepared)
+            files = opened(prepared.file, "c"), averages_of(prepared)
             volume, means = torch.from_numpy(files[0]), torch.from_numpy(files[1])
             if self.resident is not None:
                 volume, means = volume.to(self.resident), means.to(self.resident)
