@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from hagan_clinic.api.synthesis import encode, reconstruct, sample
     from hagan_clinic.api.training import train
     from hagan_clinic.conditional import ConditionalHAGAN
+    from hagan_clinic.data.slab_sampler import SlabSampler
     from hagan_clinic.runtime import translate
     from hagan_clinic.unconditional import HAGAN
 
 __all__ = [
     "HAGAN",
     "ConditionalHAGAN",
+    "SlabSampler",
     "__version__",
     "encode",
     "export",
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ConditionalHAGAN": "conditional",
     "HAGAN": "unconditional",
+    "SlabSampler": "data.slab_sampler",
     "encode": "api.synthesis",
     "export": "api.exporting",
     "load": "api.loading",

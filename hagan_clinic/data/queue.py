@@ -32,7 +32,7 @@ from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.augmented import Batch, RawSample
 from hagan_clinic.data.prefetch import batches_ahead
 from hagan_clinic.data.prepared import PreparedSubject
-from hagan_clinic.data.samplers import CubeSampler, SlabSampler, sampler_of
+from hagan_clinic.data.samplers import NumberedCubes, NumberedSlabs, sampler_of
 from hagan_clinic.data.stream import VolumeStream, fits
 from hagan_clinic.errors import InputError
 from hagan_clinic.volume import Shape
@@ -63,7 +63,7 @@ class LaneQueue(tio.Queue):
     def __init__(
         self,
         stream: VolumeStream,
-        sampler: SlabSampler | CubeSampler,
+        sampler: NumberedSlabs | NumberedCubes,
         order: LaneOrder,
         slabs_per_volume: int,
         workers: int,

@@ -72,7 +72,7 @@ class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
         return np.random.default_rng((self.seed, volume, number, purpose))
 
 
-class SlabSampler(NumberedSampler):
+class NumberedSlabs(NumberedSampler):
     """Slabs of a volume with their halo, and the low-resolution whole.
 
     The start r of slab i of volume n is uniform over the multiples of 4, drawn from (seed, n, i).
@@ -121,7 +121,7 @@ class SlabSampler(NumberedSampler):
         return LOW_RES_FACTOR * int(self._random(volume, number, 1).integers(steps + 1))
 
 
-class CubeSampler(NumberedSampler):
+class NumberedCubes(NumberedSampler):
     """Cubes of a volume, whose place is uniform in it and drawn from (seed, n, i).
 
     Args:
@@ -156,8 +156,8 @@ def sampler_of(
     in_turn: bool = False,
     whole: bool = False,
     cube: int = 0,
-) -> SlabSampler | CubeSampler:
+) -> NumberedSlabs | NumberedCubes:
     """What cuts volumes of this (D, H, W): into cubes if they have a side, else into slabs."""
     if cube:
-        return CubeSampler(shape, cube, seed, whole=whole)
-    return SlabSampler(shape, thickness, halo, seed, in_turn=in_turn, whole=whole)
+        return NumberedCubes(shape, cube, seed, whole=whole)
+    return NumberedSlabs(shape, thickness, halo, seed, in_turn=in_turn, whole=whole)

@@ -15,7 +15,7 @@ from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.draws import Affine, Drawn, draw
 from hagan_clinic.data.prefetch import batches_ahead
 from hagan_clinic.data.prepared import PreparedSubject, prepare_cohort
-from hagan_clinic.data.samplers import CubeSampler, SlabSampler
+from hagan_clinic.data.samplers import NumberedCubes, NumberedSlabs
 from hagan_clinic.data.stream import VolumeStream
 from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 
@@ -68,14 +68,14 @@ def volume_of(subject, drawn, seed=0, number=0):
 def whole_of(subject, drawn):
     """Source, target, brain of the wholly augmented volume, as a cube and as a slab."""
     volume = volume_of(subject, drawn)
-    cube = augmented(CubeSampler(SHAPE, 48, 0).sample(volume, 0))
+    cube = augmented(NumberedCubes(SHAPE, 48, 0).sample(volume, 0))
     assert cube["source_patch"].shape == (1, *SHAPE)
     return {name: cube[f"{name}_patch"] for name in ("source", "target", "brain")}
 
 
 def slabs_of(subject, drawn, *, number=6, whole=False):
     volume = volume_of(subject, drawn)
-    sampler = SlabSampler(SHAPE, 8, 4, 0, whole=whole)
+    sampler = NumberedSlabs(SHAPE, 8, 4, 0, whole=whole)
     return [augmented(sampler.sample(volume, n)) for n in range(number)]
 
 
@@ -168,7 +168,7 @@ def test_a_head_with_its_skull_keeps_its_values(subject):
 
 def samples(subject, number=6, seed=0):
     augment = AugmentConfig(flip=0.5, affine=0.7, noise=0.6, anisotropy=0.5, gamma=0.5)
-    stream, sampler = VolumeStream([subject], augment, seed), SlabSampler(SHAPE, 8, 4, seed)
+    stream, sampler = VolumeStream([subject], augment, seed), NumberedSlabs(SHAPE, 8, 4, seed)
     return [sampler.sample(stream[n], n % 2) for n in range(number)]
 
 
@@ -196,7 +196,7 @@ def test_a_sample_is_a_function_of_seed_and_number(subject):
 
 def test_slabs_of_one_volume_share_all_but_their_noise(subject):
     drawn = Drawn(noise=0.05, affine=MIXED, gamma=GAMMA)
-    volume, sampler = volume_of(subject, drawn), SlabSampler(SHAPE, 48, 0, 0)
+    volume, sampler = volume_of(subject, drawn), NumberedSlabs(SHAPE, 48, 0, 0)
     first, second = (augmented(sampler.sample(volume, n)) for n in range(2))
     assert torch.equal(first["target_slab"], second["target_slab"])
     difference = first["source_window"] - second["source_window"]
@@ -227,8 +227,8 @@ def test_a_real_patient_is_the_same_in_parts_and_whole(test_data, tmp_path):
     drawn = replace(volume.drawn, affine=MIXED, noise=0.0)
     volume["drawn"] = drawn
     volume.update_attributes()
-    slab = augmented(SlabSampler((64, 80, 64), 16, 8, 0).sample(volume, 0))
-    cube = augmented(CubeSampler((64, 80, 64), 80, 0).sample(volume, 0))
+    slab = augmented(NumberedSlabs((64, 80, 64), 16, 8, 0).sample(volume, 0))
+    cube = augmented(NumberedCubes((64, 80, 64), 80, 0).sample(volume, 0))
     first = int(slab["window_start"])
     window = cube["source_patch"][:, first : first + 32]
     assert window.std() > 0.2

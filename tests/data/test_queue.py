@@ -14,7 +14,7 @@ from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import PreparedSubject, prepare_cohort
 from hagan_clinic.data.queue import slab_loader
-from hagan_clinic.data.samplers import SlabSampler
+from hagan_clinic.data.samplers import NumberedSlabs
 from hagan_clinic.data.stream import VolumeStream
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
@@ -211,7 +211,7 @@ def test_stripped_form_is_empty_outside_the_brain_in_source_and_target(subjects)
 
 def test_queued_slabs_do_not_hold_their_volumes(subjects):
     volume = VolumeStream(subjects, AugmentConfig.none(), seed=0)[0]
-    sample = SlabSampler(SHAPE, thickness=16, halo=4, seed=0).sample(volume, 0)
+    sample = NumberedSlabs(SHAPE, thickness=16, halo=4, seed=0).sample(volume, 0)
     for part in (sample.source, sample.target, sample.brain, sample.averages):
         assert part.dtype == torch.uint8
         assert part.untyped_storage().nbytes() == part.nbytes

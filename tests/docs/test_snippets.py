@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import hagan_clinic
 from hagan_clinic.imageio import read
@@ -17,8 +18,21 @@ T1 = ROOT / "examples" / "open_ms_patient07" / "open_ms_patient07_t1.nii.gz"
 
 
 def snippet(page):
-    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.M)
-    return code
+    """The Python of a page, one fence after the other."""
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.M)
+    )
+
+
+def test_the_pieces_train_in_a_loop_of_ones_own(small_cohort, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("cohort").symlink_to(small_cohort)
+    torch.manual_seed(0)
+    names = {}
+    exec(snippet("docs/how-to/use-the-pieces-in-your-own-loop.md"), names)
+    losses = names["losses"]
+    assert len(losses) == 20
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize(
