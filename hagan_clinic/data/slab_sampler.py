@@ -101,7 +101,10 @@ class SlabSampler(tio.data.sampler.PatchSampler):
                 f"{', '.join(subject.get_images_names())}: name them in SlabSampler"
             )
         canonical = tio.ToCanonical()(tio.Subject({name: subject[name] for name in names}))
-        images = {name: canonical[name].data.permute(0, 3, 2, 1).float() for name in names}
+        images = {
+            name: cast(tio.Image, canonical[name]).data.permute(0, 3, 2, 1).float()
+            for name in names
+        }
         for name in (*self.source, *([] if self.target is None else [self.target])):
             low, high = float(images[name].min()), float(images[name].max())
             if not (low >= -1 - BEYOND and high <= 1 + BEYOND):
