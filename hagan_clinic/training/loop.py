@@ -152,7 +152,7 @@ def train(
             # Anything random inside a step depends on the seed and the step alone.
             torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)
             with (
-                told_of_memory(_no_memory_for_a_step(config)),
+                told_of_memory(_no_memory_for_a_step(config, fabric.device)),
                 precision(config.precision, fabric.device),
             ):
                 terms = variant.training_step(batch, step, update)
@@ -283,11 +283,13 @@ def _stop_if_diverged(module: nn.Module, step: int) -> None:
         )
 
 
-def _no_memory_for_a_step(config: TrainingConfig) -> str:
+def _no_memory_for_a_step(config: TrainingConfig, device: torch.device) -> str:
     lower = f"in a new folder give a lower --batch-size, then {config.smaller}"
     if getattr(config, "gradient_checkpointing", True) is False:
         lower = f"resume with --gradient-checkpointing, or {lower}"
     half = "resume with --precision bf16-mixed, or " if config.precision == "32-true" else ""
+    if device.type == "cuda" and config.resident_share:
+        half += "resume with --set resident_share=0, which leaves the cohort on the disk, or "
     return (
         f"out of memory with --batch-size {config.batch_size} --slab {config.slab} "
         f"--precision {config.precision}: {half}{lower}"

@@ -12,6 +12,7 @@ from hagan_clinic.errors import (
 )
 from hagan_clinic.training.checkpoint import read_state
 from hagan_clinic.training.conditional import ConditionalConfig
+from hagan_clinic.training.loop import _no_memory_for_a_step
 from hagan_clinic.training.run import run_training
 
 
@@ -63,6 +64,14 @@ def test_out_of_memory_says_what_to_turn(tiny_settings, tmp_path, monkeypatch, e
     monkeypatch.setattr(ConditionalHAGAN, "training_step", exhausted)
     with pytest.raises(DeviceError, match="a lower --batch-size, then --slab"):
         run_training(ConditionalConfig(**tiny_settings), tmp_path / "run", say=lambda line: None)
+
+
+def test_a_gpu_that_is_full_may_leave_the_cohort_on_the_disk():
+    cohort = "--set resident_share=0"
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert cohort in _no_memory_for_a_step(ConditionalConfig(), gpu)
+    assert cohort not in _no_memory_for_a_step(ConditionalConfig(resident_share=0.0), gpu)
+    assert cohort not in _no_memory_for_a_step(ConditionalConfig(), cpu)
 
 
 @pytest.mark.parametrize("validate_every", [4, 6])
