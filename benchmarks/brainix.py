@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import hagan_clinic
-from hagan_clinic.evaluation.floors import oracle_linear_fit
+from hagan_clinic.evaluation.reference_baselines import oracle_linear_fit
 from hagan_clinic.imageio import read
 from hagan_clinic.imageio.dicom.scan import read_series
 from hagan_clinic.intensity import from_unit, source_window, target_window, to_unit

@@ -1,4 +1,4 @@
-"""What a linear model makes of a cohort: the floor that a synthesis has to leave behind.
+"""What a linear model makes of a cohort: the reference baseline of a synthesis.
 
     python benchmarks/principal_components.py --data lgg_mni --split lgg_mni/split.csv --cache CACHE
 

@@ -18,7 +18,7 @@ import torch
 from hagan_clinic import __version__
 from hagan_clinic.evaluation.comparison import Value, compare_pairs
 from hagan_clinic.evaluation.predictors import ORACLE
-from hagan_clinic.evaluation.tables import Table, document, figure, p_value
+from hagan_clinic.evaluation.tables import Table, document, number, p_value
 from hagan_clinic.imageio import read
 from hagan_clinic.metrics.regions import BRAIN
 from hagan_clinic.runtime.exploration import pictures
@@ -65,7 +65,7 @@ def write_page(page: Path, work: Path, runs: dict[str, list[Path]]) -> None:
 
 
 OPENING = """HA-GAN and its baselines, each trained for the steps that fit into the same time.
-Translations and reconstructions are judged on patients that no model saw, samples against the whole
+Translations and reconstructions are evaluated on unseen patients, samples against the whole
 cohort. Everything down to *Reading* is written by the commands, whatever comes out:
 
 ```bash
@@ -103,7 +103,7 @@ def training_table(study: str, runs: Sequence[Path]) -> Table:
         time += f" of {plan['cores']} core{'s' if plan['cores'] > 1 else ''}"
     return Table(
         f"Training for {study}: {box} voxels of {config['spacing']:g} mm, {time}",
-        ["model", "parameters, judges too", "steps", "seconds"],
+        ["model", "parameters, with discriminators", "steps", "seconds"],
         rows,
     )
 
@@ -144,17 +144,17 @@ def brightness_apart(work: Path, runs: Sequence[Path]) -> Table:
         for name in ("psnr", "ssim")
     ]
     found = [
-        (test.figure.upper(), test.comparison)
+        (test.metric.upper(), test.comparison)
         for test in compare_pairs(values, [(runs[0].name, run.name) for run in runs[1:]])
     ]
     cells = [
-        [one.better, one.worse, name, figure(one.difference, 3), figure(one.t, 2), p_value(one.p),
+        [one.better, one.worse, name, number(one.difference, 3), number(one.t, 2), p_value(one.p),
          str(one.n)]
         for name, one in found
     ]  # fmt: skip
     return Table(
         "With the brightness taken out",
-        ["better", "worse", "figure", "difference", "t", "p", "n"],
+        ["better", "worse", "metric", "difference", "t", "p", "n"],
         cells,
         "The same tests in the brain between the rows named oracle: each translation after the "
         "best straight line to its reference, so that a patient's brightness and contrast, which "

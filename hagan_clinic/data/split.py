@@ -13,7 +13,7 @@ from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
 
-SIDES = ("train", "calibration", "test")
+SUBSETS = ("train", "calibration", "test")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Split:
     """Subjects to fit on, to choose the checkpoint and conformal factor on, and to report on.
 
     Raises:
-        InputError: A patient is on two sides, or there is nobody to train on.
+        InputError: A patient is in two subsets, or there is nobody to train on.
     """
 
     train: tuple[Subject, ...]
@@ -29,19 +29,19 @@ class Split:
     test: tuple[Subject, ...]
 
     def __post_init__(self) -> None:
-        side_of: dict[str, str] = {}
-        for side, subjects in self.sides().items():
+        subset_of: dict[str, str] = {}
+        for subset, subjects in self.subsets().items():
             for subject in subjects:
-                if side_of.setdefault(subject.patient, side) != side:
+                if subset_of.setdefault(subject.patient, subset) != subset:
                     raise InputError(
-                        f"patient {subject.patient} is in {side_of[subject.patient]} and in {side}"
-                        f" ({subject.name}); a patient must stay on one side of the split"
+                        f"patient {subject.patient} is in {subset_of[subject.patient]} and in "
+                        f"{subset} ({subject.name}); all scans of a patient must be in one of them"
                     )
         if not self.train:
             raise InputError("the split leaves no subject to train on")
 
-    def sides(self) -> dict[str, tuple[Subject, ...]]:
-        """The three sides by the names that a split file uses."""
+    def subsets(self) -> dict[str, tuple[Subject, ...]]:
+        """The three subsets by the names that a split file uses."""
         return {"train": self.train, "calibration": self.calibration, "test": self.test}
 
 
@@ -59,7 +59,7 @@ def split_by_patient(
             zero gets at least one patient.
 
     Raises:
-        InputError: The fractions are no shares of 1, or there are fewer patients than sides.
+        InputError: The fractions are no shares of 1, or there are fewer patients than subsets.
     """
     if min(fractions) < 0 or fractions[0] <= 0 or not abs(sum(fractions) - 1) < 1e-6:
         raise InputError(
@@ -72,8 +72,8 @@ def split_by_patient(
     needed = sum(fraction > 0 for fraction in fractions)
     if len(patients) < needed:
         raise InputError(
-            f"there are {len(patients)} patients for {needed} sides of a split; add patients, or "
-            "leave the test side empty with --set fractions=[0.8,0.2,0]"
+            f"there are {len(patients)} patients for {needed} subsets of a split; add patients, or "
+            "leave the test subset empty with --set fractions=[0.8,0.2,0]"
         )
     random.Random(seed).shuffle(patients)
     held_out = [max(1, round(share * len(patients))) if share else 0 for share in fractions[1:]]
@@ -82,8 +82,8 @@ def split_by_patient(
     first, second = held_out[0], sum(held_out)
     chosen = (patients[second:], patients[:first], patients[first:second])
     train, calibration, test = (
-        tuple(subject for patient in sorted(side) for subject in by_patient[patient])
-        for side in chosen
+        tuple(subject for patient in sorted(subset) for subject in by_patient[patient])
+        for subset in chosen
     )
     return Split(train, calibration, test)
 
@@ -93,48 +93,49 @@ def read_split(file: Path | str, subjects: Sequence[Subject]) -> Split:
 
     Raises:
         InputError: A column or a subject is missing, a subject is unknown or named twice, a
-            side has another name than train, calibration, test, or a patient is on two sides.
+            subset has another name than train, calibration, test, or a patient is in two.
     """
     file = Path(file)
     if not file.is_file():
         raise InputError(f"the split file {file} does not exist")
     rows = [(row["subject"], row["split"]) for row in read_table(file, ("subject", "split"))]
     by_name = {subject.name: subject for subject in subjects}
-    sides: dict[str, list[Subject]] = {side: [] for side in SIDES}
+    subsets: dict[str, list[Subject]] = {subset: [] for subset in SUBSETS}
     seen: set[str] = set()
-    for name, side in rows:
-        if side not in sides:
-            raise InputError(f"{file}: {name} is in {side!r}; expected one of {', '.join(SIDES)}")
+    for name, subset in rows:
+        if subset not in subsets:
+            expected = ", ".join(SUBSETS)
+            raise InputError(f"{file}: {name} is in {subset!r}; expected one of {expected}")
         if name not in by_name:
             raise InputError(f"{file} names {name}, which is not in the cohort")
         if name in seen:
             raise InputError(f"{file} names {name} twice")
         seen.add(name)
-        sides[side].append(by_name[name])
+        subsets[subset].append(by_name[name])
     if left_out := sorted(set(by_name) - seen):
         raise InputError(
             f"{file} leaves out {len(left_out)} of {len(subjects)} subjects of the cohort: "
-            f"{some(left_out)}; put each on a side, or take it out of the cohort"
+            f"{some(left_out)}; put each into a subset, or take it out of the cohort"
         )
-    return Split(tuple(sides["train"]), tuple(sides["calibration"]), tuple(sides["test"]))
+    return Split(*(tuple(subsets[subset]) for subset in SUBSETS))
 
 
 def split_by_column(subjects: Sequence[Subject]) -> Split | None:
-    """The split that a cohort CSV's ``split`` column tells, None when it has no such column.
+    """The split that a cohort CSV's ``split`` column gives, None when it has no such column.
 
     Raises:
-        InputError: Only some subjects have a side, or a side is unknown.
+        InputError: Only some subjects have a subset, or one is unknown.
     """
     if all(subject.split is None for subject in subjects):
         return None
     for subject in subjects:
-        if subject.split not in SIDES:
+        if subject.split not in SUBSETS:
             raise InputError(
-                f"{subject.name} has split {subject.split!r}; expected one of {', '.join(SIDES)} "
+                f"{subject.name} has split {subject.split!r}; expected one of {', '.join(SUBSETS)} "
                 "for every subject"
             )
     train, calibration, test = (
-        tuple(subject for subject in subjects if subject.split == side) for side in SIDES
+        tuple(subject for subject in subjects if subject.split == subset) for subset in SUBSETS
     )
     return Split(train, calibration, test)
 
@@ -148,6 +149,6 @@ def write_split(split: Split, file: Path | str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("subject", "split", "patient"))
-    for side, subjects in split.sides().items():
-        writer.writerows((subject.name, side, subject.patient) for subject in subjects)
+    for subset, subjects in split.subsets().items():
+        writer.writerows((subject.name, subset, subject.patient) for subject in subjects)
     write_text(text.getvalue(), file)

@@ -1,4 +1,4 @@
-"""Patients to be translated and judged: source, reference and regions of each, on one grid."""
+"""Patients to be translated and evaluated: source, reference and regions of each, on one grid."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def occupied(self) -> Mask:
-        """Where a floor may say anything: not in the air."""
+        """Where a reference baseline predicts: not in air."""
         return self.brain | foreground(next(iter(self.sources.values())).array)
 
     @property
     def parts(self) -> dict[str, Mask]:
-        """The parts of the brain that get figures of their own."""
+        """The parts of the brain that get metrics of their own."""
         if not self.tumour.any():
             return {}
         return {TUMOUR: self.tumour, HEALTHY: self.brain & ~self.tumour}
@@ -75,7 +75,7 @@ class Case:
 
 
 def check_cases(subjects: Sequence[Subject]) -> tuple[str, ...]:
-    """Refuse subjects that cannot be judged, before the first is; only headers are read.
+    """Refuse subjects that cannot be evaluated, before the first is; only headers are read.
 
     Returns:
         The forms that they can have.
@@ -90,7 +90,7 @@ def check_cases(subjects: Sequence[Subject]) -> tuple[str, ...]:
     if 0 < len(bare) < len(subjects):
         raise InputError(
             f"{len(bare)} of {len(subjects)} subjects have no brain mask: {some(bare)}; add them, "
-            "give one --mask for all, or remove the others', as figures must be of one kind"
+            "give one --mask for all, or remove the others', as metrics must be of one kind"
         )
     grid_of = lru_cache(maxsize=None)(read_grid)
     for subject in subjects:

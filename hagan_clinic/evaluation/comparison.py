@@ -33,21 +33,21 @@ class Comparison:
 
 
 def compare(
-    figure: str, values: Mapping[str, Mapping[str, float]], one: str, other: str
+    metric: str, values: Mapping[str, Mapping[str, float]], one: str, other: str
 ) -> Comparison | None:
-    """Test two models by the figures of the patients that both have.
+    """Test two models by the metrics of the patients that both have.
 
     The side of the test is that of the better mean, so that each p is at most one half: of two
     models of which neither was expected to win, double it.
 
     Args:
-        figure: Which; of `LOWER_IS_BETTER` the lower mean is the better one.
-        values: Model -> patient -> figure, a patient's mean where there are several.
+        metric: Which; of `LOWER_IS_BETTER` the lower mean is the better one.
+        values: Model -> patient -> metric, a patient's mean where there are several.
         one: A model.
         other: Another.
 
     Returns:
-        None where fewer than two patients have finite figures of both.
+        None where fewer than two patients have finite metrics of both.
     """
     pairs = [
         (values[one][patient], values[other][patient])
@@ -58,7 +58,7 @@ def compare(
     if len(finite) < FEWEST:
         return None
     first, second = np.array(finite).T
-    sign = -1 if figure in LOWER_IS_BETTER else 1
+    sign = -1 if metric in LOWER_IS_BETTER else 1
     if sign * float(np.mean(first - second)) < 0:
         one, other, first, second = other, one, second, first
     side = "less" if sign < 0 else "greater"
@@ -71,18 +71,18 @@ def compare(
 
 @dataclass(frozen=True)
 class Value:
-    """A figure of one examination by one model.
+    """A metric of one examination by one model.
 
     Attributes:
-        where: What else the figure is of, such as a region.
-        figure: Its name.
+        where: What else the metric is of, such as a region.
+        metric: Its name.
         model: Whose.
         patient: Of whom.
-        value: The figure.
+        value: The metric.
     """
 
     where: tuple[str, ...]
-    figure: str
+    metric: str
     model: str
     patient: str
     value: float
@@ -90,30 +90,30 @@ class Value:
 
 @dataclass(frozen=True)
 class Tested:
-    """A comparison of two models in one figure."""
+    """A comparison of two models in one metric."""
 
     where: tuple[str, ...]
-    figure: str
+    metric: str
     comparison: Comparison
 
 
 def compare_pairs(values: Iterable[Value], pairs: Sequence[tuple[str, str]]) -> list[Tested]:
-    """Test pairs of models in every figure; examinations of one patient are averaged."""
+    """Test pairs of models in every metric; examinations of one patient are averaged."""
     gathered: dict[tuple[tuple[str, ...], str], dict[str, dict[str, list[float]]]] = {}
     for value in values:
-        by_model = gathered.setdefault((value.where, value.figure), {})
+        by_model = gathered.setdefault((value.where, value.metric), {})
         by_model.setdefault(value.model, {}).setdefault(value.patient, []).append(value.value)
     result: list[Tested] = []
-    for (where, figure), by_model in gathered.items():
+    for (where, metric), by_model in gathered.items():
         averaged = {
             model: {patient: fmean(many) for patient, many in patients.items()}
             for model, patients in by_model.items()
         }
         for one, other in pairs:
             if one in averaged and other in averaged:
-                comparison = compare(figure, averaged, one, other)
+                comparison = compare(metric, averaged, one, other)
                 if comparison is not None:
-                    result.append(Tested(where, figure, comparison))
+                    result.append(Tested(where, metric, comparison))
     return result
 
 

@@ -14,7 +14,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.baselines.slab_unet import STRIDE
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.evaluation.fresh_process import MIB, run
-from hagan_clinic.evaluation.tables import Table, as_csv, figure
+from hagan_clinic.evaluation.tables import Table, as_csv, number
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import gather_settings
 
@@ -52,7 +52,7 @@ class Cost:
             and its libraries.
         reserved: MiB that PyTorch held on CUDA; NaN on the CPU.
         steps_per_second: NaN where no step was timed.
-        error: Why there are no figures; empty where there are.
+        error: Why there are no values; empty where there are.
     """
 
     size: tuple[int, int, int]
@@ -160,7 +160,7 @@ def _in_fresh_process(given: Mapping[str, Any], cores: int | None) -> dict[str, 
 
 
 def cost_table(costs: Sequence[Cost], mode: str, model: str, device: str) -> Table:
-    """The figures, the paper's beside those that it has."""
+    """The values, the paper's beside those that it has."""
     cells = []
     in_paper = (mode, model) == ("unconditional", "hagan")
     for cost in costs:
@@ -172,23 +172,23 @@ def cost_table(costs: Sequence[Cost], mode: str, model: str, device: str) -> Tab
             [
                 "×".join(map(str, cost.size)), "–" if slab is None else str(slab), str(cost.batch),
                 f"{cost.parameters:,}" if not cost.error else "–", parameters,
-                figure(cost.peak, 0) if not cost.error else cost.error[:60],
-                figure(cost.reserved, 0), "–" if paper is None else str(paper),
-                figure(cost.steps_per_second, 3),
+                number(cost.peak, 0) if not cost.error else cost.error[:60],
+                number(cost.reserved, 0), "–" if paper is None else str(paper),
+                number(cost.steps_per_second, 3),
             ]
         )  # fmt: skip
     header = ["size", "slab", "batch", "parameters", "paper's", "peak MiB", "reserved MiB",
               "paper's MB", "steps/s"]  # fmt: skip
     taken = "allocated by PyTorch" if device == "cuda" else "resident, less that before the model"
     note = (
-        f"Measured with {device}; peak: {taken}. The paper's figures are of another code of HA-GAN "
+        f"Measured with {device}; peak: {taken}. The paper's values are of another code of HA-GAN "
         "with batch 2 on a GPU (Fig. 9, Tables VIII and IX)."
     )
     return Table(f"Cost of a training step, {mode} {model}", header, cells, note)
 
 
 def cost_csv(costs: Sequence[Cost]) -> str:
-    """Every figure."""
+    """Every value."""
     header = ["size", "slab", "batch", "parameters", "peak_mib", "reserved_mib",
               "steps_per_second", "error"]  # fmt: skip
     return as_csv(

@@ -1,4 +1,4 @@
-"""The files of `evaluate encoding`: tables, every figure, and a panel."""
+"""The files of `evaluate encoding`: tables, every value, and a panel."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from hagan_clinic import __version__
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.evaluation.labels import LabelDice
 from hagan_clinic.evaluation.latent_regression import PENALTY, Explained
-from hagan_clinic.evaluation.reconstruction import FIGURES, Encoding, ReconstructionRow
-from hagan_clinic.evaluation.tables import Table, as_csv, document, figure, p_value
+from hagan_clinic.evaluation.reconstruction import METRICS, Encoding, ReconstructionRow
+from hagan_clinic.evaluation.tables import Table, as_csv, document, number, p_value
 from hagan_clinic.runtime.exploration import pictures
 
 PROTOCOL = (
@@ -44,14 +44,14 @@ class EncodingReport:
 
     Attributes:
         found: The evaluation.
-        judged: The subjects.
+        evaluated: The subjects.
         explained: Of measurements by latents; empty where none was asked for.
         warnings: One a line.
         facts: What else is to be told, for JSON.
     """
 
     found: Encoding
-    judged: Sequence[Subject]
+    evaluated: Sequence[Subject]
     explained: Sequence[Explained]
     warnings: Sequence[str]
     facts: Mapping[str, Any]
@@ -67,27 +67,27 @@ class EncodingReport:
 
     def _scores(self) -> Table:
         cells = [
-            [model, region, *(figure(means[name], _DIGITS[name]) for name in FIGURES)]
+            [model, region, *(number(means[name], _DIGITS[name]) for name in METRICS)]
             for (model, region), means in self.found.means().items()
         ]
-        header = ["model", "region", *(_NAMES[name] for name in FIGURES)]
-        return Table("Reconstruction", header, cells, f"Means over {len(self.judged)} subjects.")
+        header = ["model", "region", *(_NAMES[name] for name in METRICS)]
+        return Table("Reconstruction", header, cells, f"Means over {len(self.evaluated)} subjects.")
 
     def _tests(self) -> Table:
         title = "Paired t-tests, one-tailed"
-        if len({subject.patient for subject in self.judged}) < 2:
+        if len({subject.patient for subject in self.evaluated}) < 2:
             return Table(title, [], [], "None: there is one patient, and a test needs two or more.")
         if len(self.found.models) < 2:
             return Table(title, [], [], "None: there is one model.")
         cells = [
             [
-                one.comparison.better, one.comparison.worse, *one.where, _NAMES[one.figure],
-                figure(one.comparison.difference, _DIGITS[one.figure]),
-                figure(one.comparison.t, 2), p_value(one.comparison.p), str(one.comparison.n),
+                one.comparison.better, one.comparison.worse, *one.where, _NAMES[one.metric],
+                number(one.comparison.difference, _DIGITS[one.metric]),
+                number(one.comparison.t, 2), p_value(one.comparison.p), str(one.comparison.n),
             ]
             for one in self.found.tests()
         ]  # fmt: skip
-        header = ["better", "worse", "region", "figure", "difference", "t", "p", "n"]
+        header = ["better", "worse", "region", "metric", "difference", "t", "p", "n"]
         note = (
             "n is the number of patients. The better mean names the side of each test, so double p "
             "where it was not foreseen which wins; p is not corrected for the number of tests."
@@ -103,7 +103,7 @@ class EncodingReport:
                 for key in ((model, label) for model in self.found.models)
             ]
             cells.append(
-                [str(label), *(figure(fmean(many), 3) if many else "–" for many in values)]
+                [str(label), *(number(fmean(many), 3) if many else "–" for many in values)]
             )
         note = (
             "Dice of the structures that the segmenter finds in scan and reconstruction, mean over "
@@ -113,7 +113,7 @@ class EncodingReport:
 
     def _regression(self) -> Table:
         cells = [
-            [one.model, one.measure, figure(one.r2, 3), str(one.fitted), str(one.held_out)]
+            [one.model, one.measure, number(one.r2, 3), str(one.fitted), str(one.held_out)]
             for one in self.explained
         ]
         note = (
@@ -149,7 +149,7 @@ class EncodingReport:
             "subjects.csv": _as_csv(ReconstructionRow, self.found.rows),
             "tests.csv": as_csv(
                 header,
-                [[*one.where, one.figure, *astuple(one.comparison)] for one in self.found.tests()],
+                [[*one.where, one.metric, *astuple(one.comparison)] for one in self.found.tests()],
             ),
             "figures.json": json.dumps(told, indent=2) + "\n",
             "dice.csv": _as_csv(LabelDice, self.found.dice),

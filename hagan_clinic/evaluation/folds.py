@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
-from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
+from hagan_clinic.evaluation.tables import Table, as_csv, number, p_value
 from hagan_clinic.training.folds import FOLDS
 
 KINDS = ("translation", "synthesis", "encoding")
@@ -24,14 +24,14 @@ NOTES = {
     "compared with other real ones. The lower the MS-SSIM, the more diverse the volumes."
 }
 TESTED = {"synthesis": ("fid", "mmd")}
-"""Figures that models are compared by, of a kind of evaluation where these are not all."""
+"""Metrics that models are compared by, of a kind of evaluation where these are not all."""
 
 HEADER = ("kind", "fold", "model", "where", "figure", "patient", "value")
 
 
 @dataclass(frozen=True)
 class FoldMetric:
-    """A figure of a fold.
+    """A metric of a fold.
 
     Attributes:
         kind: Of evaluation.
@@ -45,18 +45,18 @@ class FoldMetric:
 
     @property
     def row(self) -> tuple[str, int, str]:
-        """What was judged in which fold."""
+        """What was evaluated in which fold."""
         return self.kind, self.fold, self.value.model
 
     def cells(self) -> list[object]:
         """For a CSV under `HEADER`."""
         value = self.value
-        told = [value.model, ", ".join(value.where), value.figure, value.patient, value.value]
-        return [self.kind, self.fold, *told]
+        cells = [value.model, ", ".join(value.where), value.metric, value.patient, value.value]
+        return [self.kind, self.fold, *cells]
 
 
 def read_folds(folder: Path) -> tuple[list[FoldMetric], list[int]]:
-    """All figures of a folder of folds, and the numbers of the folds that have none yet.
+    """All metrics of a folder of folds, and the numbers of the folds that have none yet.
 
     Raises:
         InputError: It is no such folder, or no fold of it is done.
@@ -89,11 +89,11 @@ def _read_fold(folder: Path, number: int) -> Iterator[FoldMetric]:
         sets = place / kind / "figures.json"
         if kind == "synthesis" and sets.exists():
             for one in json.loads(sets.read_text("utf-8"))["figures"]:
-                figures = {**one["overall"], "ms_ssim": one["ms_ssim"]}
-                figures |= {f"{name}_of_parts": fmean(many) for name, many in one["folds"].items()}
-                for name, value in figures.items():
-                    told = Value((one["size"],), name, one["name"], f"fold {number}", value)
-                    yield FoldMetric(kind, number, told)
+                metrics = {**one["overall"], "ms_ssim": one["ms_ssim"]}
+                metrics |= {f"{name}_of_parts": fmean(many) for name, many in one["folds"].items()}
+                for name, value in metrics.items():
+                    of_fold = Value((one["size"],), name, one["name"], f"fold {number}", value)
+                    yield FoldMetric(kind, number, of_fold)
 
 
 def tables(found: Sequence[FoldMetric], models: Sequence[str]) -> list[Table]:
@@ -101,7 +101,7 @@ def tables(found: Sequence[FoldMetric], models: Sequence[str]) -> list[Table]:
     result = []
     for kind in dict.fromkeys(one.kind for one in found):
         here = [one for one in found if one.kind == kind]
-        names = [name for name in DIGITS if any(one.value.figure == name for one in here)]
+        names = [name for name in DIGITS if any(one.value.metric == name for one in here)]
         cells = []
         for model, where in dict.fromkeys((one.value.model, one.value.where) for one in here):
             own = [one for one in here if (one.value.model, one.value.where) == (model, where)]
@@ -115,13 +115,13 @@ def tables(found: Sequence[FoldMetric], models: Sequence[str]) -> list[Table]:
 def _over_folds(found: Sequence[FoldMetric], name: str) -> str:
     by_fold: dict[int, list[float]] = {}
     for one in found:
-        if one.value.figure == name:
+        if one.value.metric == name:
             by_fold.setdefault(one.fold, []).append(one.value.value)
     means = [fmean(values) for values in by_fold.values()]
     if not means:
         return "–"
     spread = stdev(means) if len(means) > 1 else float("nan")
-    return f"{figure(fmean(means), DIGITS[name])} ± {figure(spread, DIGITS[name])}"
+    return f"{number(fmean(means), DIGITS[name])} ± {number(spread, DIGITS[name])}"
 
 
 def tests(found: Sequence[FoldMetric], models: Sequence[str]) -> list[tuple[str, Tested]]:
@@ -133,7 +133,7 @@ def tests(found: Sequence[FoldMetric], models: Sequence[str]) -> list[tuple[str,
             [
                 one.value
                 for one in found
-                if one.kind == kind and one.value.figure in TESTED.get(kind, DIGITS)
+                if one.kind == kind and one.value.metric in TESTED.get(kind, DIGITS)
             ],
             every_pair(models),
         )
@@ -147,20 +147,20 @@ def _tests_table(found: Sequence[tuple[str, Tested]]) -> Table:
     cells = [
         [
             one.comparison.better, one.comparison.worse, kind, ", ".join(one.where),
-            NAMES[one.figure], figure(one.comparison.difference, DIGITS[one.figure]),
-            figure(one.comparison.t, 2), p_value(one.comparison.p), str(one.comparison.n),
+            NAMES[one.metric], number(one.comparison.difference, DIGITS[one.metric]),
+            number(one.comparison.t, 2), p_value(one.comparison.p), str(one.comparison.n),
         ]
         for kind, one in found
     ]  # fmt: skip
-    header = ["better", "worse", "evaluation", "where", "figure", "difference", "t", "p", "n"]
+    header = ["better", "worse", "evaluation", "where", "metric", "difference", "t", "p", "n"]
     note = (
         "n is the number of patients, of a synthesis that of folds. The better mean names the side "
         "of each test, so double p where it was not foreseen which wins; p is not corrected for "
-        "the number of tests. Folds share training patients, so their figures are not independent."
+        "the number of tests. Folds share training patients, so their metrics are not independent."
     )
     return Table(title, header, cells, note)
 
 
-def figures_csv(found: Sequence[FoldMetric]) -> str:
-    """Every figure of every fold."""
+def metrics_csv(found: Sequence[FoldMetric]) -> str:
+    """Every metric of every fold."""
     return as_csv(HEADER, [one.cells() for one in found])

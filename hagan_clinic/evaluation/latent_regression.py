@@ -1,4 +1,4 @@
-"""What latents tell of measurements: ridge regression, judged on patients that are held out."""
+"""What latents explain of measurements: ridge regression, evaluated on held-out patients."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Explained:
         measure: Column of the table.
         r2: Against the held-out patients' own mean: 0 is no better than that, below is worse.
         fitted: Subjects that were fitted on.
-        held_out: Subjects it was judged on.
+        held_out: Subjects it was evaluated on.
     """
 
     model: str
@@ -85,12 +85,12 @@ def _logarithm(path: Path, subject: str, column: str, text: str) -> float:
 def explainable(
     values: Mapping[str, Mapping[str, float]], fitted: Sequence[str], held_out: Sequence[str]
 ) -> tuple[dict[str, Mapping[str, float]], list[str]]:
-    """The measurements that can be fitted on some subjects and judged on others.
+    """The measurements that can be fitted on some subjects and evaluated on others.
 
     Args:
         values: From `read_measurements`.
         fitted: Subjects to fit on.
-        held_out: Subjects to judge on.
+        held_out: Subjects to evaluate on.
 
     Returns:
         These, and warnings of those that are left out.
@@ -118,7 +118,7 @@ def explained(
     fitted: Sequence[str],
     held_out: Sequence[str],
 ) -> Explained:
-    """Fit a measurement that is `explainable` on some subjects, and judge on others."""
+    """Fit a measurement that is `explainable` on some subjects, and evaluate it on others."""
     truth = [values[name] for name in held_out]
     ridge = Ridge(alpha=PENALTY)
     ridge.fit(np.stack([latents[name] for name in fitted]), [values[name] for name in fitted])

@@ -1,4 +1,4 @@
-"""What predicts a target: models, volumes that some tool has made, and the floors."""
+"""What predicts a target: models, volumes that some tool has made, and reference baselines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from hagan_clinic.data.layouts import some
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.evaluation.cases import Case, Image
-from hagan_clinic.evaluation.floors import FittedCurve, oracle_linear_fit
 from hagan_clinic.evaluation.named_files import files_of
-from hagan_clinic.evaluation.sides import is_run
+from hagan_clinic.evaluation.reference_baselines import FittedCurve, oracle_linear_fit
+from hagan_clinic.evaluation.subsets import is_run
 from hagan_clinic.imageio import SUFFIXES, is_volume_name, read
 from hagan_clinic.runtime import Translator
 from hagan_clinic.volume import to_canonical
@@ -175,7 +175,7 @@ class Models:
         return Model(path.stem if path.suffix == ".onnx" else given, given, self._device)
 
 
-def floors(case: Case, curve: FittedCurve, source: str) -> dict[str, Prediction]:
+def reference_baselines(case: Case, curve: FittedCurve, source: str) -> dict[str, Prediction]:
     """The rows that need no network, for a source of this name."""
     occupied = case.occupied
     fitted = np.zeros_like(case.source)

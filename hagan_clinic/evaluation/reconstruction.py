@@ -1,4 +1,4 @@
-"""What is left of a scan after it was a latent: scans encoded and made again, and judged."""
+"""Scans encoded and reconstructed, and metrics of the loss."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ from hagan_clinic.metrics.regions import BRAIN, WHOLE, Reference
 from hagan_clinic.runtime.exploration import pictures
 from hagan_clinic.runtime.synthesis import Encoder, Generator
 
-FIGURES = ("psnr", "ssim", "nmse", "ms_ssim")
+METRICS = ("psnr", "ssim", "nmse", "ms_ssim")
 BOX = "box"
 SAME = 1e-6
 
@@ -35,7 +35,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class ReconstructionRow:
-    """The figures of one subject's reconstruction; NaN where one is not defined."""
+    """The metrics of one subject's reconstruction; NaN where one is not defined."""
 
     model: str
     subject: str
@@ -68,12 +68,12 @@ class Encoding:
     warnings: list[str] = field(default_factory=list)
 
     def means(self) -> dict[tuple[str, str], dict[str, float]]:
-        """(model, region) -> mean of each figure."""
+        """(model, region) -> mean of each metric."""
         groups: dict[tuple[str, str], list[ReconstructionRow]] = {}
         for row in self.rows:
             groups.setdefault((row.model, row.region), []).append(row)
         return {
-            key: {name: fmean(getattr(row, name) for row in group) for name in FIGURES}
+            key: {name: fmean(getattr(row, name) for row in group) for name in METRICS}
             for key, group in groups.items()
         }
 
@@ -82,7 +82,7 @@ class Encoding:
         values = (
             Value((row.region,), name, row.model, row.patient, getattr(row, name))
             for row in self.rows
-            for name in FIGURES
+            for name in METRICS
         )
         return compare_pairs(values, every_pair(self.models))
 
@@ -100,7 +100,7 @@ def evaluate_encoding(
 
     Args:
         models: Of one sequence and with or without classes; a subject's class is read of its CSV.
-        subjects: Those to judge on.
+        subjects: Those to evaluate on.
         also_encoded: Subjects of which the latents alone are wanted.
         segmenter: Run on each scan and reconstruction, for Dice.
         panel: Subjects to picture.
@@ -118,12 +118,12 @@ def evaluate_encoding(
         step()
     for number, subject in enumerate(subjects):
         for model in models:
-            _judge(found, model, subject, segmenter, pictured=number < panel)
+            _evaluate(found, model, subject, segmenter, pictured=number < panel)
         step()
     return found
 
 
-def _judge(
+def _evaluate(
     found: Encoding, model: Pair, subject: Subject, segmenter: Segmenter | None, *, pictured: bool
 ) -> None:
     name = subject.name
@@ -143,8 +143,8 @@ def _judge(
         raise InputError(f"{name}: {error}") from error
     named = {BOX: scores[WHOLE]} | ({} if scan.brain is None else {BRAIN: scores[BRAIN]})
     found.rows += [
-        ReconstructionRow(model.name, name, subject.patient, region, **asdict(figures))
-        for region, figures in named.items()
+        ReconstructionRow(model.name, name, subject.patient, region, **asdict(scores))
+        for region, scores in named.items()
     ]
     if segmenter is not None:
         truth = segmenter(real, scan.grid, synthetic=False)

@@ -1,4 +1,4 @@
-"""How much synthetic volumes are like real ones: FID, MMD and diversity, with folds and a floor."""
+"""How similar synthetic volumes are to real ones: FID, MMD and diversity, in folds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from hagan_clinic.evaluation.volume_sets import VolumeSet
 from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
 from hagan_clinic.metrics.frechet import frechet_distance
 
-FLOOR = "real, against other real"
+REAL = "real, against other real"
 DISTANCES = {"fid": frechet_distance, "mmd": maximum_mean_discrepancy}
 
 Array = NDArray[np.float64]
@@ -22,14 +22,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SetFigures:
-    """The figures of one set of volumes against the real ones.
+    """The metrics of one set of volumes against the real ones.
 
     Attributes:
-        name: Of the set, or `FLOOR`.
+        name: Of the set, or `REAL`.
         size: "D×H×W".
         n: Volumes of the set.
         real: Real volumes they are compared with.
-        overall: Figure -> value over all volumes; NaN for the floor.
+        overall: Metric -> value over all volumes; NaN for `REAL`.
         folds: Figure -> value of each fold, of `fold_size` volumes of either kind.
         fold_size: Volumes of either kind in a fold.
         ms_ssim: Mean MS-SSIM of pairs of the set: the lower, the more diverse.
@@ -44,13 +44,13 @@ class SetFigures:
     fold_size: int
     ms_ssim: float
 
-    def mean(self, figure: str) -> float:
+    def mean(self, metric: str) -> float:
         """Over the folds."""
-        return fmean(self.folds[figure])
+        return fmean(self.folds[metric])
 
-    def deviation(self, figure: str) -> float:
+    def deviation(self, metric: str) -> float:
         """Standard deviation over the folds; NaN of one."""
-        values = self.folds[figure]
+        values = self.folds[metric]
         return stdev(values) if len(values) > 1 else float("nan")
 
 
@@ -59,9 +59,9 @@ class Synthesis:
     """What was found at one size.
 
     Attributes:
-        rows: The floor, then each set.
+        rows: Real against other real volumes, then each set.
         features: Name of each set, `real` first, to its features (volumes, 2048).
-        tests: Between sets, by figure.
+        tests: Between sets, by metric.
     """
 
     rows: list[SetFigures] = field(default_factory=list)
@@ -108,7 +108,7 @@ def evaluate_synthesis(
     ]
     found.rows.append(
         SetFigures(
-            FLOOR, size, len(real), len(real), dict.fromkeys(DISTANCES, float("nan")),
+            REAL, size, len(real), len(real), dict.fromkeys(DISTANCES, float("nan")),
             _distances(between), each, pairwise_ms_ssim(real, pairs, seed),
         )
     )  # fmt: skip
@@ -168,11 +168,11 @@ def _distances(between: Sequence[tuple[Array, Array]]) -> dict[str, list[float]]
 
 def _tests(rows: Sequence[SetFigures]) -> list[tuple[str, Comparison]]:
     """Each pair of sets, over the folds."""
-    names = [row.name for row in rows if row.name != FLOOR]
+    names = [row.name for row in rows if row.name != REAL]
     values = (
-        Value((), figure, row.name, f"fold {fold}", value)
+        Value((), metric, row.name, f"fold {fold}", value)
         for row in rows
-        for figure, values in row.folds.items()
+        for metric, values in row.folds.items()
         for fold, value in enumerate(values)
     )
-    return [(one.figure, one.comparison) for one in compare_pairs(values, every_pair(names))]
+    return [(one.metric, one.comparison) for one in compare_pairs(values, every_pair(names))]

@@ -1,4 +1,4 @@
-"""The files of `evaluate synthesis`: tables, figures of every fold, maps and a panel."""
+"""The files of `evaluate synthesis`: tables, metrics of every fold, maps and a panel."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from hagan_clinic import __version__
 from hagan_clinic.evaluation.embedding import METHODS, draw_map, embed
 from hagan_clinic.evaluation.synthesis import DISTANCES, Synthesis
-from hagan_clinic.evaluation.tables import Table, as_csv, document, figure, p_value
+from hagan_clinic.evaluation.tables import Table, as_csv, document, number, p_value
 from hagan_clinic.evaluation.volume_sets import VolumeSet
 from hagan_clinic.runtime.exploration import pictures
 from hagan_clinic.runtime.provenance import NOTICE
@@ -53,7 +53,7 @@ class SynthesisReport:
 
     @property
     def protocol(self) -> str:
-        """What the figures are of."""
+        """What the metrics are of."""
         return (
             f"Features are of {self.features_of}. FID and MMD (squared, unbiased, Gaussian kernel "
             "of the real volumes' median distance) shrink or scatter with the number of volumes: "
@@ -71,12 +71,12 @@ class SynthesisReport:
             cells = [
                 [
                     row.name, str(row.n), *(
-                        figure(row.overall[name], _DIGITS[name]) for name in DISTANCES
+                        number(row.overall[name], _DIGITS[name]) for name in DISTANCES
                     ), *(
-                        f"{figure(row.mean(name), _DIGITS[name])} ± "
-                        f"{figure(row.deviation(name), _DIGITS[name])}"
+                        f"{number(row.mean(name), _DIGITS[name])} ± "
+                        f"{number(row.deviation(name), _DIGITS[name])}"
                         for name in DISTANCES
-                    ), f"{len(row.folds['fid'])} × {row.fold_size}", figure(row.ms_ssim, 3),
+                    ), f"{len(row.folds['fid'])} × {row.fold_size}", number(row.ms_ssim, 3),
                 ]
                 for row in found.rows
             ]  # fmt: skip
@@ -91,7 +91,7 @@ class SynthesisReport:
         cells = [
             [
                 one.better, one.worse, found.rows[0].size, _NAMES[name],
-                figure(one.difference, _DIGITS[name]), figure(one.t, 2), p_value(one.p), str(one.n),
+                number(one.difference, _DIGITS[name]), number(one.t, 2), p_value(one.p), str(one.n),
             ]
             for found in self.found.values()
             for name, one in found.tests

@@ -14,7 +14,7 @@ class Table:
         title: One line; also the Markdown heading.
         header: Of each column.
         rows: Cells.
-        note: What has to be said beside the figures; empty for nothing.
+        note: What has to be said beside the values; empty for nothing.
     """
 
     title: str
@@ -39,7 +39,7 @@ def document(title: str, opening: str, tables: Sequence[Table]) -> str:
     return "\n".join([f"# {title}", "", opening, "", *(table.markdown() for table in tables)])
 
 
-def figure(value: float, digits: int) -> str:
+def number(value: float, digits: int) -> str:
     """A number for a table, a dash for one that there is not."""
     return "–" if value != value else f"{value:.{digits}f}"
 

@@ -1,4 +1,4 @@
-"""Models that translate, judged on patients they never saw, beside floors and an oracle."""
+"""Translations evaluated on unseen patients, beside reference baselines and an oracle."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,15 +12,21 @@ from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.cases import SAME, Case, read_cases
 from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
-from hagan_clinic.evaluation.floors import CurveFit, FittedCurve
-from hagan_clinic.evaluation.predictors import ORACLE, Prediction, Predictor, floors, oracle
+from hagan_clinic.evaluation.predictors import (
+    ORACLE,
+    Prediction,
+    Predictor,
+    oracle,
+    reference_baselines,
+)
+from hagan_clinic.evaluation.reference_baselines import CurveFit, FittedCurve
 from hagan_clinic.metrics.calibration import coverage, error_rank_correlation, reliability
 from hagan_clinic.metrics.regions import BRAIN, Scores
 from hagan_clinic.runtime.session import usable_cpus
 
 SCORES = tuple(one.name for one in fields(Scores))
 HONESTY = ("coverage", "sharpness", "rank_correlation")
-FIGURES = (*SCORES, *HONESTY)
+METRICS = (*SCORES, *HONESTY)
 PROTOCOL = (
     "Data range 1. The reference is on [0, 1] by its own 0.5 and 99.5 percentiles in the brain "
     "mask, clipped; the prediction is clipped, and never fitted to the reference except in the "
@@ -37,7 +43,7 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class TranslationRow:
-    """The figures of one prediction of one subject, or their mean; absent ones are NaN.
+    """The metrics of one prediction of one subject, or their mean; absent ones are NaN.
 
     Attributes:
         prediction: Whose.
@@ -77,7 +83,7 @@ class Evaluation:
         rows: Of every subject.
         curves: (model, form, region) -> for each subject the share held at each level.
         warnings: One a line.
-        seconds: Wall clock of reading, of each model, and of all the figures.
+        seconds: Wall clock of reading, of each model, and of all the metrics.
     """
 
     models: list[str]
@@ -102,29 +108,29 @@ def evaluate_translation(
     step: Callable[[], None] = lambda: None,
     show: Callable[[str, Case, Prediction, float], None] = lambda *_: None,
 ) -> Evaluation:
-    """Judge models and floors on subjects.
+    """Evaluate models and reference baselines on subjects.
 
     Args:
-        models: What is judged.
-        training: The patients that the floors are fitted on.
-        subjects: Those to judge on, in whom all is measured.
-        sources: Sequences of the cohort; floors are made of the first.
+        models: What is evaluated.
+        training: The patients that the reference baselines are fitted on.
+        subjects: Those to evaluate on.
+        sources: Sequences of the cohort; reference baselines use the first.
         target: The sequence that is predicted.
         forms: Of `evaluation.cases`.
         step: Called after each subject, of `training` first.
         show: Told of each model's prediction, with its in-brain PSNR.
 
     Raises:
-        InputError: A subject cannot be read or judged, or a prediction does not fit it.
+        InputError: A subject cannot be read or evaluated, or a prediction does not fit it.
     """
     found = Evaluation([model.name for model in models])
     started = time.perf_counter()
     curves = fit_curves(training, sources, target, forms, step)
-    found.spent("floors fitted", started)
+    found.spent("baselines fitted", started)
     with ThreadPoolExecutor(usable_cpus()) as pool:
         for subject in subjects:
             for case in _timed(read_cases(subject, sources, target, forms), found):
-                _judge(found, case, models, curves[case.form], sources[0], pool, show)
+                _evaluate(found, case, models, curves[case.form], sources[0], pool, show)
             step()
     return found
 
@@ -149,7 +155,7 @@ def fit_curves(
     return {form: fit.curve() for form, fit in fits.items()}
 
 
-def _judge(
+def _evaluate(
     found: Evaluation,
     case: Case,
     models: Sequence[Predictor],
@@ -174,7 +180,7 @@ def _judge(
             found.warnings.append(
                 f"{name}, {form}: what {title} gives is the reference itself: a leak?"
             )
-    named = floors(case, curve, source)
+    named = reference_baselines(case, curve, source)
     for title, prediction in predictions.items():
         named[title] = prediction
         named[ORACLE.format(title)] = oracle(prediction, case)
@@ -185,18 +191,18 @@ def _judge(
             strict=True)
     )  # fmt: skip
     for (title, prediction), regions in zip(named.items(), scores, strict=True):
-        for region, figures in regions.items():
+        for region, scores_of in regions.items():
             stated, held = honesty.get(title, {}).get(region, ({}, []))
             found.rows.append(
                 TranslationRow(
-                    title, form, name, case.subject.patient, region, **asdict(figures), **stated
+                    title, form, name, case.subject.patient, region, **asdict(scores_of), **stated
                 )
             )
             if held:
                 found.curves.setdefault((title, form, region), []).append(held)
         if title in predictions:
             show(title, case, prediction, regions[BRAIN].psnr)
-    found.spent("figures", started)
+    found.spent("metrics", started)
 
 
 def _honesty(prediction: Prediction, case: Case) -> dict[str, tuple[dict[str, float], list[float]]]:
@@ -239,7 +245,7 @@ def means(rows: Sequence[TranslationRow]) -> list[TranslationRow]:
     return [
         TranslationRow(
             prediction, form, f"mean of {len(group)}", "", region,
-            **{name: fmean(getattr(row, name) for row in group) for name in FIGURES},
+            **{name: fmean(getattr(row, name) for row in group) for name in METRICS},
         )
         for (form, prediction, region), group in groups.items()
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The files of `evaluate translation`: tables, every figure, and pictures."""
+"""The files of `evaluate translation`: tables, every value, and pictures."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -50,8 +50,8 @@ class TranslationReport:
 
     Attributes:
         found: The evaluation.
-        source: The sequence that the floors are made of.
-        judged: The subjects.
+        source: The sequence that the reference baselines use.
+        evaluated: The subjects.
         dice: Of label maps; empty where there are none.
         pictures: Of the worst subjects.
         warnings: One a line.
@@ -60,7 +60,7 @@ class TranslationReport:
 
     found: Evaluation
     source: str
-    judged: Sequence[Subject]
+    evaluated: Sequence[Subject]
     dice: Sequence[LabelDice]
     pictures: Worst
     warnings: Sequence[str]
@@ -74,11 +74,11 @@ class TranslationReport:
             result.append(intervals)
         if self.dice:
             result.append(translation_tables.dice_table(self.dice))
-        patients = len({subject.patient for subject in self.judged})
+        patients = len({subject.patient for subject in self.evaluated})
         tested = [
             one for one in tests(self.found, self.source) if not brief or one.where[1] == BRAIN
         ]
-        return [*result, translation_tables.test_table(tested, len(self.judged), patients)]
+        return [*result, translation_tables.test_table(tested, len(self.evaluated), patients)]
 
     def writers(self) -> dict[str, Writer]:
         """Every file by its name: its text, or what writes it."""
@@ -115,7 +115,7 @@ class TranslationReport:
         return as_csv(["model", "form", "region", "claimed", "held"], rows)
 
     def _reliability(self, form: str) -> Writer:
-        title = f"Intervals on {len(self.judged)} subjects, {form}"
+        title = f"Intervals on {len(self.evaluated)} subjects, {form}"
         footer = "the 90 % interval is calibrated; the others follow by the Laplace distribution"
         curves = mean_curves(self.found.curves, form)
         return lambda path: draw_reliability(curves, path, title, footer)

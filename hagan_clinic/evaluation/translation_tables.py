@@ -7,7 +7,7 @@ from statistics import fmean
 
 from hagan_clinic.evaluation.comparison import Tested
 from hagan_clinic.evaluation.labels import LabelDice
-from hagan_clinic.evaluation.tables import Table, as_csv, figure, p_value
+from hagan_clinic.evaluation.tables import Table, as_csv, number, p_value
 from hagan_clinic.evaluation.translation import TranslationRow
 from hagan_clinic.metrics.regions import BRAIN
 
@@ -34,7 +34,7 @@ def score_tables(mean_rows: Sequence[TranslationRow]) -> list[Table]:
 
 def _scores(row: TranslationRow) -> str:
     names = [name for name in _DIGITS if name != "ms_ssim" or row.ms_ssim == row.ms_ssim]
-    return " / ".join(figure(getattr(row, name), _DIGITS[name]) for name in names)
+    return " / ".join(number(getattr(row, name), _DIGITS[name]) for name in names)
 
 
 def interval_table(mean_rows: Sequence[TranslationRow]) -> Table | None:
@@ -45,7 +45,7 @@ def interval_table(mean_rows: Sequence[TranslationRow]) -> Table | None:
     cells = [
         [
             row.prediction, row.form, row.region, f"{row.coverage:.1%}",
-            figure(row.sharpness, 3), figure(row.rank_correlation, 2),
+            number(row.sharpness, 3), number(row.rank_correlation, 2),
         ]
         for row in stated
     ]  # fmt: skip
@@ -72,13 +72,13 @@ def test_table(tests: Sequence[Tested], subjects: int, patients: int) -> Table:
     cells = [
         [
             test.comparison.better, test.comparison.worse, *test.where,
-            _NAMES[test.figure], figure(test.comparison.difference, 3),
-            figure(test.comparison.t, 2), p_value(test.comparison.p), str(test.comparison.n),
+            _NAMES[test.metric], number(test.comparison.difference, 3),
+            number(test.comparison.t, 2), p_value(test.comparison.p), str(test.comparison.n),
         ]
         for test in tests
-        if test.figure != "ms_ssim" or test.where[1] == BRAIN
+        if test.metric != "ms_ssim" or test.where[1] == BRAIN
     ]  # fmt: skip
-    header = ["better", "worse", "form", "region", "figure", "difference", "t", "p", "n"]
+    header = ["better", "worse", "form", "region", "metric", "difference", "t", "p", "n"]
     note = (
         "n is the number of patients: examinations of one are averaged. The better mean names the "
         "side of each test, so double p where it was not foreseen which wins; p is not corrected "
@@ -93,13 +93,13 @@ def dice_table(rows: Sequence[LabelDice]) -> Table:
     for name in dict.fromkeys(row.prediction for row in rows):
         for label in sorted({row.label for row in rows if row.prediction == name}):
             found = [r.dice for r in rows if (r.prediction, r.label) == (name, label)]
-            cells.append([name, str(label), figure(fmean(found), 3), str(len(found))])
+            cells.append([name, str(label), number(fmean(found), 3), str(len(found))])
     note = "A structure that one of the two label maps lacks counts 0; n has those it is in."
     return Table("Dice of label maps", ["labels of", "label", "Dice", "n"], cells, note)
 
 
 def subjects_csv(rows: Sequence[TranslationRow]) -> str:
-    """Every figure of every subject."""
+    """Every metric of every subject."""
     header = [field.name for field in fields(TranslationRow)]
     return as_csv(header, [list(asdict(row).values()) for row in rows])
 
@@ -109,12 +109,12 @@ def tests_csv(tests: Sequence[Tested]) -> str:
     header = ["form", "region", "figure", "better", "worse", "difference", "t", "p", "n"]
     return as_csv(
         header,
-        [[*test.where, test.figure, *asdict(test.comparison).values()] for test in tests],
+        [[*test.where, test.metric, *asdict(test.comparison).values()] for test in tests],
     )
 
 
 def stated(row: TranslationRow) -> dict[str, str | float]:
-    """The figures that a row has, for JSON, which knows no NaN and no infinity."""
+    """The metrics that a row has, for JSON, which knows no NaN and no infinity."""
     return {
         name: value
         for name, value in asdict(row).items()

@@ -86,7 +86,7 @@ def run_training(
             f"the split has {len(split.calibration)} calibration subjects, and a validation needs "
             f"{mode.fewest_calibration} or more: add patients, or give a --split with more of them"
         )
-    sides = {name: len(side) for name, side in split.sides().items()}
+    sides = {name: len(side) for name, side in split.subsets().items()}
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
     mode.labels(subjects)  # refuses unknown ones before any work is done

@@ -70,9 +70,9 @@ def test_two_processes_do_each_fold_once_and_a_killed_one_is_finished(cross_vali
 
 
 @pytest.mark.slow
-def test_every_patient_is_judged_once_by_a_model_that_never_saw_it(cross_validated):
+def test_every_patient_is_evaluated_once_by_a_model_that_never_saw_it(cross_validated):
     folder, _ = cross_validated
-    judged = []
+    evaluated = []
     for fold in ("fold1", "fold2"):
         sides = {row["subject"]: row["split"] for row in rows(folder / fold / "split.csv")}
         here = {
@@ -81,8 +81,8 @@ def test_every_patient_is_judged_once_by_a_model_that_never_saw_it(cross_validat
         }
         assert {sides[name] for name in here} == {"test"}
         assert rows(folder / fold / "split.csv") == rows(folder / fold / "hagan" / "split.csv")
-        judged += here
-    assert sorted(judged) == sorted(row["subject"] for row in rows(folder / "folds.csv"))
+        evaluated += here
+    assert sorted(evaluated) == sorted(row["subject"] for row in rows(folder / "folds.csv"))
 
 
 @pytest.mark.slow
@@ -117,8 +117,8 @@ def test_a_join_says_which_folds_are_missing(cross_validated, tmp_path):
         (part / name).symlink_to(folder / name)
     result = CliRunner().invoke(main, ["evaluate", "folds", str(part), "-o", str(tmp_path / "o")])
     assert result.exit_code == 0, result.output
-    assert "warning: hagan has no figures of fold 2 yet" in result.output
-    assert "hagan has no figures of fold 2 yet" in (tmp_path / "o" / "folds.md").read_text()
+    assert "warning: hagan has no evaluation of fold 2 yet" in result.output
+    assert "hagan has no evaluation of fold 2 yet" in (tmp_path / "o" / "folds.md").read_text()
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_models_of_the_same_folds_are_tested_by_patient(cross_validated, tmp_pat
     assert any(line.rstrip().endswith("8") for line in tested)
 
 
-def test_a_fold_of_an_unconditional_model_is_judged_by_its_samples_and_its_encoder(
+def test_a_fold_of_an_unconditional_model_is_evaluated_by_its_samples_and_its_encoder(
     cohort, tmp_path
 ):
     folder = tmp_path / "hagan"
@@ -163,7 +163,7 @@ def test_a_fold_of_an_unconditional_model_is_judged_by_its_samples_and_its_encod
     assert figures["encoding", "hagan", "psnr"] in {row["patient"] for row in encoding}
 
 
-def test_folds_that_are_too_small_to_judge_samples_by_are_refused_before_training(cohort, tmp_path):
+def test_folds_that_are_too_small_to_evaluate_samples_are_refused_before_training(cohort, tmp_path):
     folder = tmp_path / "hagan"
     command = arguments(cohort, folder, "--mode", "unconditional", "--folds", "3")
     result = CliRunner().invoke(main, command)

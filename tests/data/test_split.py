@@ -26,10 +26,10 @@ COHORT = [subject(f"p{patient:02d}_{scan}", f"p{patient:02d}") for patient in ra
 
 def test_patients_stay_on_one_side_and_nobody_is_lost():
     split = split_by_patient(COHORT, seed=0, fractions=SHARES)
-    sides = [{subject.patient for subject in side} for side in split.sides().values()]
+    sides = [{subject.patient for subject in side} for side in split.subsets().values()]
     assert [len(side) for side in sides] == [14, 3, 3]
     assert len(set.union(*sides)) == 20
-    assert sorted(s.name for side in split.sides().values() for s in side) == sorted(
+    assert sorted(s.name for side in split.subsets().values() for s in side) == sorted(
         s.name for s in COHORT
     )
 
@@ -48,7 +48,7 @@ def test_small_cohorts_keep_a_patient_on_every_side():
         split = split_by_patient(
             [subject(f"p{i}") for i in range(number)], seed=0, fractions=SHARES
         )
-        assert all(split.sides().values())
+        assert all(split.subsets().values())
 
 
 def test_side_of_no_share_stays_empty():
@@ -57,7 +57,7 @@ def test_side_of_no_share_stays_empty():
 
 
 def test_too_few_patients_are_refused():
-    with pytest.raises(InputError, match="2 patients for 3 sides"):
+    with pytest.raises(InputError, match="2 patients for 3 subsets"):
         split_by_patient([subject("a"), subject("b")], seed=0, fractions=SHARES)
 
 
@@ -140,4 +140,4 @@ def test_cohort_csv_that_tells_half_a_split_is_refused():
 def test_published_split_of_real_patients_is_read():
     folder = Path(os.environ["HAGAN_TEST_DATA"]) / "lgg_mni"
     split = read_split(folder / "split.csv", find_cohort(folder))
-    assert [len(side) for side in split.sides().values()] == [50, 12, 12]
+    assert [len(side) for side in split.subsets().values()] == [50, 12, 12]

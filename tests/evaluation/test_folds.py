@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hagan_clinic.cli import main
 from hagan_clinic.evaluation import folds
 
-FLOOR = "real, against other real"
+REAL = "real, against other real"
 
 
 def fold_of(folder, number, kind):
@@ -25,10 +25,10 @@ def made(folder):
 
 
 def synthesis(folder, ms_ssim, fid):
-    """A folder whose two folds judged samples; the floor has figures of parts alone."""
+    """A folder whose two folds evaluated samples; real volumes have metrics of parts alone."""
     for number in (1, 2):
         rows = [
-            {"name": FLOOR, "overall": {}, "folds": {"fid": [0.2, 0.4]}, "ms_ssim": 0.5},
+            {"name": REAL, "overall": {}, "folds": {"fid": [0.2, 0.4]}, "ms_ssim": 0.5},
             {"name": folder.name, "overall": {"fid": fid + number, "mmd": 0.1},
              "folds": {"fid": [2.0, 4.0]}, "ms_ssim": ms_ssim + number / 100},
         ]  # fmt: skip
@@ -47,20 +47,20 @@ def joined(*folders, output):
         return lines, list(csv.DictReader(file))
 
 
-def test_a_joined_synthesis_has_its_floor_and_prefers_no_collapsed_model(tmp_path):
+def test_a_joined_synthesis_has_its_reference_and_prefers_no_collapsed_model(tmp_path):
     collapsed = synthesis(made(tmp_path / "collapsed"), 0.95, 9.0)
     diverse = synthesis(made(tmp_path / "diverse"), 0.60, 1.0)
     lines, _ = joined(collapsed, diverse, output=tmp_path / "o")
-    (floor,) = (line for line in lines if line.startswith(f"| {FLOOR} |"))
-    assert "0.300 ± 0.000" in floor
+    (real,) = (line for line in lines if line.startswith(f"| {REAL} |"))
+    assert "0.300 ± 0.000" in real
     found = [one for folder in (collapsed, diverse) for one in folds.read_folds(folder)[0]]
     results = [tested for _, tested in folds.tests(found, ["collapsed", "diverse"])]
-    assert {tested.figure for tested in results} == {"fid", "mmd"}
-    (fid,) = (tested.comparison for tested in results if tested.figure == "fid")
+    assert {tested.metric for tested in results} == {"fid", "mmd"}
+    (fid,) = (tested.comparison for tested in results if tested.metric == "fid")
     assert (fid.better, fid.difference) == ("diverse", pytest.approx(-8.0))
 
 
-def test_every_examination_of_a_patient_counts_for_the_floors_as_for_the_models(tmp_path):
+def test_every_examination_of_a_patient_counts_for_the_baselines_as_for_the_models(tmp_path):
     models = [made(tmp_path / name) for name in ("one", "other")]
     for folder in models:
         for number in (1, 2):

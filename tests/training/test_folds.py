@@ -29,9 +29,9 @@ def test_every_patient_is_tested_once_and_never_seen_in_the_fold_that_tests_it(p
     tested = []
     for number in range(1, count + 1):
         split = fold_split(cohort, folds, number, 3, FRACTIONS)
-        sides = [{s.patient for s in side} for side in split.sides().values()]
+        sides = [{s.patient for s in side} for side in split.subsets().values()]
         assert all(sides) and not (sides[0] & sides[1] or sides[2] & (sides[0] | sides[1]))
-        assert sum(map(len, split.sides().values())) == len(cohort)
+        assert sum(map(len, split.subsets().values())) == len(cohort)
         tested += sides[2]
     assert sorted(tested) == sorted({s.patient for s in cohort})
     sizes = [list(folds.values()).count(number) for number in range(1, count + 1)]

@@ -7,9 +7,9 @@ import click
 from hagan_clinic.cli.lazy_group import LazyGroup
 
 SUBCOMMANDS = {
-    "translation": "Judge models that translate, on patients they never saw.",
-    "synthesis": "Judge samples: FID, MMD, diversity, maps, panels.",
-    "encoding": "Judge encoders: reconstruction, structures, measurements.",
+    "translation": "Evaluate translations of patients that the models never saw.",
+    "synthesis": "Evaluate samples: FID, MMD, diversity, maps, panels.",
+    "encoding": "Evaluate encoders: reconstruction, structures, measurements.",
     "folds": "Join the folds of cross-validations.",
     "cost": "Measure parameters, memory and speed of training.",
 }

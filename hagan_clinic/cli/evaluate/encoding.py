@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(
-    short_help="Judge encoders: reconstruction, structures, measurements.", epilog=_EXAMPLE
+    short_help="Evaluate encoders: reconstruction, structures, measurements.", epilog=_EXAMPLE
 )
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
 @subset_options("test", "calibration", "train", "all")
@@ -53,7 +53,7 @@ def command(
     inputs: tuple[Path, ...],
     output: Path,
     split_file: Path | None,
-    side: str,
+    subset: str,
     mask: Path | None,
     segmenter: str | None,
     measurements: Path | None,
@@ -74,8 +74,8 @@ def command(
         raise click.UsageError("Give one MODEL or more before COHORT.")
     if measures and measurements is None:
         raise click.UsageError("--measure names a column of --measurements: give that too.")
-    if side == "all" and measurements is not None:
-        raise click.UsageError("--measurements needs patients held out: give another --side.")
+    if subset == "all" and measurements is not None:
+        raise click.UsageError("--measurements needs patients held out: give another --subset.")
     from hagan_clinic.evaluation.cases import check_cases
     from hagan_clinic.evaluation.encoding_report import EncodingReport, file_names
     from hagan_clinic.evaluation.latent_regression import (
@@ -85,10 +85,10 @@ def command(
     )
     from hagan_clinic.evaluation.reconstruction import evaluate_encoding
     from hagan_clinic.evaluation.segmenter import Segmenter
-    from hagan_clinic.evaluation.sides import (
+    from hagan_clinic.evaluation.subsets import (
         check_comparable,
-        find_judged,
-        find_sides,
+        find_evaluated,
+        find_subsets,
         is_run,
         seen_in_training,
     )
@@ -102,13 +102,15 @@ def command(
     images = models[0].encoder.facts.recipe.sources
     if measurements is None:
         training: tuple[Subject, ...] = ()
-        judged = find_judged(cohort, images, mask, split=split_file, side=side, runs=runs)
+        evaluated = find_evaluated(cohort, images, mask, split=split_file, subset=subset, runs=runs)
     else:
-        sides = find_sides(cohort, images, None, mask, split=split_file, side=side, runs=runs)
-        training, judged = sides.training, sides.judged
-    check_cases([*training, *judged])
-    fitted, held_out = ([subject.name for subject in part] for part in (training, judged))
-    warnings = seen_in_training(runs, judged)
+        subsets = find_subsets(
+            cohort, images, None, mask, split=split_file, subset=subset, runs=runs
+        )
+        training, evaluated = subsets.training, subsets.evaluated
+    check_cases([*training, *evaluated])
+    fitted, held_out = ([subject.name for subject in part] for part in (training, evaluated))
+    warnings = seen_in_training(runs, evaluated)
     values: Mapping[str, Mapping[str, float]] = {}
     if measurements is not None:
         read = read_measurements(measurements, [*fitted, *held_out], measures)
@@ -119,10 +121,10 @@ def command(
     files = Files(output, names, overwrite=overwrite)
     with (
         TemporaryDirectory(prefix="hagan-clinic-") as scratch,
-        counted("evaluating", len(encoded) + len(judged), quiet=quiet) as step,
+        counted("evaluating", len(encoded) + len(evaluated), quiet=quiet) as step,
     ):
         found = evaluate_encoding(
-            models, judged, also_encoded=encoded, panel=panel, step=step,
+            models, evaluated, also_encoded=encoded, panel=panel, step=step,
             segmenter=None if segmenter is None else Segmenter(segmenter, Path(scratch)),
         )  # fmt: skip
     lines = [
@@ -134,7 +136,7 @@ def command(
     ]  # fmt: skip
     warnings += found.warnings
     facts = {"models": {model.name: model.encoder.identity for model in models}}
-    report = EncodingReport(found, judged, lines, warnings, facts)
+    report = EncodingReport(found, evaluated, lines, warnings, facts)
     files.write(report.writers())
     for warning in warnings:
         say(f"warning: {warning}", err=True)
@@ -147,7 +149,7 @@ def _pair(path: Path, device: str) -> Pair:
     """Generator and encoder of a run, or of its exported parts in a folder."""
     from hagan_clinic.api.models import load_encoder, load_generator
     from hagan_clinic.evaluation.reconstruction import Pair
-    from hagan_clinic.evaluation.sides import is_run
+    from hagan_clinic.evaluation.subsets import is_run
 
     if is_run(path):
         return Pair(path.resolve().name, load_generator(path, device), load_encoder(path, device))

@@ -29,7 +29,7 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
     """
     from hagan_clinic import __version__
     from hagan_clinic.errors import InputError
-    from hagan_clinic.evaluation.folds import figures_csv, read_folds, tables
+    from hagan_clinic.evaluation.folds import metrics_csv, read_folds, tables
     from hagan_clinic.evaluation.tables import document
     from hagan_clinic.training.folds import FOLDS
 
@@ -38,14 +38,14 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
         raise InputError("two folders have one name, which is their model's: rename one")
     found, warnings, there = [], [], set[tuple[str, int, str]]()
     for folder, name in zip(folders, names, strict=True):
-        figures, missing = read_folds(folder)
+        metrics, missing = read_folds(folder)
         if (folder / FOLDS).read_bytes() != (folders[0] / FOLDS).read_bytes():
             raise InputError(f"{folder} has other folds than {folders[0]}: compare apart")
         if missing:
             listed = ", ".join(map(str, missing))
             warnings.append(f"{name} has no evaluation of fold {listed} yet")
         # Every model's evaluation has the same reference baselines.
-        found += [one for one in figures if one.row not in there]
+        found += [one for one in metrics if one.row not in there]
         there |= {one.row for one in found}
     files = Files(output, ["folds.md", "figures.csv"], overwrite=overwrite)
     result = tables(found, names)
@@ -54,7 +54,7 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
     )
     written = {
         "folds.md": document("Cross-validation", opening, result),
-        "figures.csv": figures_csv(found),
+        "figures.csv": metrics_csv(found),
     }
     files.write(written)
     for warning in warnings:

@@ -25,7 +25,7 @@ def subset_options(*subsets: str) -> Callable[[Command], Command]:
         click.option(
             "--subset",
             "--side",
-            "side",
+            "subset",
             type=click.Choice(subsets),
             default="test",
             show_default=True,

@@ -28,7 +28,7 @@ Example:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(short_help="Judge samples: FID, MMD, diversity, maps, panels.", epilog=_EXAMPLE)
+@click.command(short_help="Evaluate samples: FID, MMD, diversity, maps, panels.", epilog=_EXAMPLE)
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
 @subset_options("test", "calibration", "train", "all")
 @click.option(
@@ -59,7 +59,7 @@ def command(
     feature_weights: Path | None,
     count: int | None,
     split_file: Path | None,
-    side: str,
+    subset: str,
     image: str,
     mask: Path | None,
     sides: tuple[int, ...],
@@ -85,9 +85,9 @@ def command(
     from hagan_clinic.evaluation.embedding import check_numbers
     from hagan_clinic.evaluation.feature_cache import FeatureCache
     from hagan_clinic.evaluation.features import FeatureNetwork
-    from hagan_clinic.evaluation.sides import (
+    from hagan_clinic.evaluation.subsets import (
         check_comparable,
-        find_judged,
+        find_evaluated,
         is_run,
         seen_in_training,
     )
@@ -109,7 +109,9 @@ def command(
         recipe, stripped = first.facts.recipe, first.facts.stripped
     else:
         recipe, stripped = _recipe_of(next(iter(folders.values())), image), True
-    subjects = find_judged(cohort, recipe.sources, mask, split=split_file, side=side, runs=runs)
+    subjects = find_evaluated(
+        cohort, recipe.sources, mask, split=split_file, subset=subset, runs=runs
+    )
     number = count or min(len(subjects), PAPER_COUNT)
     sets: list[VolumeSet] = [
         SampledVolumes(_name(path), made[path], number, seed) if path in made else folders[path]

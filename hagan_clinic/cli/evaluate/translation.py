@@ -26,7 +26,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(
-    short_help="Judge models that translate, on patients they never saw.", epilog=_EXAMPLE
+    short_help="Evaluate translations of patients that the models never saw.", epilog=_EXAMPLE
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="[MODEL]... COHORT")
 @subset_options("test", "calibration", "train")
@@ -55,7 +55,7 @@ def command(
     inputs: tuple[str, ...],
     output: Path,
     split_file: Path | None,
-    side: str,
+    subset: str,
     form: str,
     mask: Path | None,
     source: str,
@@ -76,7 +76,7 @@ def command(
     from hagan_clinic.evaluation.cases import check_cases
     from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
     from hagan_clinic.evaluation.predictors import Models, Volumes
-    from hagan_clinic.evaluation.sides import find_sides, is_run, seen_in_training
+    from hagan_clinic.evaluation.subsets import find_subsets, is_run, seen_in_training
     from hagan_clinic.evaluation.translation import evaluate_translation
     from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
     from hagan_clinic.evaluation.worst import Worst
@@ -87,10 +87,10 @@ def command(
     with Models(given, device) as models:
         sources = list(dict.fromkeys(s for model in models for s in model.sources)) or [source]
         target = _target(models, target)
-        sides = find_sides(
-            Path(cohort), sources, target, mask, split=split_file, side=side, runs=runs
+        subsets = find_subsets(
+            Path(cohort), sources, target, mask, split=split_file, subset=subset, runs=runs
         )
-        forms = _forms(check_cases([*sides.training, *sides.judged]), form)
+        forms = _forms(check_cases([*subsets.training, *subsets.evaluated]), form)
         if len(forms) > 1 and any(isinstance(model, Volumes) for model in models):
             raise InputError(
                 "a folder of volumes was made of whole heads or of brains: give --form head or "
@@ -98,31 +98,33 @@ def command(
             )
         names = file_names(models, forms, worst=worst > 0, dice=bool(folders))
         files = Files(output, names, overwrite=overwrite)
-        dice = dice_of_cohort(folders, [model.name for model in models], sides.judged)
-        warnings = [*seen_in_training(runs, sides.judged), *check_labels(dice)]
+        dice = dice_of_cohort(folders, [model.name for model in models], subsets.evaluated)
+        warnings = [*seen_in_training(runs, subsets.evaluated), *check_labels(dice)]
         pictures = Worst(worst, target)
-        total = len(sides.training) + len(sides.judged)
+        total = len(subsets.training) + len(subsets.evaluated)
         with counted("evaluating", total, quiet=quiet) as step:
             found = evaluate_translation(
-                models, sides.training, sides.judged, sources, target, forms,
+                models, subsets.training, subsets.evaluated, sources, target, forms,
                 step=step, show=pictures.show if worst else lambda *_: None,
             )  # fmt: skip
-        facts = {"side": side, "models": {model.name: model.facts for model in models}}
+        facts = {"side": subset, "models": {model.name: model.facts for model in models}}
     warnings += found.warnings
     for warning in warnings:
         say(f"warning: {warning}", err=True)
-    report = TranslationReport(found, sources[0], sides.judged, dice, pictures, warnings, facts)
+    report = TranslationReport(
+        found, sources[0], subsets.evaluated, dice, pictures, warnings, facts
+    )
     files.write(report.writers())
     if not quiet:
         show(report.tables(brief=True))
         say(f"\nwrote {output}: {', '.join(names)}")
-        say(_time(found, len(sides.judged) * len(forms)))
+        say(_time(found, len(subsets.evaluated) * len(forms)))
 
 
 def _time(found: Evaluation, count: int) -> str:
     """What a subject took, in one form."""
     in_models = sum(found.seconds.get(name, 0.0) for name in found.models) / count
-    beside = (found.seconds["reading"] + found.seconds["figures"]) / count
+    beside = (found.seconds["reading"] + found.seconds["metrics"]) / count
     return f"a subject in one form took {in_models:.1f} s in the models and {beside:.2f} s beside"
 
 

@@ -54,7 +54,7 @@ def measurements(patients, tmp_path_factory):
     return path
 
 
-def test_reconstructions_of_held_out_patients_are_judged_compared_and_explained(
+def test_reconstructions_of_held_out_patients_are_evaluated_compared_and_explained(
     evaluate, runs, cohort, patients, segmenter, measurements, csv_rows, tmp_path
 ):
     options = ("--segmenter", segmenter, "--measurements", measurements, "--measure", "brain_ml")
@@ -126,7 +126,7 @@ def test_one_model_or_one_patient_gets_no_test_and_is_told_so(evaluate, runs, pa
     assert "there is one model" in result.stdout
 
 
-def test_measurements_that_cannot_be_explained_are_left_out_and_the_rest_is_judged(
+def test_measurements_that_cannot_be_explained_are_left_out_and_the_rest_is_evaluated(
     evaluate, runs, patients, csv_rows, tmp_path
 ):
     table = tmp_path / "measurements.csv"
@@ -167,7 +167,7 @@ def test_models_whose_references_differ_are_not_tested_against_each_other(
     result = evaluate(
         "encoding", runs[0], tmp_path / "other", cohort, "-o", tmp_path / "results", code=3
     )
-    assert f"one and other cannot be judged by the same scans: {differing}" in result.stderr
+    assert f"one and other cannot be evaluated on the same scans: {differing}" in result.stderr
     assert not (tmp_path / "results").exists()
 
 

@@ -79,7 +79,7 @@ def test_models_of_other_resolution_are_compared_over_the_same_box(
         ({}, False, "form skull-stripped and whole head;"),
     ],
 )
-def test_models_of_other_recipes_are_not_judged_by_the_first_ones_scans(
+def test_models_of_other_recipes_are_not_evaluated_on_the_first_ones_scans(
     evaluate, run, make_unconditional_run, cohort, tmp_path, settings, stripped, differing
 ):
     other = tmp_path / "other"
@@ -87,7 +87,7 @@ def test_models_of_other_recipes_are_not_judged_by_the_first_ones_scans(
     facts = json.loads((other / "facts.json").read_text())
     (other / "facts.json").write_text(json.dumps(facts | {"skull_stripped": stripped}))
     result = evaluate("synthesis", run, other, cohort, *COMMON, "-o", tmp_path / "results", code=3)
-    assert f"{run} and {other} cannot be judged by the same scans: {differing}" in result.stderr
+    assert f"{run} and {other} cannot be evaluated on the same scans: {differing}" in result.stderr
     assert not list(tmp_path.glob("results/*"))
 
 

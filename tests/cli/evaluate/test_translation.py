@@ -9,12 +9,12 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import hagan_clinic
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.evaluation.sides import seen_in_training
+from hagan_clinic.evaluation.subsets import seen_in_training
 from hagan_clinic.imageio import read, write
 from hagan_clinic.intensity import from_unit, target_window, to_unit
 from hagan_clinic.volume import Volume, to_canonical
 
-FLOORS = ["constant (training mean)", "T1 copied", "T1 through a fitted curve"]
+BASELINES = ["constant (training mean)", "T1 copied", "T1 through a fitted curve"]
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,11 @@ def test_every_figure_is_that_of_the_deployed_path_on_a_test_patient(
     assert float(row["sharpness"]) == pytest.approx(width.mean(), rel=1e-4)
 
 
-def test_floors_and_oracles_stand_beside_the_model_on_screen_and_in_the_file(done):
+def test_baselines_and_oracles_stand_beside_the_model_on_screen_and_in_the_file(done):
     folder, result = done
     page = (folder / "translation.md").read_text()
     for text in (result.stdout, page):
-        for row in [*FLOORS, "small", "oracle: small, then a linear fit", "Data range 1"][:-1]:
+        for row in [*BASELINES, "small", "oracle: small, then a linear fit", "Data range 1"][:-1]:
             assert row in text
     assert "Data range 1." in page
     means = json.loads((folder / "means.json").read_text())["means"]
@@ -84,7 +84,7 @@ def test_the_constant_is_the_training_patients_mean_and_not_the_test_patients(
         float(row["psnr"])
         for row in csv_rows(done[0] / "subjects.csv")
         if (row["subject"], row["prediction"], row["region"])
-        == (patients.names[3], FLOORS[0], "brain")
+        == (patients.names[3], BASELINES[0], "brain")
     ]
     assert found == [pytest.approx(expected, abs=1e-3)]
 
@@ -97,7 +97,7 @@ def test_the_t_tests_are_scipys_over_patients(done, csv_rows):
             for row in rows
             if (row["prediction"], row["region"]) == (name, "brain")
         ]
-        for name in ("small", FLOORS[2])
+        for name in ("small", BASELINES[2])
     }
     (test,) = (
         row
@@ -122,7 +122,7 @@ def test_the_pictures_are_marked_and_the_worst_subject_is_shown(done, csv_rows):
     assert len(shares) == 11
 
 
-def test_one_patient_gets_figures_and_no_test_and_is_told_so(
+def test_one_patient_gets_metrics_and_no_test_and_is_told_so(
     evaluate, translator, patients, tmp_path
 ):
     table = patients.table(tmp_path / "one.csv", sides=("train", "test"))
@@ -199,7 +199,7 @@ def test_bad_input_is_named(evaluate, translator, patients, cohort, made_volume,
         (translator, changed("c.csv", mask=empty), f"{last}.*mask is empty"),
         (translator, changed("d.csv", mask=""), "1 of 5 subjects have no brain mask"),
         (translator, changed("e.csv", flair=flat), f"{last}.*one value 7"),
-        (translator, stray, "nothing tells which .* give --split"),
+        (translator, stray, "nothing says which .* give --split"),
         (wild, cohort, "values from 0 to .*expected a prediction on"),
         (nothing, cohort, "neither a run folder nor a folder of volumes"),
     ):
@@ -222,11 +222,11 @@ def re_found(pattern, text):
     return re.search(pattern, text, re.DOTALL)
 
 
-def test_a_run_that_was_trained_on_the_patients_it_is_judged_on_is_warned_of(tmp_path):
+def test_a_run_that_was_trained_on_the_patients_it_is_evaluated_on_is_warned_of(tmp_path):
     (tmp_path / "split.csv").write_text("subject,split\nBraTS-GLI-00001-000,train\np2,test\n")
-    judged = [Subject(name, name, {}) for name in ("p2", "p3")]
-    assert seen_in_training([tmp_path], judged) == []
-    judged.append(Subject("x", "BraTS-GLI-00001", {}))  # another time point of that patient
-    (warning,) = seen_in_training([tmp_path], judged)
+    evaluated = [Subject(name, name, {}) for name in ("p2", "p3")]
+    assert seen_in_training([tmp_path], evaluated) == []
+    evaluated.append(Subject("x", "BraTS-GLI-00001", {}))  # another time point of that patient
+    (warning,) = seen_in_training([tmp_path], evaluated)
     assert "1 of the patients" in warning
     assert "BraTS-GLI-00001" in warning

@@ -1,4 +1,4 @@
-"""Predictions that know nothing of anatomy: the rows every model's figures are read against.
+"""Predictions that know nothing of anatomy: the rows that every model is compared with.
 
 All values are on [0, 1]: the source as the recipe scales it, the target by its own in-brain
 percentiles. What is fitted is fitted on training patients, subjects weighted equally, and inside
@@ -99,8 +99,8 @@ class CurveFit:
 def oracle_linear_fit(prediction: Array, reference: Array, mask: Array) -> NDArray[np.float32]:
     """The prediction after the straight line that brings it closest to the reference.
 
-    An oracle: it uses the reference it is measured against. Beside the honest figure it shows how
-    much of the error is one subject's scanner contrast.
+    An oracle: it uses the reference it is measured against. The gap to the prediction itself shows
+    how much of the error is one subject's scanner contrast.
 
     Args:
         prediction: Shape (D, H, W).

@@ -1,4 +1,4 @@
-"""Whom to judge which models on, whom to fit floors on, and who was trained on whom."""
+"""The subjects of an evaluation, and the patients that its models were trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,29 +16,29 @@ from hagan_clinic.training.run import SPLIT
 
 
 @dataclass(frozen=True)
-class Sides:
+class Subsets:
     """The subjects of an evaluation.
 
     Attributes:
-        training: To fit floors on.
-        judged: To judge on.
+        training: To fit reference baselines on.
+        evaluated: To evaluate models on.
     """
 
     training: tuple[Subject, ...]
-    judged: tuple[Subject, ...]
+    evaluated: tuple[Subject, ...]
 
 
-def find_sides(
+def find_subsets(
     cohort: Path,
     sources: Sequence[str],
     target: str | None,
     mask: Path | None,
     *,
     split: Path | None,
-    side: str,
+    subset: str,
     runs: Sequence[Path] = (),
-) -> Sides:
-    """Find a cohort and part it.
+) -> Subsets:
+    """Find a cohort and its split.
 
     Args:
         cohort: A folder or a CSV, as of `train`.
@@ -47,54 +47,58 @@ def find_sides(
         mask: One brain mask for all.
         split: CSV of subject and split; without it the cohort's own column, or the split that the
             first of the runs was trained by.
-        side: The one to judge on.
+        subset: The one to evaluate on.
         runs: Run folders.
 
     Raises:
-        InputError: The cohort cannot be read, pairs are missing, or nothing tells its split.
+        InputError: The cohort cannot be read, pairs are missing, or its split is unknown.
     """
     subjects = find_cohort(cohort, sources, target, mask)
     parted = _split(subjects, split, runs)
     if parted is None:
         raise InputError(
-            f"nothing tells which of the {len(subjects)} subjects of {cohort} are test patients, "
-            "and the floors are fitted on training patients: give --split FILE (a CSV of subject "
-            "and split), or a column 'split' in the cohort's CSV"
+            f"nothing says which of the {len(subjects)} subjects of {cohort} are test patients, "
+            "and the reference baselines are fitted on training patients: give --split FILE (a CSV "
+            "of subject and split), or a column 'split' in the cohort's CSV"
         )
-    judged = parted.sides()[side]
-    if not judged:
-        raise InputError(f"the split has no subject in {side!r}; expected one or more to judge on")
-    return Sides(parted.train, judged)
+    return Subsets(parted.train, _not_empty(parted.subsets()[subset], subset))
 
 
-def find_judged(
+def find_evaluated(
     cohort: Path,
     sources: Sequence[str],
     mask: Path | None,
     *,
     split: Path | None,
-    side: str,
+    subset: str,
     runs: Sequence[Path] = (),
 ) -> tuple[Subject, ...]:
-    """The subjects to judge on where nothing is fitted: one side of a split, or all.
+    """The subjects to evaluate on where nothing is fitted: one subset of a split, or all.
 
     Args:
-        cohort: As of `find_sides`.
+        cohort: As of `find_subsets`.
         sources: As there.
         mask: As there.
         split: As there.
-        side: The one to judge on, or `all`; all where nothing tells a split.
+        subset: The one to evaluate on, or `all`; all where the split is unknown.
         runs: As there.
 
     Raises:
-        InputError: The cohort cannot be read, or the side is empty.
+        InputError: The cohort cannot be read, or the subset is empty.
     """
     subjects = find_cohort(cohort, sources, None, mask)
-    parted = None if side == "all" else _split(subjects, split, runs)
-    judged = tuple(subjects) if parted is None else parted.sides()[side]
-    if not judged:
-        raise InputError(f"the split has no subject in {side!r}; expected one or more to judge on")
-    return judged
+    parted = None if subset == "all" else _split(subjects, split, runs)
+    if parted is None:
+        return _not_empty(tuple(subjects), subset)
+    return _not_empty(parted.subsets()[subset], subset)
+
+
+def _not_empty(subjects: tuple[Subject, ...], subset: str) -> tuple[Subject, ...]:
+    if not subjects:
+        raise InputError(
+            f"the split has no subject in {subset!r}; expected one or more to evaluate on"
+        )
+    return subjects
 
 
 def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]) -> Split | None:
@@ -102,7 +106,7 @@ def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]
         return read_split(split, subjects)
     by_column = split_by_column(subjects)
     if by_column is None and runs and (runs[0] / SPLIT).is_file():
-        # A run that was trained on another cohort tells nothing of this one.
+        # A run that was trained on another cohort says nothing about this one.
         names = {row["subject"] for row in read_table(runs[0] / SPLIT, ("subject", "split"))}
         if names == {subject.name for subject in subjects}:
             return read_split(runs[0] / SPLIT, subjects)
@@ -110,7 +114,7 @@ def _split(subjects: Sequence[Subject], split: Path | None, runs: Sequence[Path]
 
 
 def check_comparable(models: Mapping[str, Facts], *, one_size: bool) -> None:
-    """Refuse models that are to be judged together and do not take the same of a scan.
+    """Refuse models that are to be compared and do not take the same of a scan.
 
     Args:
         models: Name -> what is known of it.
@@ -119,8 +123,8 @@ def check_comparable(models: Mapping[str, Facts], *, one_size: bool) -> None:
     Raises:
         InputError: Two differ.
     """
-    told = {name: _taken(facts, size=one_size) for name, facts in models.items()}
-    for (one, expected), (other, found) in pairwise(told.items()):
+    taken = {name: _taken(facts, size=one_size) for name, facts in models.items()}
+    for (one, expected), (other, found) in pairwise(taken.items()):
         differing = [
             f"{what} {expected[what]} and {found[what]}"
             for what in expected
@@ -128,7 +132,7 @@ def check_comparable(models: Mapping[str, Facts], *, one_size: bool) -> None:
         ]
         if differing:
             raise InputError(
-                f"{one} and {other} cannot be judged by the same scans: {'; '.join(differing)}; "
+                f"{one} and {other} cannot be evaluated on the same scans: {'; '.join(differing)}; "
                 "evaluate each by itself"
             )
 
@@ -139,15 +143,15 @@ def _taken(facts: Facts, *, size: bool) -> dict[str, str]:
     box = [f"{n * mm:.6g}" for n, mm in zip(recipe.box, recipe.spacing, strict=True)]
     low, high = recipe.window or recipe.percentiles
     unit = "" if recipe.window else " %"
-    told = {
+    taken = {
         "sequence": ", ".join(recipe.sources),
         "form": "skull-stripped" if facts.stripped else "whole head",
         "window": f"{low:g} to {high:g}{unit}",
         "box": f"{'x'.join(box)} mm",
     }
     if size:
-        told["size"] = f"{'x'.join(map(str, recipe.box))} voxels"
-    return told
+        taken["size"] = f"{'x'.join(map(str, recipe.box))} voxels"
+    return taken
 
 
 def is_run(path: Path) -> bool:
@@ -155,8 +159,8 @@ def is_run(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def seen_in_training(runs: Sequence[Path], judged: Sequence[Subject]) -> list[str]:
-    """Warnings of runs that were trained on, or chosen by, patients they are judged on."""
+def seen_in_training(runs: Sequence[Path], evaluated: Sequence[Subject]) -> list[str]:
+    """Warnings of runs trained, or whose checkpoint was chosen, on patients of the evaluation."""
     warnings = []
     for run in runs:
         if not (run / SPLIT).is_file():
@@ -167,9 +171,9 @@ def seen_in_training(runs: Sequence[Path], judged: Sequence[Subject]) -> list[st
             for row in rows
             if row["split"] != "test"
         }
-        if seen := sorted({subject.patient for subject in judged} & known):
+        if seen := sorted({subject.patient for subject in evaluated} & known):
             warnings.append(
-                f"{run} was trained or chosen on {len(seen)} of the patients that it is judged "
-                f"on: {some(seen)}; its figures flatter"
+                f"{run} was trained or chosen on {len(seen)} of the patients that it is evaluated "
+                f"on: {some(seen)}; its metrics are optimistic"
             )
     return warnings
