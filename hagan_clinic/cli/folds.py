@@ -35,6 +35,7 @@ def run_folds(
         InputError: the cohort or the settings do not fit, or the folder holds other folds.
     """
     from hagan_clinic.data.cohort import find_cohort
+    from hagan_clinic.data.paths import cohort_path
     from hagan_clinic.errors import InputError
     from hagan_clinic.training.folds import (
         begin,
@@ -49,8 +50,7 @@ def run_folds(
 
     if settings.split:
         raise InputError("--split and --folds exclude each other: folds make their own splits")
-    if not settings.data:
-        raise InputError("no data: give a folder or a CSV file of the cohort with --data")
+    cohort_path(settings.data)
     if only is not None and not 1 <= only <= count:
         raise InputError(f"--fold is {only}: expected 1 to {count}")
     recipe = mode_of(settings).recipe

@@ -107,7 +107,7 @@ def command(
     if fold is not None and folds is None:
         raise click.UsageError("--fold is one of --folds: give that too.")
     from hagan_clinic.training.config import DEFAULTS_FILE
-    from hagan_clinic.training.modes import gather_settings
+    from hagan_clinic.training.given import check_paths
 
     # Absent options are None, an unset flag is False and an empty tuple stands for a repeatable
     # one; 0 is a value (and equal to False, so ``in`` would not separate them).
@@ -121,14 +121,14 @@ def command(
         given["low_res_branch"] = False
     if no_encoder:
         given["encoder"] = False
-    settings = gather_settings(
-        preset,
-        [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])],
-        given,
-    )
+    files = [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])]
+    check_paths(files, given)
+    # These import torch, which takes seconds.
     from hagan_clinic.api.training import run_folder, train
     from hagan_clinic.training.checkpoint import LAST, existing
+    from hagan_clinic.training.modes import gather_settings
 
+    settings = gather_settings(preset, files, given)
     folder = output or run_folder(settings)
     try:
         if folds is not None:

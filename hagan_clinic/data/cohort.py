@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hagan_clinic.data.layouts import from_csv, from_folder, some
+from hagan_clinic.data.paths import cohort_path, is_table, mask_path
 from hagan_clinic.data.subject import Subject, patient_of
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read_grid
@@ -45,20 +46,14 @@ def find_cohort(
         InputError: nothing is found, a subject lacks a sequence or has two files for one, or
             the CSV is malformed.
     """
-    path = Path(path)
+    path = cohort_path(path)
     wanted = (*sources, target) if target is not None else tuple(sources)
     if not wanted or len(set(wanted)) < len(wanted):
         raise InputError(f"the sequences are {list(wanted)}; expected at least one, all different")
-    if path.is_dir():
-        subjects = from_folder(path, wanted)
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        subjects = from_csv(path, wanted)
-    else:
-        raise InputError(f"{path} is neither a folder nor a .csv file; give one of these as data")
+    subjects = from_csv(path, wanted) if is_table(path) else from_folder(path, wanted)
     if mask is not None:
-        if not Path(mask).is_file():
-            raise InputError(f"the brain mask {mask} does not exist")
-        subjects = [replace(subject, mask=Path(mask)) for subject in subjects]
+        of_all = mask_path(mask)
+        subjects = [replace(subject, mask=of_all) for subject in subjects]
     return sorted(subjects, key=lambda subject: subject.name)
 
 

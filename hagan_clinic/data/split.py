@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.data.layouts import read_table, some
+from hagan_clinic.data.paths import split_path
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
@@ -95,9 +96,7 @@ def read_split(file: Path | str, subjects: Sequence[Subject]) -> Split:
         InputError: A column or a subject is missing, a subject is unknown or named twice, a
             subset has another name than train, calibration, test, or a patient is in two.
     """
-    file = Path(file)
-    if not file.is_file():
-        raise InputError(f"the split file {file} does not exist")
+    file = split_path(file)
     rows = [(row["subject"], row["split"]) for row in read_table(file, ("subject", "split"))]
     by_name = {subject.name: subject for subject in subjects}
     subsets: dict[str, list[Subject]] = {subset: [] for subset in SUBSETS}

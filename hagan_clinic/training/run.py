@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from hagan_clinic import __version__
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.cohort import check_cohort, find_cohort
+from hagan_clinic.data.paths import cohort_path
 from hagan_clinic.data.prepared import check_overlap, check_size, prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.data.split import read_split, split_by_column, split_by_patient, write_split
@@ -61,8 +62,7 @@ def run_training(
     """
     mode = mode_of(config)
     recipe = mode.recipe
-    if not config.data:
-        raise InputError("no data: give a folder or a CSV file of the cohort with --data")
+    cohort_path(config.data)
     augment = _augmentation(mode, config)
     check_resume(config, folder, init)
     fabric = _fabric(config)

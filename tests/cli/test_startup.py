@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -17,20 +19,20 @@ TRAINING = (
 HEAVY = ("numpy", "nibabel", "SimpleITK", "onnx", "onnxruntime", "PIL", "rich")
 
 
-def _modules_after(*arguments, without=()):
+def _modules_after(*arguments, without=(), code=0):
     """Top-level modules of a fresh process after a command; some modules may be missing in it."""
-    code = (
+    program = (
         "import json, sys\n"
         f"sys.modules.update(dict.fromkeys({without!r}))\n"
         "from hagan_clinic.cli import main\n"
         "try:\n"
         "    main(sys.argv[1:])\n"
         "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
+        f"    assert (end.code or 0) == {code}, end.code\n"
         "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module}\n"
         "print(json.dumps(sorted(loaded)))\n"
     )
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -62,6 +64,41 @@ def test_translate_runs_where_nothing_of_training_is_installed(translate_argumen
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["translate", "--help"]])
 def test_help_imports_nothing_heavy(arguments):
     assert _modules_after(*arguments).isdisjoint((*TRAINING, *HEAVY))
+
+
+PLACES = {
+    "data": ["--data", "nowhere"],
+    "no data": [],
+    "mask": ["--data", ".", "--mask", "nowhere.nii.gz"],
+    "split": ["--data", ".", "--split", "nowhere.csv"],
+    "settings": ["--data", ".", "--config", "nowhere.toml"],
+}
+
+
+@pytest.mark.parametrize("missing", PLACES)
+def test_train_says_what_is_missing_before_it_imports_torch(missing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    modules = _modules_after("train", *PLACES[missing], code=3)
+    assert modules.isdisjoint((*TRAINING, *HEAVY))
+
+
+def test_train_looks_for_the_cohort_that_a_file_of_settings_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hagan-clinic.toml").write_text("[train]\ndata = 'nowhere'\n")
+    assert "torch" not in _modules_after("train", code=3)
+
+
+def test_python_m_is_the_command():
+    def output(*command):
+        return subprocess.run(
+            [*command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+
+    installed = shutil.which("hagan-clinic", path=Path(sys.executable).parent)
+    assert installed, "the package is not installed beside the Python that runs the tests"
+    as_module = output(sys.executable, "-m", "hagan_clinic")
+    assert as_module == output(installed)
+    assert as_module.startswith("Usage: hagan-clinic ")
 
 
 def test_help_lists_every_command_and_exit_code():

@@ -91,10 +91,8 @@ FLAGS = {
 @pytest.mark.parametrize("flags", FLAGS)
 def test_a_flag_reaches_the_settings(flags, monkeypatch):
     given = []
-    monkeypatch.setattr(
-        "hagan_clinic.training.run.run_training", lambda config, folder, **_: given.append(config)
-    )
-    arguments = ["train", "--mode", "unconditional", "--data", "cohort", *flags.split()]
+    monkeypatch.setattr("hagan_clinic.api.training.train", lambda config, **_: given.append(config))
+    arguments = ["train", "--mode", "unconditional", "--data", ".", *flags.split()]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     found = {name: getattr(given[0], name) for name in FLAGS[flags]}
@@ -103,10 +101,8 @@ def test_a_flag_reaches_the_settings(flags, monkeypatch):
 
 def test_the_former_name_of_variant_is_still_taken_with_a_warning(monkeypatch):
     given = []
-    monkeypatch.setattr(
-        "hagan_clinic.training.run.run_training", lambda config, folder, **_: given.append(config)
-    )
-    arguments = ["train", "--mode", "unconditional", "--data", "cohort", "--recipe", "released"]
+    monkeypatch.setattr("hagan_clinic.api.training.train", lambda config, **_: given.append(config))
+    arguments = ["train", "--mode", "unconditional", "--data", ".", "--recipe", "released"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert given[0].variant == "released" and given[0].norm == "group"
@@ -115,7 +111,7 @@ def test_the_former_name_of_variant_is_still_taken_with_a_warning(monkeypatch):
 
 @pytest.mark.parametrize("flag", ["--steps", "--spacing", "--batch-size"])
 def test_a_zero_is_not_taken_for_an_absent_option(flag):
-    arguments = ["train", "--mode", "unconditional", "--data", "cohort", flag, "0"]
+    arguments = ["train", "--mode", "unconditional", "--data", ".", flag, "0"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 3
     assert f"{flag.strip('-')} is 0" in result.output
@@ -153,7 +149,7 @@ def test_without_data_one_line_says_what_is_needed(tmp_path, monkeypatch):
 )
 def test_bad_settings_exit_in_one_line(tmp_path, monkeypatch, arguments, code, message):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["train", *arguments])
+    result = CliRunner().invoke(main, ["train", "--data", ".", *arguments])
     assert result.exit_code == code
     assert message in result.output
     assert list(tmp_path.iterdir()) == []
