@@ -273,7 +273,7 @@ def build_unconditional_run(folder, **settings):
     (folder / "best").mkdir(parents=True)
     average = torch.optim.swa_utils.AveragedModel(autoencoder)
     save_tensors(average.state_dict(), folder / "best" / "average.safetensors")
-    state = {"step": 7, "seconds": 3.2, "figures": {"mmd": 0.1}}
+    state = {"step": 7, "seconds": 3.2, "metrics": {"mmd": 0.1}}
     (folder / "best" / "state.json").write_text(json.dumps(state))
     (folder / "config.json").write_text(config.to_json())
     (folder / "facts.json").write_text(json.dumps({"subjects": {"train": 3}, "box": [32, 32, 32]}))

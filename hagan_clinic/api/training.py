@@ -83,7 +83,7 @@ def train(
         cache=None if cache is None else Path(cache),
         say=say or (lambda line: None),
     )
-    return Run(folder, int(state["step"]), int(state["best_step"]), state["figures"])
+    return Run(folder, int(state["step"]), int(state["best_step"]), state["metrics"])
 
 
 def settings_of(

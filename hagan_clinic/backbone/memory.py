@@ -9,7 +9,7 @@ from hagan_clinic.errors import DeviceError
 
 
 @contextmanager
-def told_of_memory(message: str) -> Iterator[None]:
+def memory_explained(message: str) -> Iterator[None]:
     """Turn whatever running out of memory raises in the block into a DeviceError.
 
     Raises:

@@ -46,7 +46,7 @@ class Slab:
         return features[..., first:last, :, :]
 
     def window(self, depth: int, halo: int) -> "Slab":
-        """The slab with ``halo`` real slices on each side, moved inwards at the true borders.
+        """The slab with ``halo`` real slices on each side, shifted inwards at the true borders.
 
         Every window of a volume has the same thickness, so a batch can be stacked. The network's
         zero padding falls on true borders, or ``halo`` slices away from the slab.

@@ -4,16 +4,17 @@
 ``prefetch`` has augmented on the device. Left to itself its order depends on the workers' timing
 and on a global random state that is not saved. Here:
 
-* a **lane** is one place in the global batch, B = batch_size * world_size lanes in all. Volume
-  number n (0, 1, 2, ...) belongs to lane n mod B, is subject ``permutation(seed, n // N)[n % N]``
-  and is augmented with random numbers of (seed, n) alone;
+* a **position** is an index in the global batch of B = batch_size * world_size samples. Volume
+  number n (0, 1, 2, ...) belongs to position n mod B, is subject
+  ``permutation(seed, n // N)[n % N]`` and is augmented with random numbers of (seed, n) alone;
 * its slab number i is drawn with random numbers of (seed, n, i) alone;
-* the queue is filled to a fixed length and emptied before it is filled again. One **fill** gives
-  every lane ``volumes`` volumes of ``slabs_per_volume`` slabs, in an order of (seed, fill, lane).
+* the queue is a shuffle **buffer** of fixed length, emptied before it is filled again. One buffer
+  gives every position ``volumes`` volumes of ``slabs_per_volume`` slabs, in an order of (seed,
+  buffer number, position).
 
 So batch j is a function of (seed, j) for any number of workers; a run that starts at batch j
-fills the queue that j belongs to, drops what comes before it, and goes on exactly. A process of
-rank q works only for the lanes q * batch_size to (q + 1) * batch_size, so that two processes with
+fills the buffer that j belongs to, drops what comes before it, and goes on exactly. A process of
+rank q loads only the positions q * batch_size to (q + 1) * batch_size, so that two processes with
 batch b see, sample for sample, what one process with batch 2b sees.
 """
 
@@ -38,43 +39,45 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.volume import Shape
 
 
-class LaneOrder(Sampler[int]):
-    """The numbers of the volumes that a process loads, fill by fill and lane by lane, for ever."""
+class VolumeOrder(Sampler[int]):
+    """The numbers of the volumes that a process loads: by buffer, then position, for ever."""
 
-    def __init__(self, lanes: range, all_lanes: int, volumes: int, first_fill: int) -> None:
-        self.lanes = lanes
-        self.all_lanes = all_lanes
+    def __init__(
+        self, positions: range, global_batch: int, volumes: int, first_buffer: int
+    ) -> None:
+        self.positions = positions
+        self.global_batch = global_batch
         self.volumes = volumes
-        self.first_fill = first_fill
+        self.first_buffer = first_buffer
 
     def __iter__(self) -> Iterator[int]:
-        for fill in count(self.first_fill):
-            for lane in self.lanes:
-                for volume in range(fill * self.volumes, (fill + 1) * self.volumes):
-                    yield volume * self.all_lanes + lane
+        for buffer in count(self.first_buffer):
+            for position in self.positions:
+                for volume in range(buffer * self.volumes, (buffer + 1) * self.volumes):
+                    yield volume * self.global_batch + position
 
     def __len__(self) -> int:
         return sys.maxsize  # tio.Queue asks after how many subjects to start over: never
 
 
-class LaneQueue(tio.Queue):
-    """``tio.Queue`` whose shuffling is a function of (seed, fill) and keeps slabs in their lane."""
+class SlabQueue(tio.Queue):
+    """``tio.Queue`` whose order depends on (seed, buffer); slabs keep their position."""
 
     def __init__(
         self,
         stream: VolumeStream,
         sampler: NumberedSlabs | NumberedCubes,
-        order: LaneOrder,
+        order: VolumeOrder,
         slabs_per_volume: int,
         workers: int,
     ) -> None:
         self.order = order
         self.seed = sampler.seed
-        self.lane_length = order.volumes * slabs_per_volume
-        self.fill = order.first_fill
+        self.slabs_per_position = order.volumes * slabs_per_volume
+        self.buffer = order.first_buffer
         super().__init__(
             cast(tio.SubjectsDataset, stream),  # the queue does no more than index it
-            max_length=len(order.lanes) * self.lane_length,
+            max_length=len(order.positions) * self.slabs_per_position,
             samples_per_volume=slabs_per_volume,
             sampler=sampler,
             subject_sampler=order,
@@ -84,12 +87,14 @@ class LaneQueue(tio.Queue):
 
     def _shuffle_patches_list(self) -> None:
         columns = [
-            index * self.lane_length
-            + np.random.default_rng((self.seed, self.fill, lane, 2)).permutation(self.lane_length)
-            for index, lane in enumerate(self.order.lanes)
+            index * self.slabs_per_position
+            + np.random.default_rng((self.seed, self.buffer, position, 2)).permutation(
+                self.slabs_per_position
+            )
+            for index, position in enumerate(self.order.positions)
         ]
         self.patches_list = [self.patches_list[i] for i in np.stack(columns, axis=1).ravel()]
-        self.fill += 1
+        self.buffer += 1
 
 
 def slab_loader(
@@ -154,11 +159,13 @@ def slab_loader(
     """
     shape = _common_shape(subjects)
     _check_sizes(shape[0], thickness, halo, batch_size, slabs_per_volume, workers)
-    lanes = batch_size * world_size
-    volumes = max(1, -(-queue_length // (lanes * slabs_per_volume)))
+    global_batch = batch_size * world_size
+    volumes = max(1, -(-queue_length // (global_batch * slabs_per_volume)))
     sampler = sampler_of(shape, thickness, seed, halo=halo, in_turn=in_turn, whole=whole, cube=cube)
-    first_fill, behind = divmod(start_index, volumes * slabs_per_volume)
-    order = LaneOrder(range(rank * batch_size, (rank + 1) * batch_size), lanes, volumes, first_fill)
+    first_buffer, behind = divmod(start_index, volumes * slabs_per_volume)
+    order = VolumeOrder(
+        range(rank * batch_size, (rank + 1) * batch_size), global_batch, volumes, first_buffer
+    )
     place = torch.device(device)
     stays = fits(subjects, place, resident_share)
     stream = VolumeStream(
@@ -166,17 +173,17 @@ def slab_loader(
     )
     # Each loader draws a seed for its workers as it starts; training's own stream is left alone.
     with torch.random.fork_rng(devices=[]):
-        queue = LaneQueue(stream, sampler, order, slabs_per_volume, 0 if stays else workers)
+        queue = SlabQueue(stream, sampler, order, slabs_per_volume, 0 if stays else workers)
     # What comes before the first batch is dropped as it is, before any work is done on it.
     raw = islice(_lists(queue, batch_size), behind, None)
     first = rank * batch_size + torch.arange(batch_size)
     return (
-        batch | {"index": number * lanes + first}
+        batch | {"index": number * global_batch + first}
         for number, batch in enumerate(batches_ahead(raw, place), start_index)
     )
 
 
-def _lists(queue: LaneQueue, length: int) -> Iterator[list[RawSample]]:
+def _lists(queue: SlabQueue, length: int) -> Iterator[list[RawSample]]:
     """The queue's samples, so many at a time."""
     while True:
         yield [cast(RawSample, queue[0]) for _ in range(length)]

@@ -37,7 +37,7 @@ class Case:
         source: The first of them on [0, 1], as the recipes scale it.
         reference: The target on [0, 1] by its own in-brain percentiles.
         brain: The brain mask.
-        tumour: The lesion inside the brain; all False where no label map tells.
+        tumour: The lesion inside the brain; all False without a label map.
         copies: Those sources that are the target itself, in the brain.
     """
 
@@ -145,8 +145,8 @@ def read_cases(
                 copies=tuple(copies),
             )
     except InputError as error:
-        told = str(error)
-        named = told if told.startswith(subject.name) else f"{subject.name}: {told}"
+        message = str(error)
+        named = message if message.startswith(subject.name) else f"{subject.name}: {message}"
         raise InputError(named) from error
 
 

@@ -119,17 +119,19 @@ def evaluate_cost(
     for size, fraction, given in every:
         batch = int(given["batch_size"])
         try:
-            told = _in_fresh_process({"settings": given, "device": device, "steps": steps}, cores)
+            measured = _in_fresh_process(
+                {"settings": given, "device": device, "steps": steps}, cores
+            )
         except DeviceError as error:
             nan = float("nan")
             costs.append(Cost(size, fraction, batch, 0, nan, nan, nan, _why(error)))
         else:
             costs.append(
                 Cost(
-                    size, fraction, batch, int(told["parameters"]),
-                    told.get("allocated", told["process"] - told.get("before", 0.0)),
-                    told.get("reserved", float("nan")),
-                    told.get("steps_per_second", float("nan")),
+                    size, fraction, batch, int(measured["parameters"]),
+                    measured.get("allocated", measured["process"] - measured.get("before", 0.0)),
+                    measured.get("reserved", float("nan")),
+                    measured.get("steps_per_second", float("nan")),
                 )
             )  # fmt: skip
         step()
@@ -149,14 +151,14 @@ def _why(error: DeviceError) -> str:
 
 
 def _in_fresh_process(given: Mapping[str, Any], cores: int | None) -> dict[str, float]:
-    """What `cost_step` tells, with the seconds and the peak MiB of its process."""
+    """What `cost_step` measured, with the seconds and the peak MiB of its process."""
     with TemporaryDirectory(prefix="hagan-clinic-") as scratch:
         settings, result = Path(scratch) / "settings.json", Path(scratch) / "result.json"
         settings.write_text(json.dumps(given), "utf-8")
         command = [sys.executable, "-m", "hagan_clinic.evaluation.cost_step"]
         cost = run([*command, str(settings), str(result)], cores, ENVIRONMENT)
-        told: dict[str, float] = json.loads(result.read_text("utf-8"))
-        return {**told, "process": cost.peak_bytes / MIB, "seconds": cost.seconds}
+        measured: dict[str, float] = json.loads(result.read_text("utf-8"))
+        return {**measured, "process": cost.peak_bytes / MIB, "seconds": cost.seconds}
 
 
 def cost_table(costs: Sequence[Cost], mode: str, model: str, device: str) -> Table:

@@ -46,7 +46,7 @@ def measured_steps(
     Args:
         settings: Of `hagan-clinic train`, with mode and size.
         device: `cpu` or `cuda`.
-        steps: After a first one, which is not timed; more where a model moves some parts on
+        steps: After a first one, which is not timed; more where a model trains some parts on
             every nth step alone, up to whole rounds of n. 0 measures memory alone.
         watch: entered around the steps that are timed, such as a profiler.
 
@@ -90,7 +90,7 @@ def measured_steps(
     cycle = int(getattr(model, "cycle", 1))
     steps = -(-steps // cycle) * cycle
     # After the last step, so that everything that trains later takes part and what grows has
-    # grown; and the last of a cycle, so that the first one moves everything.
+    # grown; and the last of a cycle, so that the first one updates everything.
     first = (config.steps + 1) * cycle - 1
     if place.type == "cuda":
         torch.backends.cudnn.benchmark = True

@@ -47,7 +47,7 @@ class EncodingReport:
         evaluated: The subjects.
         explained: Of measurements by latents; empty where none was asked for.
         warnings: One a line.
-        facts: What else is to be told, for JSON.
+        facts: Further entries of the JSON file.
     """
 
     found: Encoding
@@ -118,7 +118,7 @@ class EncodingReport:
         ]
         note = (
             f"Ridge regression (λ = {PENALTY:g}) of the measurement's logarithm on the latents, "
-            "fitted on training patients; R² on the held-out ones. At 0 or less latents tell no "
+            "fitted on training patients; R² on the held-out ones. At 0 or less latents say no "
             "more than the mean."
         )
         header = ["model", "measurement", "R²", "fitted on", "held out"]
@@ -127,7 +127,7 @@ class EncodingReport:
     def writers(self) -> dict[str, Writer]:
         """Every file by its name: its text, or what writes it."""
         opening = "\n\n".join([PROTOCOL, *(f"**Warning:** {text}" for text in self.warnings)])
-        told = {
+        content = {
             "version": __version__,
             **self.facts,
             "protocol": PROTOCOL,
@@ -151,7 +151,7 @@ class EncodingReport:
                 header,
                 [[*one.where, one.metric, *astuple(one.comparison)] for one in self.found.tests()],
             ),
-            "figures.json": json.dumps(told, indent=2) + "\n",
+            "figures.json": json.dumps(content, indent=2) + "\n",
             "dice.csv": _as_csv(LabelDice, self.found.dice),
             "regression.csv": _as_csv(Explained, self.explained),
             "panel.png": self._draw_panel,

@@ -77,10 +77,10 @@ def run(
             os.sched_setaffinity(0, before)
     output, _ = process.communicate()
     with os.fdopen(reading) as usage:
-        told = usage.read()
+        written = usage.read()
     if process.returncode:
         raise DeviceError(f"{' '.join(command)} exited with {process.returncode}:\n{output}")
-    seconds, cpu_seconds, peak = json.loads(told)
+    seconds, cpu_seconds, peak = json.loads(written)
     return ProcessCost(seconds, cpu_seconds, peak * (1 if sys.platform == "darwin" else 1024))
 
 

@@ -105,9 +105,9 @@ def explainable(
         for column, of_subject in values.items()
         if len({of_subject[name] for name in held_out}) == 1
     ]
-    told = f"{some(alike)}: one value in all held-out subjects, so there is nothing to explain"
+    warning = f"{some(alike)}: one value in all held-out subjects, so there is nothing to explain"
     kept = {column: of_subject for column, of_subject in values.items() if column not in alike}
-    return kept, [told] if alike else []
+    return kept, [warning] if alike else []
 
 
 def explained(

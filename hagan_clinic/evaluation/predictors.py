@@ -39,7 +39,7 @@ class Predictor(Protocol):
         sources: The sequences it needs.
         target: What it predicts; empty where that is not known.
         interval: Whether it states how sure it is.
-        facts: What to tell of it.
+        facts: Of it, for the report.
     """
 
     name: str

@@ -156,8 +156,8 @@ def _evaluate(
     if pictured:
         if model.name == found.models[0]:
             found.shown.append(pictures.Step(pictures.middle_planes(real), (name, "scan")))
-        told = f"{scores[WHOLE if scan.brain is None else BRAIN].psnr:.1f} dB"
-        found.shown.append(pictures.Step(pictures.middle_planes(back), (model.name, told)))
+        caption = f"{scores[WHOLE if scan.brain is None else BRAIN].psnr:.1f} dB"
+        found.shown.append(pictures.Step(pictures.middle_planes(back), (model.name, caption)))
 
 
 def _image(model: Pair, subject: Subject) -> str:

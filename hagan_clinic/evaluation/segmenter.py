@@ -62,10 +62,10 @@ class Segmenter:
         try:
             done = self._run(words)
             if done.returncode or not made.is_file():
-                told = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
+                said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
                 raise InputError(
                     f"--segmenter {self.command!r} ended with {done.returncode} and wrote "
-                    f"{'a' if made.is_file() else 'no'} label map; it said: {told[0]}"
+                    f"{'a' if made.is_file() else 'no'} label map; it said: {said[0]}"
                 )
             labels = read_labels(made)
             if not labels.grid.same_as(grid):

@@ -40,7 +40,7 @@ class SynthesisReport:
         panel: How many of each are shown.
         seed: Of the maps.
         warnings: One a line.
-        facts: What else is to be told, for JSON.
+        facts: Further entries of the JSON file.
     """
 
     found: Mapping[str, Synthesis]
@@ -117,7 +117,7 @@ class SynthesisReport:
             for found in self.found.values()
             for name, one in found.tests
         ]
-        told = {
+        content = {
             "version": __version__,
             **self.facts,
             "features": self.features_of,
@@ -134,7 +134,7 @@ class SynthesisReport:
             "synthesis.md": document("Synthesis", opening, self.tables()),
             "folds.csv": as_csv(["volumes", "size", "figure", "fold", "value", "n"], folds),
             "tests.csv": as_csv(header, tested),
-            "figures.json": json.dumps(told, indent=2) + "\n",
+            "figures.json": json.dumps(content, indent=2) + "\n",
             "panel.png": self._draw_panel,
         }
         coordinates: list[list[object]] = []

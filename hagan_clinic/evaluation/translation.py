@@ -226,7 +226,7 @@ def _honesty(prediction: Prediction, case: Case) -> dict[str, tuple[dict[str, fl
 
 
 def _timed(cases: Iterable[Case], found: Evaluation) -> Iterator[Case]:
-    """The cases, the time that reading takes told of."""
+    """The cases; the time that reading takes is counted."""
     iterator = iter(cases)
     while True:
         started = time.perf_counter()

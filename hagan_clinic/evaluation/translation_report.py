@@ -55,7 +55,7 @@ class TranslationReport:
         dice: Of label maps; empty where there are none.
         pictures: Of the worst subjects.
         warnings: One a line.
-        facts: What else is to be told, for JSON.
+        facts: Further entries of the JSON file.
     """
 
     found: Evaluation
@@ -82,7 +82,7 @@ class TranslationReport:
 
     def writers(self) -> dict[str, Writer]:
         """Every file by its name: its text, or what writes it."""
-        told = {
+        content = {
             "version": __version__,
             **self.facts,
             "protocol": PROTOCOL,
@@ -96,7 +96,7 @@ class TranslationReport:
             "translation.md": document("Translation", opening, self.tables()),
             "subjects.csv": translation_tables.subjects_csv(self.found.rows),
             "tests.csv": translation_tables.tests_csv(tests(self.found, self.source)),
-            "means.json": json.dumps(told, indent=2) + "\n",
+            "means.json": json.dumps(content, indent=2) + "\n",
             "dice.csv": as_csv(header, [astuple(row) for row in self.dice]),
             "calibration.csv": self._calibration(),
         }

@@ -62,11 +62,11 @@ def test_table(tests: Sequence[Tested], subjects: int, patients: int) -> Table:
     """The t-tests in the brain and its parts, or why there are none."""
     title = "Paired t-tests, one-tailed"
     if patients < 2:
-        told = (
+        note = (
             f"None: there is one patient ({subjects} subject{'s' * (subjects > 1)}), and a test "
             "needs two or more."
         )
-        return Table(title, [], [], told)
+        return Table(title, [], [], note)
     if not tests:
         return Table(title, [], [], "None: there is no model to compare.")
     cells = [

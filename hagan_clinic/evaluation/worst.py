@@ -59,7 +59,7 @@ class Worst:
             (case.reference, (f"real {self._target}", case.form)),
             (error, ("absolute error", "")),
         ]
-        return [pictures.Step(_planes(image, centre), told) for image, told in shown]
+        return [pictures.Step(_planes(image, centre), caption) for image, caption in shown]
 
 
 def _centre(mask: NDArray[np.bool_]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a model file tells of itself: its card, and the facts of its training."""
+"""What a model file says of itself: its card, and the facts of its training."""
 
 import dataclasses
 import tomllib
@@ -11,18 +11,18 @@ from hagan_clinic.runtime.model_file import Card
 from hagan_clinic.training.config import TrainingConfig
 
 _LOCAL = frozenset(["data", "mask", "split", "fractions", "device", "devices", "nodes", "workers"])
-"""Settings that tell of the machine, not of the model: they stay out of the file."""
+"""Settings of the machine, not of the model: they stay out of the file."""
 
 
 def training_facts(
     config: TrainingConfig, state: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a model file tells of its training: settings, steps, figures."""
+    """What a model file says of its training: settings, steps, metrics."""
     return {
         "config": {k: v for k, v in dataclasses.asdict(config).items() if k not in _LOCAL},
         "step": state["step"],
         "seconds": round(float(state.get("seconds", 0))),
-        "calibration": state.get("figures", {}),
+        "calibration": state.get("metrics", {}),
         **facts,
     }
 

@@ -137,9 +137,9 @@ def probed(script: str, content: bytes, *arguments: int) -> list[int]:
 
 
 def with_metadata(content: bytes, **entries: str) -> bytes:
-    """The file with these entries, and without what tells of the machine it was traced on."""
+    """The file with these entries, and without traces of the machine it was made on."""
     proto = onnx.load_model_from_string(content)
-    # Stack traces of the tracing tell of the machine.
+    # Stack traces of the tracing name paths of the machine.
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
         del part.metadata_props[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):

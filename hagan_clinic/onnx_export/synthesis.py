@@ -149,7 +149,7 @@ def _random(shape: tuple[int, ...]) -> Array:
 def _real_volume(run: Path, trained: TrainedAutoencoder, images: Sequence[Path]) -> Array | None:
     """A scan as the encoder sees it; that of the run's first calibration patient if none is given.
 
-    None if the cohort has moved.
+    None if the cohort is elsewhere now.
     """
     config = trained.config
     assert trained.autoencoder.encoder is not None
@@ -211,4 +211,4 @@ def _activation_bytes(content: bytes, autoencoder: AutoencodingNetwork) -> int:
     arguments = (autoencoder.config.context_channels, height, width, small, depth)
     before, after = probed(_PROBE, content, *arguments)
     measured = -(-(after - before) // ((depth - small) * 4 * height * 4 * width * 4))
-    return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell
+    return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not report it

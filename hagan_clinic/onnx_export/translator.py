@@ -65,14 +65,14 @@ def export_run(
             calibration patient's of the run while its cohort is still there, if not given.
 
     Raises:
-        ModelError: the run cannot be read or does not tell its training box, or the file computes
+        ModelError: the run cannot be read or does not state its training box, or the file computes
             something else than torch.
         InputError: the card or an image cannot be read.
         OutputError: the file cannot be written.
     """
     trained = load_translator(run)
     generator, recipe = trained.generator, trained.recipe
-    if "interval_factor" not in trained.state["figures"]:
+    if "interval_factor" not in trained.state["metrics"]:
         raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
     training = training_facts(trained.config, trained.state, trained.facts)
     content = _to_onnx(generator, recipe)
@@ -132,7 +132,7 @@ def _random_input(generator: TranslatingNetwork, recipe: Recipe) -> Array:
 
 
 def _calibration_images(run: Path, config: TrainingConfig, recipe: Recipe) -> tuple[Path, ...]:
-    """The source images of the run's first calibration patient; none if they have moved."""
+    """The source images of the run's first calibration patient; none if it is elsewhere now."""
     try:
         cohort = find_cohort(config.data, recipe.sources, recipe.target)
         patients = read_split(run / SPLIT, cohort).calibration
@@ -169,4 +169,4 @@ def _activation_bytes(content: bytes, generator: TranslatingNetwork, recipe: Rec
     peaks = probed(_PROBE, content, len(recipe.sources), *sides)
     first = 1 if generator.free_axes else 0
     measured = -(-(peaks[-1] - peaks[first]) // (sizes[-1] - sizes[first]))
-    return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not tell
+    return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not report it

@@ -16,7 +16,7 @@ class UnaveragedAdam(Optimizer):
     """AdamW (Loshchilov & Hutter 2019) with betas (0, beta2), over all weights at once.
 
     Args:
-        parameters: what moves.
+        parameters: to be updated.
         lr: learning rate.
         beta2: decay of the squared gradients' mean.
         weight_decay: decoupled.
@@ -36,20 +36,20 @@ class UnaveragedAdam(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
-            moved = [p for p in group["params"] if p.grad is not None]
-            if not moved:
+            updated = [p for p in group["params"] if p.grad is not None]
+            if not updated:
                 continue
-            for parameter in moved:
+            for parameter in updated:
                 if not self.state[parameter]:
                     self.state[parameter]["step"] = torch.zeros(())
                     self.state[parameter]["exp_avg_sq"] = torch.zeros_like(parameter)
-            states = [self.state[parameter] for parameter in moved]
-            gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
+            states = [self.state[parameter] for parameter in updated]
+            gradients = [parameter.grad for parameter in updated if parameter.grad is not None]
             counts = [float(state["step"].add_(1)) for state in states]
             squares = [state["exp_avg_sq"] for state in states]
             roots = moved_roots(squares, gradients, counts, group["beta2"])
-            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_addcdiv_(moved, gradients, roots, value=-group["lr"])
+            torch._foreach_mul_(updated, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_addcdiv_(updated, gradients, roots, value=-group["lr"])
 
 
 def moved_roots(

@@ -42,7 +42,7 @@ def measure_cohort(
     """Measure every subject.
 
     The brain is the brain mask. Where all masks have one volume, as one template's mask for a
-    cohort aligned to it has, that tells nothing of a patient: the brain is then what is brighter
+    cohort aligned to it has, that says nothing about a patient: the brain is then what is brighter
     than a threshold in the skull-stripped image, on the scale that training uses. In T1 that is
     tissue without fluid.
 

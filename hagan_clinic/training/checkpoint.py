@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from hagan_clinic.errors import ModelError, OutputError
 from hagan_clinic.imageio import flush_folder, write_bytes, write_text
-from hagan_clinic.training.renamed import current_weights
+from hagan_clinic.training.renamed import current_state, current_weights
 
 CONFIG = "config.json"
 LAST = "last"
@@ -128,8 +128,8 @@ def save_checkpoint(
         save_tensors(average.state_dict(), beside / AVERAGE)
         for name, optimizer in optimizers.items():
             save_tensors(optimizer_tensors(optimizer), beside / f"optimizer.{name}.safetensors")
-        told = state | {"revision": revision_of(model)}
-        write_text(json.dumps(told, indent=2), beside / "state.json")
+        content = state | {"revision": revision_of(model)}
+        write_text(json.dumps(content, indent=2), beside / "state.json")
         # At every moment one of the two, the old or the new one, stands whole.
         if folder.exists():
             shutil.rmtree(previous, ignore_errors=True)
@@ -182,4 +182,4 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path} does not exist: expected a checkpoint of hagan-clinic") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error})") from error
-    return state
+    return current_state(state)

@@ -1,4 +1,4 @@
-"""Everything a training run can be told, with its defaults, presets and TOML file."""
+"""The settings of training, their checks, and the TOML file that holds them."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ SEEDS = 2**32
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What every mode of training can be told; each mode adds its own settings.
+    """Settings of every mode of training; each mode adds its own.
 
     Attributes:
         mode: what to train.

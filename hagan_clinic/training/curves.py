@@ -1,4 +1,4 @@
-"""The curves of a run, losses and calibration figures, as a picture drawn from ``metrics.csv``."""
+"""The curves of a run, losses and calibration metrics, as a picture drawn from ``metrics.csv``."""
 
 import csv
 import math
@@ -24,14 +24,14 @@ def read_metrics(path: Path) -> dict[str, Points]:
     Raises:
         InputError: no such file, or another one.
     """
-    figures: dict[str, Points] = defaultdict(list)
+    metrics: dict[str, Points] = defaultdict(list)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                figures[row["name"]].append((int(row["step"]), float(row["value"])))
+                metrics[row["name"]].append((int(row["step"]), float(row["value"])))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no metrics.csv of a run: {error}") from error
-    return dict(figures)
+    return dict(metrics)
 
 
 def draw_curves(run: Path) -> Path:
@@ -41,13 +41,13 @@ def draw_curves(run: Path) -> Path:
         InputError: the run has no metrics.
         OutputError: the picture cannot be written.
     """
-    figures = read_metrics(run / "metrics.csv")
+    metrics = read_metrics(run / "metrics.csv")
     # Not pyplot, which keeps every figure and wants a display.
     picture = Figure(figsize=(12, 4.5), layout="constrained")
     FigureCanvasAgg(picture)
     for axes, (prefix, title) in zip(picture.subplots(1, 2), PANELS.items(), strict=True):
-        names = [name for name in figures if name.startswith(f"{prefix}/")]
-        _panel(axes, title, {name.partition("/")[2]: figures[name] for name in names})
+        names = [name for name in metrics if name.startswith(f"{prefix}/")]
+        _panel(axes, title, {name.partition("/")[2]: metrics[name] for name in names})
     with atomic_path(run / CURVES) as beside:
         picture.savefig(beside, format="png", dpi=110)
     return run / CURVES

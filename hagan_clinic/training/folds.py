@@ -139,16 +139,16 @@ def _taken(path: Path, ours: dict[str, Any]) -> str:
             return ""
         except FileExistsError:
             try:
-                told = path.read_text("utf-8")
+                claim_text = path.read_text("utf-8")
             except FileNotFoundError:  # given back in between
                 continue
-            holder = json.loads(told) if told else {"host": "another machine", "pid": 0}
+            holder = json.loads(claim_text) if claim_text else {"host": "another machine", "pid": 0}
             if holder["host"] != ours["host"] or _runs(holder["pid"]):
                 break
             # Only one process can move the old claim away, and it must be the one that was read.
             aside = path.with_suffix(f".{ours['pid']}")
             path.replace(aside)
-            if aside.read_text("utf-8") != told:
+            if aside.read_text("utf-8") != claim_text:
                 aside.replace(path)
                 break
             aside.unlink()

@@ -62,7 +62,7 @@ def write_released_run(released: Released, folder: Path, *, image: str, spacing:
         "init": None,
         "imported": released.files,
     }
-    state = {"step": 0, "validated": 0, "best_step": 0, "figures": {}, "seconds": 0.0}
+    state = {"step": 0, "validated": 0, "best_step": 0, "metrics": {}, "seconds": 0.0}
     beside = folder.with_name(folder.name + PART)
     try:
         shutil.rmtree(beside, ignore_errors=True)

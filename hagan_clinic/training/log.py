@@ -1,4 +1,4 @@
-"""Where a run's figures go: TensorBoard, CSV, curves, montages and a progress line."""
+"""Where a run's metrics go: TensorBoard, CSV, curves, montages and a progress line."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ COLUMNS = ("step", "name", "value")
 def peak_memory_gib(device: torch.device) -> float:
     """Peak memory so far: allocated on the GPU, or resident of this process on the CPU.
 
-    NaN where the system does not tell the latter.
+    NaN where the system does not report the latter.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
@@ -39,7 +39,7 @@ def peak_memory_gib(device: torch.device) -> float:
 
 
 class RunLog:
-    """Writes figures of one run; a silent one (``active=False``) serves the other ranks.
+    """Writes metrics of one run; a silent one (``active=False``) serves the other ranks.
 
     What an earlier part of the run logged after step ``start``, from which it goes on, is dropped.
 
@@ -66,11 +66,11 @@ class RunLog:
             MofNCompleteColumn(),
             BarColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             console=self.console,
             refresh_per_second=1,
         )
-        self.task = self.progress.add_task("train", total=steps, completed=start, figures="")
+        self.task = self.progress.add_task("train", total=steps, completed=start, metrics="")
 
     @staticmethod
     def _rows_until(path: Path, step: int) -> list[list[str]]:
@@ -119,17 +119,17 @@ class RunLog:
         if self.active:
             self.progress.update(self.task, completed=step)
 
-    def figures(self, step: int, figures: dict[str, float]) -> None:
-        """Log named figures at a step, and show them."""
+    def metrics(self, step: int, metrics: dict[str, float]) -> None:
+        """Log named metrics at a step, and show them."""
         if not self.active:
             return
         with self._told():
-            for name, value in figures.items():
+            for name, value in metrics.items():
                 self.writer.add_scalar(name, value, step)
                 self.rows.writerow((step, name, f"{value:.6g}"))
             self.file.flush()
-        shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in figures.items())
-        self.progress.update(self.task, figures=shown)
+        shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in metrics.items())
+        self.progress.update(self.task, metrics=shown)
         if not self.console.is_terminal:
             self.console.print(f"step {step}  {shown}", soft_wrap=True)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from hagan_clinic.backbone.memory import told_of_memory
+from hagan_clinic.backbone.memory import memory_explained
 from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.errors import ModelError
 from hagan_clinic.training.adam import UnaveragedAdam
@@ -35,7 +35,7 @@ from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.half import precision
 from hagan_clinic.training.log import RunLog, peak_memory_gib
 from hagan_clinic.training.muon import Muon
-from hagan_clinic.training.variant import Validate, Validation, Variant
+from hagan_clinic.training.variant import TrainableModel, Validate, Validation
 
 LOG_EVERY = 10
 
@@ -53,7 +53,7 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 
 
 def train(
-    variant: Variant,
+    variant: TrainableModel,
     batches: Iterator[Mapping[str, Tensor]],
     validate: Validate,
     config: TrainingConfig,
@@ -88,7 +88,7 @@ def train(
     optimizers = {name: optimizer_of(group) for name, group in groups.items()}
     if config.compile:
         compile_blocks(module)
-    state: dict[str, Any] = {"step": 0, "validated": 0, "figures": {}, "seconds": 0.0}
+    state: dict[str, Any] = {"step": 0, "validated": 0, "metrics": {}, "seconds": 0.0}
     if existing(folder / LAST).exists():
         state = load_checkpoint(folder / LAST, module, average, optimizers)
     start = int(state["step"])
@@ -117,15 +117,15 @@ def train(
             save_checkpoint(folder / name, module, average, optimizers, state)
         fabric.barrier()
 
-    def judge(step: int) -> None:
-        with told_of_memory(_no_memory_to_validate(step)):
+    def run_validation(step: int) -> None:
+        with memory_explained(_no_memory_to_validate(step)):
             validation = _validate(validate, average.module, fabric)
-        state.update(validated=step, figures=validation.figures)
+        state.update(validated=step, metrics=validation.metrics)
         if validation.score > state.get("best_score", -math.inf):
             state.update(best_score=validation.score, best_step=step)
             checkpoint(BEST, step)
         checkpoint(LAST, step)
-        log.figures(step, {f"calibration/{k}": v for k, v in validation.figures.items()})
+        log.metrics(step, {f"calibration/{k}": v for k, v in validation.metrics.items()})
         log.picture(step, "calibration", validation.montage)
         log.curves()
 
@@ -139,7 +139,7 @@ def train(
     with stop, RunLog(folder, config.steps, start, active=fabric.is_global_zero) as log:
         # A part that ended between a checkpoint and its validation left this to be done.
         if validates(start) and state["validated"] < start:
-            judge(start)
+            run_validation(start)
         waited, last_log = 0.0, time.monotonic()
         for step in range(start, config.steps):
             for name, group in groups.items():
@@ -152,7 +152,7 @@ def train(
             # Anything random inside a step depends on the seed and the step alone.
             torch.manual_seed((config.seed << 32) + step * fabric.world_size + fabric.global_rank)
             with (
-                told_of_memory(_no_memory_for_a_step(config, fabric.device)),
+                memory_explained(_no_memory_for_a_step(config, fabric.device)),
                 precision(config.precision, fabric.device),
             ):
                 terms = variant.training_step(batch, step, update)
@@ -166,16 +166,16 @@ def train(
             if done % LOG_EVERY == 0 or done == config.steps:
                 now = time.monotonic()
                 count = done - max(start, (done - 1) // LOG_EVERY * LOG_EVERY)
-                # The one place that waits for the device: all figures at once.
-                told = torch.stack(list(sums.values())).tolist() if sums else []
-                figures = {
+                # The one place that waits for the device: all metrics at once.
+                means = torch.stack(list(sums.values())).tolist() if sums else []
+                metrics = {
                     f"train/{name}": value / counts[name]
-                    for name, value in zip(sums, told, strict=True)
+                    for name, value in zip(sums, means, strict=True)
                 }
-                figures["speed/steps_per_s"] = count / (now - last_log)
-                figures["speed/share_waiting_for_data"] = waited / (now - last_log)
-                figures["speed/peak_memory_gib"] = peak_memory_gib(fabric.device)
-                log.figures(done, figures)
+                metrics["speed/steps_per_s"] = count / (now - last_log)
+                metrics["speed/share_waiting_for_data"] = waited / (now - last_log)
+                metrics["speed/peak_memory_gib"] = peak_memory_gib(fabric.device)
+                log.metrics(done, metrics)
                 last_log, waited = now, 0.0
                 sums.clear()
                 counts.clear()
@@ -185,7 +185,7 @@ def train(
             if stopped or validates(done) or done % config.checkpoint_every == 0:
                 checkpoint(LAST, done)
             if validates(done) and not stopped:
-                judge(done)
+                run_validation(done)
                 stopped = stop.asked_anywhere(fabric)
             if stopped and (done < config.steps or state["validated"] < done):
                 raise KeyboardInterrupt
@@ -210,7 +210,7 @@ def to_channels_last(module: nn.Module) -> None:
 
 
 def optimizer_of(group: ParameterGroup) -> Optimizer:
-    """What moves a group."""
+    """The optimiser of a group."""
     parameters, lr, decay, betas = group.parameters, group.lr, group.weight_decay, group.betas
     if group.muon:
         return Muon(parameters, lr, betas=betas, weight_decay=decay)
@@ -251,7 +251,7 @@ def _ema_with_warm_up(decay: float) -> Any:
 
 
 def _validate(validate: Validate, part: nn.Module, fabric: Fabric) -> Validation:
-    """The first process validates, in full precision as deployed, and tells the others.
+    """The first process validates, in full precision as deployed, and broadcasts the score.
 
     What fails there is raised in all of them: the others would wait for its word.
     """

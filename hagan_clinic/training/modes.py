@@ -29,11 +29,11 @@ from hagan_clinic.training.config import (
 )
 from hagan_clinic.training.renamed import current_settings
 from hagan_clinic.training.unconditional import UnconditionalRun
-from hagan_clinic.training.variant import Validation, Variant
+from hagan_clinic.training.variant import TrainableModel, Validation
 
 
 class Mode(Protocol):
-    """What a configuration describes: how to prepare volumes, what to train, how to judge it."""
+    """What a configuration describes: how to prepare volumes, what to train, how to validate it."""
 
     @property
     def recipe(self) -> Recipe:
@@ -62,7 +62,7 @@ class Mode(Protocol):
     def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
         """The class of every subject, None where there are no classes."""
 
-    def model(self) -> Variant:
+    def model(self) -> TrainableModel:
         """A model with weights from the seed."""
 
     def validate(
@@ -72,7 +72,7 @@ class Mode(Protocol):
         labels: Sequence[int] | None,
         device: torch.device,
     ) -> Validation:
-        """Judge the averaged part on the calibration patients, of these classes if any."""
+        """Validate the averaged part on the calibration patients, of these classes if any."""
 
 
 class Kind(Protocol):
@@ -80,7 +80,7 @@ class Kind(Protocol):
 
     @property
     def settings(self) -> type[TrainingConfig]:
-        """What it can be told."""
+        """Its settings."""
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:

@@ -30,7 +30,7 @@ class Muon(Optimizer):
     """Muon for the convolutions within a network, AdamW for everything else, at one rate.
 
     Args:
-        parameters: what moves.
+        parameters: to be updated.
         lr: learning rate of both.
         momentum: Muon's, Nesterov's form.
         betas: Adam's.
@@ -53,12 +53,12 @@ class Muon(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
-            moved = [p for p in group["params"] if p.grad is not None]
-            if moved and group["weight_decay"]:
-                torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            updated = [p for p in group["params"] if p.grad is not None]
+            if updated and group["weight_decay"]:
+                torch._foreach_mul_(updated, 1 - group["lr"] * group["weight_decay"])
             for names, direction, own in (
-                (("momentum",), _muon, [p for p in moved if _is_hidden(p)]),
-                (("mean", "square"), _adam, [p for p in moved if not _is_hidden(p)]),
+                (("momentum",), _muon, [p for p in updated if _is_hidden(p)]),
+                (("mean", "square"), _adam, [p for p in updated if not _is_hidden(p)]),
             ):
                 if own:
                     states = [self._state(parameter, names) for parameter in own]

@@ -1,4 +1,4 @@
-"""Names that settings and weights had in earlier versions: run folders and TOML files hold them."""
+"""Former names of settings, weights and states, as run folders and TOML files hold them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +16,9 @@ MODULES = {
     "judge": "discriminator",
 }
 """Today's name of each renamed part of a model in training."""
+
+STATE = {"figures": "metrics"}
+"""Today's name of each renamed entry of a checkpoint's state."""
 
 
 def current_settings(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -37,3 +40,8 @@ def current_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         part, dot, rest = name.partition(".")
         renamed[MODULES.get(part, part) + dot + rest] = tensor
     return renamed
+
+
+def current_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's state by the names that its entries have today."""
+    return {STATE.get(name, name): value for name, value in state.items()}

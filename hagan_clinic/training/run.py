@@ -49,7 +49,7 @@ def run_training(
         init: what gives the first weights (fine-tuning): a run folder, a ``.onnx`` file, or
             the name of a bundled model.
         cache: folder of the prepared volumes; in the run folder when None.
-        say: told what a person watching wants to know, a line at a time.
+        say: called with each line that a person watching wants to see.
 
     Returns:
         The state of the last checkpoint.
@@ -171,8 +171,8 @@ def run_training(
         folder,
         fabric,
     )
-    figures = "  ".join(f"{name} {value:.4g}" for name, value in state["figures"].items())
-    say(f"{folder}: step {state['step']}, best at {state['best_step']}; {figures}")
+    metrics = "  ".join(f"{name} {value:.4g}" for name, value in state["metrics"].items())
+    say(f"{folder}: step {state['step']}, best at {state['best_step']}; {metrics}")
     say(f"next: {mode.next_command.format(run=folder)}")
     return state
 
@@ -194,7 +194,7 @@ def read_config(run: Path) -> TrainingConfig:
 
 
 def read_facts(run: Path) -> dict[str, Any]:
-    """What the model card tells of a run, apart from its settings.
+    """What the model card says of a run, apart from its settings.
 
     Raises:
         ModelError: it cannot be read.
@@ -257,14 +257,16 @@ def check_resume(config: TrainingConfig, folder: Path, init: str | Path | None) 
         )
     began_from = read_facts(folder).get("init")
     if init is not None and (now := identity(init))["sha256"] != (began_from or {}).get("sha256"):
-        before_it = f"the weights of {_told(began_from)}" if began_from else "weights from its seed"
+        before_it = (
+            f"the weights of {_shown(began_from)}" if began_from else "weights from its seed"
+        )
         raise InputError(
             f"{folder} holds a run that began from {before_it}, and --init now gives those of "
-            f"{_told(now)}: leave --init out to resume, or give a new folder"
+            f"{_shown(now)}: leave --init out to resume, or give a new folder"
         )
 
 
-def _told(weights: dict[str, str]) -> str:
+def _shown(weights: dict[str, str]) -> str:
     return f"{weights['name']} (sha256 {weights['sha256'][:12]})"
 
 

@@ -211,8 +211,8 @@ def _layers(part: Part) -> tuple[LayerSummary, ...]:
     found: list[LayerSummary] = []
     hooks = []
 
-    def told(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def tell(layer: nn.Module, _: Any, output: Any) -> None:
+    def recorder(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def record(layer: nn.Module, _: Any, output: Any) -> None:
             if name in (layer.name for layer in found):
                 return  # again, on air alone
             image = output[0] if isinstance(output, tuple) else output  # the second is air's
@@ -220,11 +220,11 @@ def _layers(part: Part) -> tuple[LayerSummary, ...]:
                 LayerSummary(name, _kind(layer), tuple(image.shape[1:]), _parameters(layer))
             )
 
-        return tell
+        return record
 
     for name, layer in part.module.named_modules():
         if _is_layer(layer) and "parametrizations" not in name:
-            hooks.append(layer.register_forward_hook(told(name)))
+            hooks.append(layer.register_forward_hook(recorder(name)))
     # In training two layers may be computed as one.
     part.module.eval()
     with torch.no_grad():

@@ -73,19 +73,19 @@ def validate_synthesis(
     for number in range(SAMPLES):
         label = _one_hot(autoencoder, number % classes, device) if classes else None
         samples.append(_volume(autoencoder, latents[number : number + 1], label))
-    figures = {
+    metrics = {
         "mmd": maximum_mean_discrepancy(_low(samples), _low(real)),
         "ms_ssim_samples": pairwise_ms_ssim(samples, PAIRS, seed),
         "ms_ssim_real": pairwise_ms_ssim(real, PAIRS, seed),
     }
     shown = samples[:SHOWN]
     if encoder:
-        figures["reconstruction_psnr"] = float(np.mean([score[0] for score in scores]))
-        figures["reconstruction_ssim"] = float(np.mean([score[1] for score in scores]))
+        metrics["reconstruction_psnr"] = float(np.mean([score[0] for score in scores]))
+        metrics["reconstruction_ssim"] = float(np.mean([score[1] for score in scores]))
         shown += [
             volume for pair in zip(real[:2], brought_back[:2], strict=True) for volume in pair
         ]
-    return Validation(-figures["mmd"], figures, _montage(shown))
+    return Validation(-metrics["mmd"], metrics, _montage(shown))
 
 
 def _volume(

@@ -26,7 +26,7 @@ class TrainedTranslator:
         generator: Its weights, in evaluation mode.
         recipe: How scans become its input, and what its output means.
         state: Of the checkpoint.
-        facts: Of the run, as its folder tells them.
+        facts: Of the run, from its folder.
     """
 
     config: TrainingConfig
@@ -42,7 +42,7 @@ def load_translator(run: Path) -> TrainedTranslator:
     The interval factor of its recipe is 0 before the first validation.
 
     Raises:
-        ModelError: The run cannot be read, is unconditional, or does not tell its training box.
+        ModelError: The run cannot be read, is unconditional, or does not state its training box.
     """
     config = read_config(run)
     if config.mode != "conditional":
@@ -56,7 +56,7 @@ def load_translator(run: Path) -> TrainedTranslator:
     state = load_averaged(generator, run)
     facts = read_facts(run)
     box = _training_box(run, facts)
-    factor = float(state["figures"].get("interval_factor", 0.0))
+    factor = float(state["metrics"].get("interval_factor", 0.0))
     recipe = replace(described.recipe, interval_factor=factor, box=box)
     if isinstance(generator, ConditionalGenerator):  # to which padding is air
         recipe = replace(recipe, box_grows=True, margin_mm=AIR_VOXELS * max(recipe.spacing))

@@ -46,7 +46,7 @@ class UnconditionalConfig(TrainingConfig):
         label: column of the cohort's CSV that holds a class label; empty for none.
         classes: the labels that it holds, in the order of their one-hot vectors.
         encoder: False is the ablation without E^H and E^G.
-        encoder_loss_to_generator: G is moved by the reconstruction losses too; otherwise the
+        encoder_loss_to_generator: the reconstruction losses train G too; otherwise the
             encoder cannot influence it.
         deterministic_r: the ablation that takes the disjoint slabs in turn instead of drawing r.
         variant: ``paper``, or ``released`` for the choices of the authors' code: one cross-entropy

@@ -59,13 +59,13 @@ def validate_translation(
             row = _row(source[0], image, target[0], scale)
         if len(rows) < MONTAGE_SUBJECTS:
             rows.append(row)
-    figures = {
+    metrics = {
         "psnr": float(np.mean(psnrs)),
         "ssim": float(np.mean(ssims)),
         "interval_factor": interval_factor(ratios),
     }
-    figures |= {name: float(np.mean(values)) for name, values in of_both.items() if values}
-    return Validation(figures["psnr"], figures, np.concatenate(rows))
+    metrics |= {name: float(np.mean(values)) for name, values in of_both.items() if values}
+    return Validation(metrics["psnr"], metrics, np.concatenate(rows))
 
 
 def _row(*volumes: NDArray[np.float32]) -> NDArray[np.uint8]:

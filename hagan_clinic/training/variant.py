@@ -1,4 +1,4 @@
-"""What the training loop asks of a model: the seam between the loop and the variants."""
+"""What the training loop asks of a model: the interface between the loop and the models."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update
 
 
-class Variant(Protocol):
+class TrainableModel(Protocol):
     """A trainable model."""
 
     @property
@@ -23,7 +23,7 @@ class Variant(Protocol):
         """The part whose exponential moving average is validated and exported."""
 
     def groups(self) -> dict[str, ParameterGroup]:
-        """Parameters by the optimiser that moves them."""
+        """Parameters by the name of their optimiser."""
 
     def training_step(
         self, batch: Mapping[str, Tensor], step: int, update: Update
@@ -36,13 +36,13 @@ class Validation:
     """What one pass over the calibration patients found.
 
     Attributes:
-        score: the figure by which the best checkpoint is chosen (higher is better).
-        figures: every figure, for the log and the checkpoint's state.
+        score: the metric by which the best checkpoint is chosen (higher is better).
+        metrics: all of them, for the log and the checkpoint's state.
         montage: a picture of it, (rows, columns) uint8.
     """
 
     score: float
-    figures: dict[str, float]
+    metrics: dict[str, float]
     montage: NDArray[np.uint8]
 
 

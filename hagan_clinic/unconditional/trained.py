@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hagan_clinic.backbone.memory import told_of_memory
+from hagan_clinic.backbone.memory import memory_explained
 from hagan_clinic.backbone.synthesising import EncodingNetwork, GeneratingNetwork
 from hagan_clinic.errors import ModelError
 
@@ -23,7 +23,7 @@ class TorchGenerator:
     """
 
     def __init__(self, generator: GeneratingNetwork, device: torch.device) -> None:
-        with told_of_memory(_no_memory(device)):
+        with memory_explained(_no_memory(device)):
             self._generator = generator.to(device).eval()
         self._device = device
 
@@ -36,7 +36,7 @@ class TorchGenerator:
             ModelError: a value is not finite.
         """
         generator, config = self._generator, self._generator.config
-        with told_of_memory(_no_memory(self._device)):
+        with memory_explained(_no_memory(self._device)):
             context = generator.context(torch.from_numpy(latent).to(self._device))
             image = np.empty(config.size, np.float32)
             thickness = config.slab if config.halo else config.size[0]
@@ -58,14 +58,14 @@ class TorchEncoder:
     """
 
     def __init__(self, encoder: EncodingNetwork, device: torch.device) -> None:
-        with told_of_memory(_no_memory(device)):
+        with memory_explained(_no_memory(device)):
             self._encoder = encoder.to(device).eval()
         self._device = device
 
     @torch.inference_mode()
     def latent(self, volume: Float32) -> Float32:
         """From a volume (D, H, W) in [-1, 1] its z (latent,); errors as of `TorchGenerator`."""
-        with told_of_memory(_no_memory(self._device)):
+        with memory_explained(_no_memory(self._device)):
             latent = self._encoder.encode(torch.from_numpy(volume)[None, None].to(self._device))
             return _finite(latent[0].float().cpu().numpy(), "encoder")
 

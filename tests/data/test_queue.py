@@ -108,7 +108,7 @@ def test_samples_of_a_batch_come_from_different_volumes(subjects):
         assert len(set(batch["volume"].tolist())) == 4
 
 
-def test_queue_mixes_the_volumes_of_a_lane(subjects):
+def test_queue_mixes_the_volumes_of_a_position(subjects):
     order = [
         int(batch["volume"])
         for batch in batches(subjects, 8, batch_size=1, slabs_per_volume=4, queue_length=8)

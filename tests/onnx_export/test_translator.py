@@ -32,8 +32,8 @@ def make_run(folder, **settings):
     average = torch.optim.swa_utils.AveragedModel(generator)
     (folder / "best").mkdir(parents=True)
     save_tensors(average.state_dict(), folder / "best" / "average.safetensors")
-    figures = {"psnr": 15.0, "interval_factor": 2.25}
-    state = {"step": 7, "seconds": 3.2, "figures": figures, "revision": generator.revision}
+    metrics = {"psnr": 15.0, "interval_factor": 2.25}
+    state = {"step": 7, "seconds": 3.2, "metrics": metrics, "revision": generator.revision}
     (folder / "best" / "state.json").write_text(json.dumps(state))
     (folder / "config.json").write_text(config.to_json())
     facts = {"subjects": {"train": 3}, "box": [32, 48, 64]}

@@ -59,7 +59,7 @@ def exported(trained):
 def test_a_run_trains_and_is_validated(trained):
     config, folder, state = trained
     assert state["step"] == 4
-    assert {"psnr", "ssim", "interval_factor"} <= state["figures"].keys()
+    assert {"psnr", "ssim", "interval_factor"} <= state["metrics"].keys()
     with (folder / "metrics.csv").open() as file:
         rows = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
     assert {"train/discriminator", "train/adversarial", "train/l1"} <= rows.keys()
@@ -88,7 +88,7 @@ def test_an_exported_run_translates_a_scan_onto_its_grid(trained, exported, smal
     assert translation.volume.array.std() > 0.01
     # No error bar of its own: the half-width is the same wherever something was synthesised.
     inside = translation.uncertainty.array[10:16, 12:20, 10:16]
-    half_width = trained[2]["figures"]["interval_factor"] / 2
+    half_width = trained[2]["metrics"]["interval_factor"] / 2
     assert np.allclose(inside, min(half_width, 1.0), atol=1e-5)
 
 

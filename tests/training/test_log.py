@@ -25,7 +25,7 @@ def in_tensorboard(folder):
 def write(folder, start, steps, value):
     with RunLog(folder, 10, start) as log:
         for step in steps:
-            log.figures(step, {"train/high": value})
+            log.metrics(step, {"train/high": value})
 
 
 def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
@@ -70,7 +70,7 @@ def test_a_picture_is_a_file_too_and_says_that_it_is_synthetic(tmp_path):
 def test_a_silent_log_writes_nothing(tmp_path):
     with RunLog(tmp_path, 10, 0, active=False) as log:
         log.step(1)
-        log.figures(1, {"train/high": 1.0})
+        log.metrics(1, {"train/high": 1.0})
         log.picture(1, "calibration", np.zeros((2, 2), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
@@ -79,14 +79,14 @@ def test_a_silent_log_writes_nothing(tmp_path):
 def test_a_full_disk_is_named(small_disk):
     def fill_and_log():
         with RunLog(small_disk, 10, 0) as log:
-            log.figures(1, {"train/high": 1.0})
+            log.metrics(1, {"train/high": 1.0})
             with (
                 pytest.raises(OSError, match="No space"),
                 (small_disk / "other").open("wb") as file,
             ):
                 file.write(bytes(1 << 20))
             for step in range(2, 4000):
-                log.figures(step, {"train/high": 1.0})
+                log.metrics(step, {"train/high": 1.0})
 
     with pytest.raises(OutputError, match=r"cannot write the log in .*: No space left on device"):
         fill_and_log()

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
+from hagan_clinic.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from hagan_clinic.training.modes import config_from_dict, gather_settings, mode_of
 
 FORMER = {
@@ -65,3 +65,8 @@ def test_a_setting_by_both_its_names_is_refused():
     given = {"mode": "unconditional", "judge_width": 64, "discriminator_width": 96}
     with pytest.raises(InputError, match="judge_width is the former name of discriminator_width"):
         gather_settings(None, [], given)
+
+
+def test_the_metrics_of_a_former_checkpoint_are_read(tmp_path):
+    (tmp_path / "state.json").write_text('{"step": 3, "figures": {"interval_factor": 2.5}}')
+    assert read_state(tmp_path) == {"step": 3, "metrics": {"interval_factor": 2.5}}

@@ -62,7 +62,7 @@ def test_a_run_folder_holds_everything_and_nothing_pickled(trained):
     assert names >= {"last", "best", "montages"}
     assert not [p for p in folder.rglob("*") if p.suffix in (".pt", ".pth", ".pkl", ".ckpt")]
     assert state["step"] == 4
-    assert 0 < state["figures"]["interval_factor"] < 20
+    assert 0 < state["metrics"]["interval_factor"] < 20
     assert any(re.match("10 subjects: 6 train, 2 calibration, 2 test", line) for line in lines)
     with (folder / "metrics.csv").open() as file:
         names = {row["name"] for row in csv.DictReader(file)}

@@ -66,8 +66,8 @@ def test_a_run_trains_all_four_parts_and_validates_them(trained):
         names = {row["name"] for row in csv.DictReader(file)}
     losses = {"discriminator", "generator", "slab_encoder", "latent_encoder"}
     assert {f"train/{name}" for name in losses} <= names
-    figures = {"mmd", "ms_ssim_samples", "ms_ssim_real", "reconstruction_psnr"}
-    assert figures <= state["figures"].keys()
+    metrics = {"mmd", "ms_ssim_samples", "ms_ssim_real", "reconstruction_psnr"}
+    assert metrics <= state["metrics"].keys()
     assert isinstance(read_config(folder), UnconditionalConfig)
 
 
@@ -104,7 +104,7 @@ def test_the_ablations_train(settings, tmp_path):
         "bf16": {"precision": "bf16-mixed"},
     }.items():
         state = train(settings | changes | {"steps": 1}, tmp_path / name)
-        assert ("reconstruction_psnr" in state["figures"]) == (name != "encoder")
+        assert ("reconstruction_psnr" in state["metrics"]) == (name != "encoder")
 
 
 def test_the_released_variant_is_the_authors_choices():

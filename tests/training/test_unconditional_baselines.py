@@ -51,8 +51,8 @@ def generator_file(trained):
 
 def test_a_run_trains_and_is_validated(trained):
     config, folder, state = trained
-    assert {"mmd", "ms_ssim_samples", "ms_ssim_real"} <= state["figures"].keys()
-    assert ("reconstruction_psnr" in state["figures"]) == (config.model in WITH_ENCODER)
+    assert {"mmd", "ms_ssim_samples", "ms_ssim_real"} <= state["metrics"].keys()
+    assert ("reconstruction_psnr" in state["metrics"]) == (config.model in WITH_ENCODER)
     with (folder / "metrics.csv").open() as file:
         names = {row["name"] for row in csv.DictReader(file)}
     assert "train/generator" in names

@@ -49,20 +49,20 @@ def even_subject(folder, name, head, stripped, target):
     return PreparedSubject(name, name, file, 1, forms, True, SHAPE, (1.0, 1.0, 1.0))
 
 
-def test_figures_are_those_worked_out_by_hand(tmp_path):
+def test_metrics_are_those_worked_out_by_hand(tmp_path):
     subjects = [
         even_subject(tmp_path, "a", head=200, stripped=150, target=100),
         even_subject(tmp_path, "b", head=80, stripped=40, target=220),
     ]
-    figures = validate_translation(Halved(), subjects, CPU).figures
+    metrics = validate_translation(Halved(), subjects, CPU).metrics
     heads = [(halved(200), unit(100)), (halved(80), unit(220))]
     stripped = [(halved(150), unit(100)), (halved(40), unit(220))]
-    assert figures["psnr_head"] == pytest.approx(np.mean([psnr(*p) for p in heads]), rel=1e-5)
-    assert figures["psnr_stripped"] == pytest.approx(
+    assert metrics["psnr_head"] == pytest.approx(np.mean([psnr(*p) for p in heads]), rel=1e-5)
+    assert metrics["psnr_stripped"] == pytest.approx(
         np.mean([psnr(*p) for p in stripped]), rel=1e-5
     )
-    assert figures["psnr"] == pytest.approx(np.mean([psnr(*p) for p in heads + stripped]), rel=1e-5)
-    assert figures["ssim"] == pytest.approx(np.mean([ssim(*p) for p in heads + stripped]), rel=1e-3)
+    assert metrics["psnr"] == pytest.approx(np.mean([psnr(*p) for p in heads + stripped]), rel=1e-5)
+    assert metrics["ssim"] == pytest.approx(np.mean([ssim(*p) for p in heads + stripped]), rel=1e-3)
 
 
 def test_the_interval_factor_holds_nine_tenths_of_the_voxels(tmp_path):
@@ -73,37 +73,37 @@ def test_the_interval_factor_holds_nine_tenths_of_the_voxels(tmp_path):
     ]
     pairs = [(200, 100), (150, 100), (80, 220), (40, 220)]
     ratios = [abs((unit(s) - 0.5) - (2 * unit(t) - 1)) / (2 * unit(s) / 10) for s, t in pairs]
-    factor = validate_translation(Halved(), subjects, CPU).figures["interval_factor"]
+    factor = validate_translation(Halved(), subjects, CPU).metrics["interval_factor"]
     assert factor == pytest.approx(max(ratios), rel=1e-4)
 
 
-def test_figures_are_of_the_brain_alone(tmp_path):
+def test_metrics_are_of_the_brain_alone(tmp_path):
     subject = even_subject(tmp_path, "a", head=200, stripped=None, target=100)
     stored = np.load(subject.file)
     stored[-1, :8] = 0
     stored[0, :8] = np.random.default_rng(0).integers(0, 256, (8, *SHAPE[1:]))
     np.save(subject.file, stored)
-    figures = validate_translation(Halved(), [subject], CPU).figures
-    assert figures["psnr"] == pytest.approx(psnr(halved(200), unit(100)), rel=1e-5)
-    assert "psnr_head" not in figures
+    metrics = validate_translation(Halved(), [subject], CPU).metrics
+    assert metrics["psnr"] == pytest.approx(psnr(halved(200), unit(100)), rel=1e-5)
+    assert "psnr_head" not in metrics
 
 
 def test_forms_are_compared_on_subjects_that_have_both(tmp_path):
     both = even_subject(tmp_path, "a", head=200, stripped=150, target=100)
     one = even_subject(tmp_path, "b", head=80, stripped=None, target=220)
-    figures = validate_translation(Halved(), [both, one], CPU).figures
+    metrics = validate_translation(Halved(), [both, one], CPU).metrics
     head, stripped, alone = (
         psnr(halved(code), unit(target)) for code, target in [(200, 100), (150, 100), (80, 220)]
     )
-    assert figures["psnr_head"] == pytest.approx(head, rel=1e-5)
-    assert figures["psnr_stripped"] == pytest.approx(stripped, rel=1e-5)
-    assert figures["psnr"] == pytest.approx(np.mean([head, stripped, alone]), rel=1e-5)
+    assert metrics["psnr_head"] == pytest.approx(head, rel=1e-5)
+    assert metrics["psnr_stripped"] == pytest.approx(stripped, rel=1e-5)
+    assert metrics["psnr"] == pytest.approx(np.mean([head, stripped, alone]), rel=1e-5)
 
 
 def test_the_score_is_the_psnr_and_the_montage_has_a_row_a_subject(tmp_path):
     subjects = [even_subject(tmp_path, n, head=200, stripped=150, target=100) for n in "abcdef"]
     validation = validate_translation(Halved(), subjects, CPU)
-    assert validation.score == validation.figures["psnr"]
+    assert validation.score == validation.metrics["psnr"]
     assert validation.montage.shape == (4 * SHAPE[1], 4 * SHAPE[2])
     row = validation.montage[: SHAPE[1]].reshape(SHAPE[1], 4, SHAPE[2])
     expected = [unit(150), halved(150), unit(100), 2 * unit(150) / 10]

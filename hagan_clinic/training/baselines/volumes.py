@@ -22,7 +22,7 @@ from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig, check_range, check_window
 from hagan_clinic.training.synthesis import validate_synthesis
 from hagan_clinic.training.unconditional import UnconditionalRun
-from hagan_clinic.training.variant import Validation, Variant
+from hagan_clinic.training.variant import TrainableModel, Validation
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class VolumeRun(ABC):
         """These models know no classes."""
         return None
 
-    def model(self) -> Variant:
+    def model(self) -> TrainableModel:
         """A model with weights from the seed."""
         config = self.config
         torch.manual_seed(config.seed)
@@ -208,7 +208,7 @@ class VolumeRun(ABC):
         return self.built(config.sizes(), {**rates, "seed": config.seed})
 
     @abstractmethod
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
         """The model of these sizes; ``settings`` are rates and the seed."""
 
     def validate(
@@ -232,7 +232,7 @@ class WassersteinRun(VolumeRun):
     config: WassersteinConfig
     settings: ClassVar[type[WassersteinConfig]] = WassersteinConfig
 
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
         """The model of these sizes."""
         return WassersteinGAN(sizes, **settings)
 
@@ -244,7 +244,7 @@ class VariationalRun(VolumeRun):
     config: VariationalConfig
     settings: ClassVar[type[VariationalConfig]] = VariationalConfig
 
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
         """The model of these sizes."""
         return VAEGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)
 
@@ -256,7 +256,7 @@ class AlphaRun(VolumeRun):
     config: AlphaConfig
     settings: ClassVar[type[AlphaConfig]] = AlphaConfig
 
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
         """The model of these sizes."""
         return AlphaGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)
 
@@ -268,6 +268,6 @@ class ProgressiveRun(VolumeRun):
     config: ProgressiveConfig
     settings: ClassVar[type[ProgressiveConfig]] = ProgressiveConfig
 
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> Variant:
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
         """The model of these sizes."""
         return ProgressiveGAN(sizes, steps=self.config.steps, **settings)
