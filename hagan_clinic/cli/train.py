@@ -25,7 +25,7 @@ from hagan_clinic.cli.settings import assignment, numbers
     "--window",
     callback=numbers(float, 2),
     metavar="LOW,HIGH",
-    help="Scanner values that become -1 and 1, as -1024,600 for chest CT (unconditional).",
+    help="Scanner values that become -1 and 1, as -1024,600 for chest CT, 0,80 for a head CT.",
 )
 @click.option(
     "--size", callback=numbers(int, 1, 3), metavar="N|D,H,W", help="Voxels of the training box."

@@ -18,7 +18,7 @@ from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.config import TrainingConfig, check_choice, check_range
+from hagan_clinic.training.config import TrainingConfig, check_choice, check_range, check_window
 from hagan_clinic.training.validation import validate_translation
 from hagan_clinic.training.variant import Validation
 
@@ -30,6 +30,8 @@ class ConditionalConfig(TrainingConfig):
     Attributes:
         source: sequences the generator sees.
         target: sequence it makes.
+        window: scanner values of the source that become -1 and 1, such as (0, 80) HU for a head CT;
+            empty for the percentiles of brain MR.
         halo: real slices on each side of a slab, outside the loss, a multiple of 4.
         optimizer: the generator's: ``muon`` for its hidden convolutions, or ``adamw`` for all.
             Its rate warms up to ``generator_lr``, then falls along a cosine to 1/100.
@@ -41,6 +43,7 @@ class ConditionalConfig(TrainingConfig):
 
     source: tuple[str, ...] = ("t1",)
     target: str = "flair"
+    window: tuple[float, ...] = ()
     halo: int = 8
     optimizer: str = "muon"
     adversarial_start: float = 0.9
@@ -57,6 +60,7 @@ class ConditionalConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice(self, "optimizer", ("muon", "adamw"))
+        check_window(self.window)
         check_range(self, ("half_width", "quarter_width", "high_blocks"))
         weights = ("high", "low", "structure", "likelihood", "adversarial")
         check_range(self, [f"weight_{name}" for name in weights], zero=True)
@@ -117,6 +121,7 @@ class ConditionalRun:
             multiple=SIDE_MULTIPLE,
             halo=generator.halo,
             interval_factor=0.0,
+            window=config.window,
         )
         return cls(config, generator, recipe)
 

@@ -63,3 +63,37 @@ def test_the_model_without_this_package_gives_what_translate_gives(
     assert differs.mean() < 0.02
     if min(size) < 112:
         assert (names["before"] + names["after"]).any()  # the box reaches beyond
+
+
+@pytest.fixture
+def beside(small_cohort, tmp_path, monkeypatch):
+    """A working folder with `cohort`, whose FLAIR is of its T1, and the scan `t1.nii.gz`."""
+    monkeypatch.chdir(tmp_path)
+    Path("cohort").symlink_to(small_cohort)
+    Path("t1.nii.gz").symlink_to(T1)
+
+
+@pytest.mark.slow
+def test_the_python_of_the_reference_runs(beside):
+    names = {}
+    exec(snippet("docs/reference/python.md"), names)
+    whole, slab = names["target"], names["slab"]
+    assert (slab - whole[:, :, 16:48]).abs().max() < 1e-4
+    assert Path("flair.nii.gz").exists() and names["run"].step == 8
+    assert names["part"].shape == (1, 1, 8, 64, 64) and names["z"].shape == (1, 64)
+
+
+@pytest.mark.slow
+def test_the_page_on_another_pair_trains_and_translates_it(beside, tmp_path):
+    for scan in list(Path("cohort").rglob("*_t1.nii.gz")):
+        other = Path("pairs") / scan.parent.name / scan.name.replace("_t1", "_t2")
+        other.parent.mkdir(parents=True)
+        other.symlink_to(scan.resolve())
+        flair = scan.name.replace("_t1", "_flair")
+        (other.parent / flair).symlink_to(scan.resolve().with_name(flair))
+    Path("cohort").unlink()
+    Path("pairs").rename("cohort")
+    Path("t2.nii.gz").symlink_to(next(Path("cohort").rglob("*_t2.nii.gz")).resolve())
+    names = {}
+    exec(snippet("docs/how-to/train-another-pair.md"), names)
+    assert names["flair"].shape == read("t2.nii.gz").shape
