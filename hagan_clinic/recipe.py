@@ -74,9 +74,9 @@ class Recipe:
         for name, fits in self._fits().items():
             if not fits:
                 value = repr(getattr(self, name))
-                told = value if len(value) <= _LONGEST_NAME else f"{value[:_LONGEST_NAME]}…"
+                shown = value if len(value) <= _LONGEST_NAME else f"{value[:_LONGEST_NAME]}…"
                 raise ModelError(
-                    f"the model's recipe has a value out of range: {name} is {told}; export the "
+                    f"the model's recipe has a value out of range: {name} is {shown}; export the "
                     "model again"
                 )
 

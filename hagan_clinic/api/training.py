@@ -104,5 +104,5 @@ def settings_of(
 
 
 def run_folder(settings: TrainingConfig) -> Path:
-    """Where a run goes that is not told a folder."""
+    """The run folder where none is given."""
     return Path("runs") / (settings.mode if settings.model == "hagan" else settings.model)

@@ -44,7 +44,7 @@ def diagnose() -> Iterator[Finding]:
     yield Finding(TOOL, None, __version__)
     yield Finding("Python", None, f"{platform.python_version()} on {platform.platform()}")
     yield Finding("CPU cores", None, f"{usable_cpus()} usable")
-    yield Finding("memory", None, f"{memory.told(memory.available())} available")
+    yield Finding("memory", None, f"{memory.size_text(memory.available())} available")
     try:
         yield from _runtime()
     except HaganClinicError as error:
@@ -64,7 +64,7 @@ def _runtime() -> Iterator[Finding]:
         yield Finding(subject, reason is None, reason or "a session starts", needed=name == "cpu")
     size = providers.gpu_memory()
     if size is not None:
-        yield Finding("GPU memory", None, memory.told(size))
+        yield Finding("GPU memory", None, memory.size_text(size))
 
 
 def _models() -> Iterator[Finding]:

@@ -222,16 +222,16 @@ def _as_csv(latents: Latents) -> str:
 
 def _from_csv(path: Path) -> Latents:
     with path.open(newline="", encoding="utf-8") as file:
-        told = _COMMENT.fullmatch(file.readline().rstrip())
+        stated = _COMMENT.fullmatch(file.readline().rstrip())
         header, *rows = list(csv.reader(file))
-    if told is None:
+    if stated is None:
         raise InputError("lacks the first line that tells its model: it was not written by encode")
     first = 2 if header[1:2] == ["label"] else 1
     values = np.array([[float(z) for z in row[first:]] for row in rows], np.float32)
     return Latents(
         latents=values,
         names=tuple(row[0] for row in rows),
-        identity=told["identity"],
-        image=told["image"],
+        identity=stated["identity"],
+        image=stated["image"],
         labels=tuple(row[1] for row in rows) if first == 2 else (),
     )

@@ -43,7 +43,7 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * unit)
 
 
-def told(size: float) -> str:
+def size_text(size: float) -> str:
     """A size as people read it: `512 MiB`, `1.4 GiB`."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / MIB:.0f} MiB"
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from hagan_clinic.errors import ModelError
 from hagan_clinic.printable import printable_in
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.runtime.memory import told as told_size
+from hagan_clinic.runtime.memory import size_text
 from hagan_clinic.runtime.model_interface import (
     CONTEXT,
     SOURCE,
     TRANSLATOR,
-    told,
+    kind_text,
     verify_interface,
 )
 from hagan_clinic.runtime.network_sizes import UnknownSizeError, peak_bytes
@@ -145,7 +145,7 @@ def load_model(path: str | Path, kind: str | None = TRANSLATOR) -> ModelFile:
         )
     found = metadata.get("hagan_clinic.kind", TRANSLATOR)
     if kind is not None and found != kind:
-        raise ModelError(f"{path}: this is {told(found)}, expected {told(kind)}")
+        raise ModelError(f"{path}: this is {kind_text(found)}, expected {kind_text(kind)}")
     recipe = Recipe.from_json(_entry(path, metadata, "recipe"))
     shapes = verify_interface(path, proto, found, recipe)
     runtime = _json_object(path, metadata, "runtime", required=False)
@@ -262,7 +262,7 @@ def _verify_memory(
             raise ModelError(f"{path}: {error}. {REMEDY}") from error
         if held > most:
             raise ModelError(
-                f"{path}: the network would hold {told_size(held)} for a volume of "
-                f"{'x'.join(map(str, volume))}, expected at most {told_size(most)} by the "
+                f"{path}: the network would hold {size_text(held)} for a volume of "
+                f"{'x'.join(map(str, volume))}, expected at most {size_text(most)} by the "
                 f"{activation_bytes} bytes a voxel that the file states. {REMEDY}"
             )

@@ -44,7 +44,7 @@ _TOLD = {
 }
 
 
-def told(kind: str) -> str:
+def kind_text(kind: str) -> str:
     """A kind in words, with the command that runs it."""
     return _TOLD.get(kind, f"a model of the kind {kind!r}")
 

@@ -107,14 +107,15 @@ class Outputs:
             if path is None or suffix_of(path) in expected:
                 continue
             found = suffix_of(path) or "no suffix"
-            told = f"{path}: has {found}, expected one of {', '.join(expected)}"
+            message = f"{path}: has {found}, expected one of {', '.join(expected)}"
             if expected is not SUFFIXES:
-                raise OutputError(told)
+                raise OutputError(message)
             if not is_folder(path):
-                raise OutputError(f"{told}, or no suffix for a folder of DICOM")
+                raise OutputError(f"{message}, or no suffix for a folder of DICOM")
             if not from_series:
                 raise OutputError(
-                    f"{told}; a folder of DICOM needs a DICOM series as the scan, or --dicom-like"
+                    f"{message}; a folder of DICOM needs a DICOM series as the scan, or "
+                    "--dicom-like"
                 )
 
 
@@ -221,10 +222,10 @@ def all_or_none(paths: Sequence[Path], *, overwrite: bool = True) -> Iterator[li
                 if target in emptied and not target.exists():
                     target.mkdir()
         if isinstance(error, OutputError):
-            told = str(error)
+            message = str(error)
             for temporary, path in zip(temporaries, paths, strict=False):
-                told = told.replace(str(temporary), str(path))
-            raise OutputError(told) from error
+                message = message.replace(str(temporary), str(path))
+            raise OutputError(message) from error
         raise
     finally:
         for old in kept.values():

@@ -37,7 +37,7 @@ _SMOOTHEST = 10  # per cent
 
 
 def check_field(name: str, grid: Grid) -> None:
-    """Refuse a fragment of a head, from which no brain could be told.
+    """Refuse a fragment of a head, in which no brain could be recognised.
 
     Raises:
         InputError: An axis has fewer than `MIN_SLICES` voxels, or less than `MIN_FIELD_MM`.
@@ -63,9 +63,9 @@ def grid_warnings(name: str, grid: Grid) -> list[str]:
         )
     extents = [size * step for size, step in zip(grid.shape, grid.spacing, strict=True)]
     if min(extents) < SMALL_FIELD_MM:
-        told = " x ".join(f"{extent:.0f}" for extent in extents)
+        size = " x ".join(f"{extent:.0f}" for extent in extents)
         warnings.append(
-            f"{name} has a field of view of {told} mm, expected at least {SMALL_FIELD_MM:.0f} mm "
+            f"{name} has a field of view of {size} mm, expected at least {SMALL_FIELD_MM:.0f} mm "
             "each way: the model was trained on whole brains; use a scan that covers the brain"
         )
     return warnings

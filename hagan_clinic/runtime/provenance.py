@@ -27,7 +27,7 @@ TOOL = "hagan-clinic"
 
 
 def licence_in_words(licence: str) -> str:
-    """A licence as people read it: SPDX says `NOASSERTION` where nobody told one."""
+    """A licence as people read it: SPDX says `NOASSERTION` where none was stated."""
     return "no licence stated" if licence == "NOASSERTION" else licence
 
 
@@ -60,7 +60,7 @@ def sidecar(
     """
     low, high = model.recipe.percentiles
     target = model.recipe.target
-    told = {
+    by_content = {
         "image": {
             "content": f"{target} synthesised from {', '.join(model.recipe.sources)}",
             "units": "none, from 0 to 1",
@@ -88,5 +88,5 @@ def sidecar(
         "model": model_identity(model),
         "sources": dict(sources),
         **({"settings": {"tf32": True}} if tf32 else {}),
-        **told[content],
+        **by_content[content],
     }

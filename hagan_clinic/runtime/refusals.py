@@ -34,8 +34,8 @@ def refuse_unsuitable(
     sidecar = read_sidecar(path)
     marked = str(sidecar.values.get(_SYNTHETIC.lower())).lower() == "true"
     if not marked:
-        told = read_description(path) if description is None else description
-        marked = _SYNTHETIC in told.upper()
+        words = read_description(path) if description is None else description
+        marked = _SYNTHETIC in words.upper()
     if marked:
         raise InputError(
             f"{path}: this image is synthetic, expected a scan: translating it again would invent "

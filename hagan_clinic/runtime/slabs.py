@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hagan_clinic.errors import DeviceError
-from hagan_clinic.runtime.memory import told
+from hagan_clinic.runtime.memory import size_text
 
 STEP = 4
 """Starts of slabs and windows are multiples of this: there image and `context` are in step."""
@@ -118,7 +118,7 @@ def plan_slabs(
             return plan
     thinnest = memory.needed(SlabPlan(depth, step, halo), height * width)
     raise DeviceError(
-        f"{told(max(budget, 0))} of memory are left for the network, and a volume of "
-        f"{depth}x{height}x{width} in the thinnest slabs needs {told(thinnest)}: raise "
-        f"--max-memory by {told(thinnest - budget)} or more, or use a machine with more memory"
+        f"{size_text(max(budget, 0))} of memory are left for the network, and a volume of "
+        f"{depth}x{height}x{width} in the thinnest slabs needs {size_text(thinnest)}: raise "
+        f"--max-memory by {size_text(thinnest - budget)} or more, or use a machine with more memory"
     )

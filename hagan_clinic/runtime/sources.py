@@ -108,27 +108,27 @@ def read_inputs(
     for name, source in named.items():
         file = None
         called = name
-        told: dict[str, Any] = {"file": None, "sha256": None}
+        origin: dict[str, Any] = {"file": None, "sha256": None}
         if isinstance(source, Volume):
             volume = source
         elif Path(source) in places:
             scan = read_series(Path(source), name, series, allow_contrast=allow_contrast)
             stack = stack or scan.stack
-            volume, told = scan.volume, _told(scan)
+            volume, origin = scan.volume, _series_facts(scan)
         else:
             file = read_file(source)
             volume, called = file.volume, str(source)
             doubts += refuse_unsuitable(
                 file.path, name, allow_contrast=allow_contrast, description=file.description
             )
-            told = {"file": file.path.name, "sha256": file_sha256(file.path)}
-        if dicom_like is not None and stack is not None and told.get("dicom_files") is None:
+            origin = {"file": file.path.name, "sha256": file_sha256(file.path)}
+        if dicom_like is not None and stack is not None and origin.get("dicom_files") is None:
             _check_lies_on(volume, stack, name)
         _check_shown(volume, called)
         volumes.append(volume)
         files.append(file)
         spacing = [round(step, 4) for step in volume.spacing]
-        facts[name] = {**told, "shape": list(volume.shape), "spacing_mm": spacing}
+        facts[name] = {**origin, "shape": list(volume.shape), "spacing_mm": spacing}
     # Tools write the same voxels with their axes in another order.
     grid = volumes[0].grid
     volumes = [to_axes_of(volume, grid) for volume in volumes]
@@ -153,7 +153,7 @@ def _check_shown(volume: Volume, called: str) -> None:
     )
 
 
-def _told(scan: SeriesScan) -> dict[str, Any]:
+def _series_facts(scan: SeriesScan) -> dict[str, Any]:
     files = len({id(part.instance) for part in scan.stack.slices})
     return {"file": None, "dicom_files": files, "sha256": scan.sha256}
 

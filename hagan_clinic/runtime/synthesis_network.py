@@ -103,9 +103,9 @@ class OnnxGenerator:
             if self._limit is not None and needed > self._limit:
                 cause = "this model's norm (group)" if self._model.has_context else "this model"
                 raise DeviceError(
-                    f"--max-memory gives the network {memory.told(self._limit)}, and a volume of "
-                    f"{d}x{h}x{w} needs {memory.told(needed)}: {cause} makes it whole, in no "
-                    "slabs; raise --max-memory, or leave it out"
+                    f"--max-memory gives the network {memory.size_text(self._limit)}, and a volume "
+                    f"of {d}x{h}x{w} needs {memory.size_text(needed)}: {cause} makes it whole, in "
+                    "no slabs; raise --max-memory, or leave it out"
                 )
             return whole
         on_cpu = self._device.name == "cpu"

@@ -216,9 +216,9 @@ class Translator:
 
         if size > self._budget():
             raise DeviceError(
-                f"{memory.told(max(self._budget(), 0))} of memory are left to prepare the scan, "
-                f"which needs {memory.told(size)}: raise --max-memory by "
-                f"{memory.told(size - self._budget())} or more"
+                f"{memory.size_text(max(self._budget(), 0))} of memory are left to prepare the "
+                f"scan, which needs {memory.size_text(size)}: raise --max-memory by "
+                f"{memory.size_text(size - self._budget())} or more"
             )
 
     def _budget(self) -> int:

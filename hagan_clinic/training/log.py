@@ -56,7 +56,7 @@ class RunLog:
         kept = io.StringIO()
         csv.writer(kept).writerows([COLUMNS, *(self._rows_until(path, start) if start else [])])
         write_text(kept.getvalue(), path)
-        with self._told():
+        with self._write_errors():
             self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
             self.file = path.open("a", newline="", encoding="utf-8")
         self.rows = csv.writer(self.file)
@@ -82,7 +82,7 @@ class RunLog:
         return [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -106,7 +106,7 @@ class RunLog:
             return
         self.progress.stop()
         try:
-            with self._told():
+            with self._write_errors():
                 self.file.close()
                 self.writer.close()
         except OutputError:
@@ -123,7 +123,7 @@ class RunLog:
         """Log named metrics at a step, and show them."""
         if not self.active:
             return
-        with self._told():
+        with self._write_errors():
             for name, value in metrics.items():
                 self.writer.add_scalar(name, value, step)
                 self.rows.writerow((step, name, f"{value:.6g}"))
@@ -146,7 +146,7 @@ class RunLog:
         marked = _marked(image)
         words = PngInfo()
         words.add_text("Title", f"{NOTICE}: {name} at step {step} of a training by hagan-clinic")
-        with self._told():
+        with self._write_errors():
             self.writer.add_image(name, np.asarray(marked), step, dataformats="HW")
             path.parent.mkdir(exist_ok=True)
         with atomic_path(path) as beside:

@@ -29,8 +29,8 @@ def test_other_sizes_are_refused(text):
         memory.parse_size(text)
 
 
-def test_sizes_are_told_in_binary_units():
-    assert [memory.told(size) for size in (2**20, 900 * 2**20, 3 * 2**29)] == [
+def test_sizes_are_written_in_binary_units():
+    assert [memory.size_text(size) for size in (2**20, 900 * 2**20, 3 * 2**29)] == [
         "1 MiB",
         "900 MiB",
         "1.5 GiB",

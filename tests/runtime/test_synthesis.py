@@ -15,7 +15,7 @@ from hagan_clinic.errors import DeviceError, InputError, ModelError
 from hagan_clinic.imageio import read, write
 from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime.latents import draw_latents
-from hagan_clinic.runtime.memory import MIB, told
+from hagan_clinic.runtime.memory import MIB, size_text
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
@@ -184,8 +184,8 @@ def test_a_limit_below_a_volume_that_cannot_be_cut_is_refused(make_unconditional
     )
     assert (free == enough).all()
     message = (
-        f"--max-memory gives the network {told(needed - MIB)}, and a volume of 32x32x32 needs "
-        f"{told(needed)}: this model's norm (group) makes it whole"
+        f"--max-memory gives the network {size_text(needed - MIB)}, and a volume of 32x32x32 needs "
+        f"{size_text(needed)}: this model's norm (group) makes it whole"
     )
     with pytest.raises(DeviceError, match=re.escape(message)):
         next(load_generator(path, max_memory=needed - MIB).decode(z))

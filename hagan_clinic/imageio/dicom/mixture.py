@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.dicom.planes import Plane, name_of, told
+from hagan_clinic.imageio.dicom.planes import Plane, name_of, numbers_text
 from hagan_clinic.imageio.dicom.series import Instance, Series, Slice
 from hagan_clinic.imageio.dicom.values import number, text, words
 
@@ -111,7 +111,7 @@ def refuse_mixed(slices: tuple[Slice, ...], planes: list[Plane]) -> None:
             firsts = [
                 int(np.argmax((np.abs(table - row) <= tolerance).all(axis=1))) for row in table
             ]
-            _refuse_odd(slices, firsts, what, [told(table[first]) for first in firsts])
+            _refuse_odd(slices, firsts, what, [numbers_text(table[first]) for first in firsts])
     _refuse_odd(slices, [_echo_time(part) for part in slices], "EchoTime")
     for keyword in _ONE_VALUE:
         values = [text(part.instance.header, keyword) or "none" for part in slices]

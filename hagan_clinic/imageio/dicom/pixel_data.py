@@ -22,7 +22,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.codecs import decode
 from hagan_clinic.imageio.dicom.codestream import examine, is_lossless
 from hagan_clinic.imageio.dicom.encapsulated import Frame, find_frames
-from hagan_clinic.imageio.dicom.samples import Samples, element, extend, integer
+from hagan_clinic.imageio.dicom.samples import StoredSamples, element, extend, integer
 from hagan_clinic.imageio.dicom.series import Instance
 
 _PIXEL_DATA = 0x7FE00010
@@ -44,7 +44,7 @@ _SIGNS = {None: "signed or not", True: "signed", False: "unsigned"}
 
 
 def read_frames(
-    instance: Instance, samples: Samples, numbers: Iterable[int], *, alone: bool = True
+    instance: Instance, samples: StoredSamples, numbers: Iterable[int], *, alone: bool = True
 ) -> Generator[NDArray[np.int64], None, None]:
     """Decode frames one after the other.
 
@@ -84,7 +84,7 @@ def read_frames(
                 yield _native(stream, samples, vr, alone)
 
 
-def _inflated(file: BinaryIO, samples: Samples, header: Dataset) -> BinaryIO:
+def _inflated(file: BinaryIO, samples: StoredSamples, header: Dataset) -> BinaryIO:
     """The data set of a deflated file, as long as its header may make it (PS3.5 A.5)."""
     group = integer(header.file_meta, "FileMetaInformationGroupLength")
     file.seek(_PREAMBLE + _GROUP_LENGTH + group)
@@ -108,7 +108,7 @@ def _inflated(file: BinaryIO, samples: Samples, header: Dataset) -> BinaryIO:
     return BytesIO(b"".join(parts))
 
 
-def _at_pixel_data(stream: BinaryIO, samples: Samples, header: Dataset) -> tuple[int, str]:
+def _at_pixel_data(stream: BinaryIO, samples: StoredSamples, header: Dataset) -> tuple[int, str]:
     """Go to the first byte of the pixel data; give their declared length and their VR."""
     syntax = samples.syntax
     implicit = syntax.is_implicit_VR
@@ -186,7 +186,7 @@ def _extended_offsets(header: Dataset) -> tuple[int, ...] | None:
     return unpack(f"<{len(table) // 8}Q", table)
 
 
-def _check_native(stream: BinaryIO, length: int, samples: Samples) -> None:
+def _check_native(stream: BinaryIO, length: int, samples: StoredSamples) -> None:
     """Compare the declared length; what pads it, as PS3.5 8.1.1 allows, is no image.
 
     Less than a row cannot be part of one, nor can zeros, if they are not a frame.
@@ -207,7 +207,7 @@ def _check_native(stream: BinaryIO, length: int, samples: Samples) -> None:
         )
 
 
-def _native(stream: BinaryIO, samples: Samples, vr: str, alone: bool) -> NDArray[np.int64]:
+def _native(stream: BinaryIO, samples: StoredSamples, vr: str, alone: bool) -> NDArray[np.int64]:
     little = samples.syntax.is_little_endian
     if not little and samples.allocated != 16 and (samples.allocated, vr) != (8, "OB"):
         raise InputError(
@@ -219,7 +219,7 @@ def _native(stream: BinaryIO, samples: Samples, vr: str, alone: bool) -> NDArray
     return _stored(words.reshape(samples.rows, samples.columns), samples, alone)
 
 
-def _stored(words: NDArray[Any], samples: Samples, alone: bool) -> NDArray[np.int64]:
+def _stored(words: NDArray[Any], samples: StoredSamples, alone: bool) -> NDArray[np.int64]:
     """The bits of words that are stored."""
     values = extend(words, samples.stored, samples.signed)
     if not alone and (values != extend(words, samples.allocated, samples.signed)).any():
@@ -230,7 +230,9 @@ def _stored(words: NDArray[Any], samples: Samples, alone: bool) -> NDArray[np.in
     return values
 
 
-def _compressed(stream: BinaryIO, frame: Frame, samples: Samples, alone: bool) -> NDArray[np.int64]:
+def _compressed(
+    stream: BinaryIO, frame: Frame, samples: StoredSamples, alone: bool
+) -> NDArray[np.int64]:
     """Decode a frame whose codestream agrees with the header."""
     length = sum(fragment.length for fragment in frame)
     if samples.frame_bytes > max(_ANY_COMPRESSION, _MAX_COMPRESSION * length):
@@ -280,7 +282,7 @@ def _compressed(stream: BinaryIO, frame: Frame, samples: Samples, alone: bool) -
     return values
 
 
-def _run_lengths(data: bytes, samples: Samples, alone: bool) -> NDArray[np.int64]:
+def _run_lengths(data: bytes, samples: StoredSamples, alone: bool) -> NDArray[np.int64]:
     """Decode RLE, which is twice as long as what it holds at most (PS3.5 G)."""
     if len(data) > _RLE_HEADER + 2 * samples.frame_bytes + samples.allocated // 8:
         raise InputError(

@@ -14,7 +14,7 @@ from hagan_clinic.imageio.bounded import check_shape
 from hagan_clinic.imageio.dicom.enhanced import frame_groups
 from hagan_clinic.imageio.dicom.pixel_data import read_frames
 from hagan_clinic.imageio.dicom.planes import name_of
-from hagan_clinic.imageio.dicom.samples import Samples, describe, element, extend, integer
+from hagan_clinic.imageio.dicom.samples import StoredSamples, describe, element, extend, integer
 from hagan_clinic.imageio.dicom.series import Slice, Stack
 
 
@@ -71,7 +71,7 @@ def read_pixels(stack: Stack, progress: Callable[[], object] | None = None) -> N
     return volume.T
 
 
-def _described(parts: list[Slice], rows: int, columns: int) -> Samples:
+def _described(parts: list[Slice], rows: int, columns: int) -> StoredSamples:
     """How the instance of these slices stores its pixels, which must be of the stack's size."""
     with _naming(parts[0]):
         samples = describe(parts[0].instance.header)
@@ -169,7 +169,7 @@ def _transformation(part: Slice) -> Dataset:
 
 
 def _padding(
-    frame: NDArray[np.int64], header: Dataset, samples: Samples
+    frame: NDArray[np.int64], header: Dataset, samples: StoredSamples
 ) -> NDArray[np.bool_] | None:
     """The voxels that PixelPaddingValue marks, if there are any (PS3.3 C.7.5.1.1.2)."""
     if element(header, "PixelPaddingValue") is None:

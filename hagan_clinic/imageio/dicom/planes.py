@@ -90,7 +90,7 @@ def checked_plane(part: Slice) -> Plane:
     lengths = np.linalg.norm(cosines, axis=1)
     if max(*np.abs(lengths - 1), abs(cosines[0] @ cosines[1])) > _UNIT:
         raise InputError(
-            f"{name_of(part)}: its ImageOrientationPatient {told(cosines)} is not two unit "
+            f"{name_of(part)}: its ImageOrientationPatient {numbers_text(cosines)} is not two unit "
             "vectors at a right angle; its geometry is unknown"
         )
     check_mm(part, "PixelSpacing", spacing)
@@ -113,10 +113,11 @@ def check_mm(part: Slice, what: str, found: Points) -> None:
     low, high = VOXEL_MM
     if found.min() < low or found.max() > high:
         raise InputError(
-            f"{name_of(part)}: has the {what} {told(found)} mm, expected {low:g} to {high:g} mm"
+            f"{name_of(part)}: has the {what} {numbers_text(found)} mm, expected {low:g} to "
+            f"{high:g} mm"
         )
 
 
-def told(values: Points) -> str:
+def numbers_text(values: Points) -> str:
     """Numbers as a message says them."""
     return " ".join(f"{value:.6g}" for value in values.ravel())

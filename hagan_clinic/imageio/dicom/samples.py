@@ -15,7 +15,7 @@ from hagan_clinic.imageio.dicom.codecs import check_codec
 
 
 @dataclass(frozen=True)
-class Samples:
+class StoredSamples:
     """How an instance stores its pixels: the Image Pixel module (PS3.3 C.7.6.3).
 
     Attributes:
@@ -42,7 +42,7 @@ class Samples:
         return self.rows * self.columns * self.allocated // 8
 
 
-def describe(header: Dataset) -> Samples:
+def describe(header: Dataset) -> StoredSamples:
     """Read and check the Image Pixel module.
 
     Raises:
@@ -77,7 +77,7 @@ def describe(header: Dataset) -> Samples:
         )
     if syntax.is_encapsulated:
         check_codec(syntax)
-    return Samples(syntax, rows, columns, frames, allocated, stored, bool(signed))
+    return StoredSamples(syntax, rows, columns, frames, allocated, stored, bool(signed))
 
 
 def element(header: Dataset, keyword: str, default: Any = None) -> Any:

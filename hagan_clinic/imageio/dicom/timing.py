@@ -40,10 +40,10 @@ class Timing:
             "EP" in kind or text(header, "EchoPlanarPulseSequence").upper() == "YES",
         )
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """For messages."""
-        told = f"TR {self.repetition:g} ms, TE {self.echo:g} ms"
-        return f"{told}, TI {self.inversion:g} ms" if self.inversion else told
+        text = f"TR {self.repetition:g} ms, TE {self.echo:g} ms"
+        return f"{text}, TI {self.inversion:g} ms" if self.inversion else text
 
     def t1_like(self) -> bool:
         """Whether white matter is brighter than grey, and grey than fluid.
@@ -75,11 +75,11 @@ def guess_t1(header: Dataset, doubt: str | None = None) -> tuple[bool, str]:
             "EchoTime)"
         )
     if not timing.t1_like():
-        return False, f"is no T1 by its timing ({timing.told()})"
+        return False, f"is no T1 by its timing ({timing.describe()})"
     unsure = f"{doubt!r} is in its description" if doubt else next(_doubts(header, timing), None)
     if unsure:
-        return False, unsure_reason(f"T1 by its timing ({timing.told()})", unsure)
-    return True, f"T1 by its timing ({timing.told()})"
+        return False, unsure_reason(f"T1 by its timing ({timing.describe()})", unsure)
+    return True, f"T1 by its timing ({timing.describe()})"
 
 
 def unsure_reason(like: str, why: str) -> str:
@@ -105,7 +105,7 @@ def _doubts(header: Dataset, timing: Timing) -> Iterator[str]:
         yield "its ImageType is not ORIGINAL\\PRIMARY"
     if not timing.gradient:
         if "SE" not in words(header, "ScanningSequence") and not timing.inversion:
-            yield "its ScanningSequence is not told"
+            yield "its ScanningSequence is not given"
         return
     if text(header, "MRAcquisitionType") != "3D":
         yield "it is a 2D gradient echo, as surveys and field maps are"
@@ -119,12 +119,12 @@ def _doubts(header: Dataset, timing: Timing) -> Iterator[str]:
 
 def _contrast(header: Dataset) -> str:
     """AcquisitionContrast of an enhanced image (PS3.3, C.8.13.3.1.6)."""
-    told = text(header, "AcquisitionContrast")
+    contrast = text(header, "AcquisitionContrast")
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in items(header, groups)[:1]:
             for item in items(group, "MRImageFrameTypeSequence")[:1]:
-                told = told or text(item, "AcquisitionContrast")
-    return told.upper()
+                contrast = contrast or text(item, "AcquisitionContrast")
+    return contrast.upper()
 
 
 def _timing(

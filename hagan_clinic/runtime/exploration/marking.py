@@ -35,8 +35,8 @@ class Figure:
         return f"{self.name} {self.unit}".replace("%", "percent").replace(" ", "_")
 
     def __str__(self) -> str:
-        told = "unknown" if math.isnan(self.value) else f"{self.value:.4g} {self.unit}"
-        return f"{self.name}: {told}"
+        text = "unknown" if math.isnan(self.value) else f"{self.value:.4g} {self.unit}"
+        return f"{self.name}: {text}"
 
 
 @dataclass(frozen=True, eq=False)

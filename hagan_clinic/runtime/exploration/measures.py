@@ -98,10 +98,10 @@ class MaskMean:
                 "mask drawn on a sample of this model"
             )
         found = volume.array > 0.5 if label is None else np.rint(volume.array) == label
-        told = path.name if label is None else f"{path.name}, label {label}"
+        shown = path.name if label is None else f"{path.name}, label {label}"
         if not found.any():
-            raise InputError(f"{told} marks no voxel; expected at least one")
-        return cls(found, f"mean in {told}")
+            raise InputError(f"{shown} marks no voxel; expected at least one")
+        return cls(found, f"mean in {shown}")
 
     def __call__(self, volume: NDArray[np.float32]) -> float:
         """Without a unit."""

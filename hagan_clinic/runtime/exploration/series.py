@@ -31,7 +31,7 @@ LEGEND = 12
 
 @dataclass(frozen=True, eq=False)
 class VolumeSeries:
-    """Latents in order, and what is to be told of the volumes made from them.
+    """Latents in order, and what is reported of the volumes made from them.
 
     Attributes:
         name: Of the files: ``walk`` gives ``walk_00.nii.gz``, ``walk.csv``, ``walk.png`` and
@@ -77,9 +77,9 @@ def write_series(
         series: What to make.
         folder: Where to; made if it does not exist.
         generator: What makes volumes.
-        measure: What is measured in each and told in table and pictures.
+        measure: What is measured in each and shown in table and pictures.
         marking: What marks each with labels, which are drawn in the pictures; their figures are
-            told in table and pictures.
+            shown in table and pictures.
         overwrite: Replace files that exist.
         progress: Called as each volume is made.
 
@@ -102,10 +102,10 @@ def write_series(
     with outputs.writing() as place:
         for number, (path, image) in enumerate(zip(outputs.volumes, images, strict=True)):
             captions = [series.captions[number]]
-            told: dict[str, Any] = {"step": number, series.column: float(series.values[number])}
+            entries: dict[str, Any] = {"step": number, series.column: float(series.values[number])}
             if measure is not None:
                 measured.append(measure(image))
-                told["measured"] = measured[-1]
+                entries["measured"] = measured[-1]
                 captions.append(
                     f"measured {measure.name}: {measured[-1]:.4g} {measure.unit}".rstrip()
                 )
@@ -113,7 +113,7 @@ def write_series(
             if marking is not None:
                 marked = marking(image)
                 figures.append(marked.figures)
-                told |= {
+                entries |= {
                     figure.column: None if math.isnan(figure.value) else figure.value
                     for figure in marked.figures
                 }
@@ -121,7 +121,7 @@ def write_series(
             content = f"{generator.image} synthesised from a latent: no patient's image"
             named = {} if measure is None else {"measure": measure.name}
             sidecar = synthetic_sidecar(
-                generator.facts, content, sources={**series.sources}, series={**told, **named}
+                generator.facts, content, sources={**series.sources}, series={**entries, **named}
             )
             write_synthetic(image, generator.grid, path, place, sidecar)
             planes = pictures.middle_planes(image)
@@ -168,10 +168,10 @@ def _table(
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["step", "file", series.column, *(["measured"] if measured else []), *columns])
     for step, (name, value) in enumerate(zip(series.volumes, series.values, strict=True)):
-        told = [value, *measured[step : step + 1]]
+        cells = [value, *measured[step : step + 1]]
         if figures:
             of_step = {figure.column: figure.value for figure in figures[step]}
-            told += [of_step.get(column, 0) for column in columns]
-        cells = ("" if math.isnan(number) else f"{number:.6g}" for number in told)
-        rows.writerow([step, name, *cells])
+            cells += [of_step.get(column, 0) for column in columns]
+        texts = ("" if math.isnan(number) else f"{number:.6g}" for number in cells)
+        rows.writerow([step, name, *texts])
     return text.getvalue()
