@@ -42,7 +42,7 @@ def train(
     say: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a generator, or go on with one whose run folder is given again.
+    """Train a generator, or resume the run in an existing run folder.
 
     Args:
         config: Settings, or a TOML file with a `[train]` table; keywords count before them.

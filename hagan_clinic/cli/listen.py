@@ -23,13 +23,13 @@ Example:
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="TOML file of settings; options stand above it.",
+    help="TOML file of settings; options override it.",
 )
 @click.option("--aet", help="AE title of this node.  [default: HAGAN]")
 @click.option("--host", help="Address to listen on.  [default: all]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 11112]")
 @click.option("--forward", metavar="ARCHIVE", help="AET@HOST:PORT, or https://… for STOW-RS.")
-@click.option("--spool", type=click.Path(), help="Folder of what is in work.")
+@click.option("--spool", type=click.Path(), help="Folder of the series being processed.")
 @click.option("--watch", type=click.Path(), help="Folder whose DICOM files are taken too.")
 @click.option(
     "--caller", "callers", multiple=True, metavar="AET", help="Who may send; once a title."
@@ -63,7 +63,7 @@ def command(
     """Receive T1 series by DICOM, translate each, and send the result to an archive.
 
     An instance is acknowledged when no crash can lose it any more; after a stop or a crash the
-    node goes on where it was. The log is a JSON object a line on standard error, without patient
+    node resumes where it was. The log is a JSON object a line on standard error, without patient
     data. Stop it with SIGTERM.
     """
     from hagan_clinic.node.config import read_config

@@ -52,7 +52,7 @@ def command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Encode scans, make volumes of their latents, and measure how like the scans these are.
+    """Encode and reconstruct scans, and measure the loss.
 
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. A
     reconstruction lies in the training box, around the brain of its scan. metrics.csv and

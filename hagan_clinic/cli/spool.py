@@ -58,7 +58,7 @@ def show(folder: Path, as_json: bool) -> None:
 @command.command()
 @click.argument("name", required=False)
 @_spool_option
-@click.option("--all-failed", is_flag=True, help="Every failed series, once its cause is mended.")
+@click.option("--all-failed", is_flag=True, help="Every failed series, once its cause is fixed.")
 @click.option("--accept-warnings", is_flag=True, help="Send it though the input checks warn.")
 def retry(name: str | None, folder: Path, all_failed: bool, accept_warnings: bool) -> None:
     """Have a failed, skipped or done series translated and sent again.

@@ -47,7 +47,10 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for prepared volumes.")
 @click.option("--split", help="CSV of subject and split (train, calibration, test).")
 @click.option(
-    "--folds", type=int, metavar="N", help="Cross-validate: train and evaluate N folds, and join."
+    "--folds",
+    type=int,
+    metavar="N",
+    help="Cross-validate: train and evaluate N folds, and combine.",
 )
 @click.option("--fold", type=int, metavar="K", help="This fold alone, from 1; needs --folds.")
 @click.option("--mask", help="One brain mask for all subjects.")
@@ -95,14 +98,14 @@ def command(
     no_encoder: bool,
     **options: Any,
 ) -> None:
-    """Train a generator, or go on training one whose run folder is given again.
+    """Train a generator, or resume the run in an existing run folder.
 
-    Settings come, each over the one before, from the defaults, --preset, the [train] table of
-    hagan-clinic.toml in the working folder, --config, and the options. Ctrl-C saves a checkpoint
-    and stops; on the CPU the same command resumes exactly.
+    Settings come, later ones overriding earlier ones, from the defaults, --preset, the [train]
+    table of hagan-clinic.toml in the working folder, --config, and the options. Ctrl-C saves a
+    checkpoint and stops; on the CPU the same command resumes exactly.
 
-    With --folds the run folder holds a run and an evaluation for each fold, on patients that the
-    others' training had, and what they found together. Machines that share it do a fold each.
+    With --folds the run folder holds a run and an evaluation for each fold, and their combination.
+    Machines that share the folder take a fold each.
     """
     if fold is not None and folds is None:
         raise click.UsageError("--fold is one of --folds: give that too.")

@@ -44,7 +44,7 @@ def area_averages(volume: Bytes, full: int = 255) -> Bytes:
 
 
 def averages_of(prepared: PreparedSubject) -> Bytes:
-    """Area averages of a prepared subject, by memory map; the file is made if need be.
+    """Area averages of a prepared subject, by memory map; the file is created if missing.
 
     Returns:
         (F * (C + T) + 1, D / 2 + 1, H / 2 + 1, W / 2 + 1): source channels and target in each of

@@ -96,7 +96,7 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
     ]
     patients = len({subject.patient for subject in subjects})
     if patients < SMALLEST_COHORT:
-        warnings.append(f"only {patients} patients; expect a model that has learnt them by heart")
+        warnings.append(f"only {patients} patients; expect a model that has memorised them")
     return warnings
 
 

@@ -89,8 +89,9 @@ class EncodingReport:
         ]  # fmt: skip
         header = ["better", "worse", "region", "metric", "difference", "t", "p", "n"]
         note = (
-            "n is the number of patients. The better mean names the side of each test, so double p "
-            "where it was not foreseen which wins; p is not corrected for the number of tests."
+            "n is the number of patients. Each test is one-tailed in favour of the better mean: "
+            "double p unless the direction was fixed beforehand. p is not corrected for the number "
+            "of tests."
         )
         return Table(title, header, cells, note)
 

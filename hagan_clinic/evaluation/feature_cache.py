@@ -19,7 +19,7 @@ class FeatureCache:
 
     Args:
         network: What computes.
-        folder: Of one small file a volume; made if need be.
+        folder: Of one small file a volume; created if missing.
 
     Attributes:
         folder: As given.

@@ -154,9 +154,10 @@ def _tests_table(found: Sequence[tuple[str, Tested]]) -> Table:
     ]  # fmt: skip
     header = ["better", "worse", "evaluation", "where", "metric", "difference", "t", "p", "n"]
     note = (
-        "n is the number of patients, of a synthesis that of folds. The better mean names the side "
-        "of each test, so double p where it was not foreseen which wins; p is not corrected for "
-        "the number of tests. Folds share training patients, so their metrics are not independent."
+        "n is the number of patients, of a synthesis that of folds. Each test is one-tailed in "
+        "favour of the better mean: double p unless the direction was fixed beforehand. p is not "
+        "corrected for the number of tests. Folds share training patients, so their metrics are "
+        "not independent."
     )
     return Table(title, header, cells, note)
 

@@ -80,9 +80,9 @@ def test_table(tests: Sequence[Tested], subjects: int, patients: int) -> Table:
     ]  # fmt: skip
     header = ["better", "worse", "form", "region", "metric", "difference", "t", "p", "n"]
     note = (
-        "n is the number of patients: examinations of one are averaged. The better mean names the "
-        "side of each test, so double p where it was not foreseen which wins; p is not corrected "
-        "for the number of tests."
+        "n is the number of patients: examinations of one are averaged. Each test is one-tailed "
+        "in favour of the better mean: double p unless the direction was fixed beforehand. p is "
+        "not corrected for the number of tests."
     )
     return Table(title, header, cells, note)
 

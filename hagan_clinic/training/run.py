@@ -38,7 +38,7 @@ def run_training(
     cache: Path | None = None,
     say: Say = print,
 ) -> dict[str, Any]:
-    """Train, or go on training, in a run folder.
+    """Train, or resume, in a run folder.
 
     A folder that already holds a run is resumed: its configuration must be the same, but for
     the settings in ``FREE_ON_RESUME``, and so must ``init`` if it is given again.

@@ -23,9 +23,9 @@ Example:
 @output_option
 @file_options
 def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: bool) -> None:
-    """Join what `train --folds` found in each FOLDER, and compare the models that these are of.
+    """Combine the evaluations of `train --folds` in each FOLDER, and compare their models.
 
-    A model is called by its folder's name. Several must be of the same folds.
+    A model is named after its folder. Several folders must have the same folds.
     """
     from hagan_clinic import __version__
     from hagan_clinic.errors import InputError

@@ -39,7 +39,7 @@ class Files:
     """The files that a command will write into a folder: checked now, written at its end.
 
     Args:
-        folder: The folder; made if need be.
+        folder: The folder; created if missing.
         names: Of the files.
         overwrite: Replace files that exist.
 

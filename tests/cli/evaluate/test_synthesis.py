@@ -8,7 +8,7 @@ from PIL import Image
 from hagan_clinic.imageio import write
 from hagan_clinic.volume import Volume
 
-COMMON = ("--side", "all", "--folds", 2, "--pairs", 1, "--count", 4, "--panel", 1)
+COMMON = ("--subset", "all", "--folds", 2, "--pairs", 1, "--count", 4, "--panel", 1)
 
 
 @pytest.fixture(scope="module")
