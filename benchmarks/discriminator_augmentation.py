@@ -23,9 +23,9 @@ from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.data.split import read_split
-from hagan_clinic.training.checkpoint import LAST, load_tensors
-from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.run import read_config
+from hagan_clinic.training.checkpoint import load_tensors
+from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.run_folder import LAST
 from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.unconditional.model import BETAS
 

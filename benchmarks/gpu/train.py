@@ -43,7 +43,7 @@ class Copied:
 
     def newest(self) -> None:
         """Copy the last checkpoint if it is a new one."""
-        from hagan_clinic.training.checkpoint import read_state
+        from hagan_clinic.training.run_folder import read_state
 
         state = self.run / LAST / "state.json"
         try:

@@ -1,11 +1,17 @@
 """Write a trained run as one ONNX file."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.onnx_export import Exported, export_part, export_run
+from hagan_clinic.training.run_folder import check_run
+
+if TYPE_CHECKING:
+    from hagan_clinic.onnx_export import Exported
 
 
 def export(
@@ -49,6 +55,10 @@ def export(
         raise OutputError(f"{path}: expected a name that ends in .onnx")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists: give another name, or --overwrite")
+    check_run(Path(run))
+    # This imports torch, which takes seconds.
+    from hagan_clinic.onnx_export import export_part, export_run
+
     described = None if card is None else Path(card)
     scans = [Path(image) for image in images]
     if part is None:

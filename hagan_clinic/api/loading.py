@@ -12,8 +12,7 @@ from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_first_weights
-from hagan_clinic.training.modes import config_from_dict, mode_of
-from hagan_clinic.training.run import read_config
+from hagan_clinic.training.modes import config_from_dict, mode_of, read_config
 from hagan_clinic.training.trained import load_autoencoder
 from hagan_clinic.training.trained_translator import load_translator
 

@@ -126,12 +126,13 @@ def command(
         given["encoder"] = False
     files = [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])]
     check_paths(files, given)
-    # These import torch, which takes seconds.
-    from hagan_clinic.api.training import run_folder, train
-    from hagan_clinic.training.checkpoint import LAST, existing
+    # From here on torch is imported, which takes seconds; Lightning, as long again.
     from hagan_clinic.training.modes import gather_settings
 
     settings = gather_settings(preset, files, given)
+    from hagan_clinic.api.training import run_folder, train
+    from hagan_clinic.training.run_folder import LAST, existing
+
     folder = output or run_folder(settings)
     try:
         if folds is not None:

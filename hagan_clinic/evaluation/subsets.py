@@ -11,8 +11,7 @@ from hagan_clinic.data.split import Split, read_split, split_by_column
 from hagan_clinic.data.subject import Subject, patient_of
 from hagan_clinic.errors import InputError
 from hagan_clinic.runtime.synthesis import Facts
-from hagan_clinic.training.checkpoint import CONFIG
-from hagan_clinic.training.run import SPLIT
+from hagan_clinic.training.run_folder import CONFIG, SPLIT
 
 
 @dataclass(frozen=True)

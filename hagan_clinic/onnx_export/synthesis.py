@@ -40,7 +40,7 @@ from hagan_clinic.runtime.model_interface import (
     SLABS,
 )
 from hagan_clinic.runtime.synthesis import Encoder
-from hagan_clinic.training.run import SPLIT, read_facts
+from hagan_clinic.training.run_folder import SPLIT, read_facts
 from hagan_clinic.training.trained import TrainedAutoencoder, load_autoencoder
 from hagan_clinic.unconditional import Autoencoder, VolumeEncoder
 from hagan_clinic.unconditional.trained import TorchEncoder

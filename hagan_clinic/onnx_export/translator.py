@@ -36,7 +36,7 @@ from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES
 from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.run import SPLIT
+from hagan_clinic.training.run_folder import SPLIT
 from hagan_clinic.training.trained_translator import load_translator
 
 TRACED_SIDES = (4, 5, 6)

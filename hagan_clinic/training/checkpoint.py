@@ -19,14 +19,10 @@ from torch.optim import Optimizer
 
 from hagan_clinic.errors import ModelError, OutputError
 from hagan_clinic.imageio import flush_folder, write_bytes, write_text
-from hagan_clinic.training.renamed import current_state, current_weights
+from hagan_clinic.training.renamed import current_weights
+from hagan_clinic.training.run_folder import OLD, PART, existing, read_state
 
-CONFIG = "config.json"
-LAST = "last"
-BEST = "best"
 AVERAGE = "average.safetensors"
-PART = ".part"
-OLD = ".old"
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -161,25 +157,3 @@ def load_checkpoint(
     for name, optimizer in optimizers.items():
         restore_optimizer(optimizer, load_tensors(folder / f"optimizer.{name}.safetensors"))
     return read_state(folder)
-
-
-def existing(folder: Path) -> Path:
-    """The checkpoint, or the one before it if a crash fell between two renames."""
-    previous = folder.with_name(folder.name + OLD)
-    return previous if not folder.exists() and previous.exists() else folder
-
-
-def read_state(folder: Path) -> dict[str, Any]:
-    """A checkpoint's ``state.json``.
-
-    Raises:
-        ModelError: missing or unreadable.
-    """
-    path = existing(folder) / "state.json"
-    try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist: expected a checkpoint of hagan-clinic") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error})") from error
-    return current_state(state)

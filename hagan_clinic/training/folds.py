@@ -20,7 +20,7 @@ from hagan_clinic.data.split import Split, split_by_patient, write_split
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.training.run import make_folder
+from hagan_clinic.training.run_folder import make_folder
 
 FOLDS = "folds.csv"
 CLAIM = "claim.json"

@@ -12,9 +12,9 @@ from hagan_clinic import __version__
 from hagan_clinic.data.transforms import LUNG_WINDOW_HU
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, save_checkpoint
+from hagan_clinic.training.checkpoint import save_checkpoint
 from hagan_clinic.training.modes import gather_settings
-from hagan_clinic.training.run import FACTS
+from hagan_clinic.training.run_folder import BEST, CONFIG, FACTS, LAST, PART
 from hagan_clinic.unconditional.released import Released
 
 CT = "ct"

@@ -11,15 +11,8 @@ from torch import nn
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime import ModelFile, find_model, load_model
-from hagan_clinic.training.checkpoint import (
-    AVERAGE,
-    BEST,
-    LAST,
-    check_revision,
-    existing,
-    load_into,
-    read_state,
-)
+from hagan_clinic.training.checkpoint import AVERAGE, check_revision, load_into
+from hagan_clinic.training.run_folder import BEST, LAST, existing, read_state
 
 _ONLY_IN_TRAINING = "low."
 """G^L trains the context and is not in a model file; it starts anew."""

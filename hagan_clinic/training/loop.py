@@ -23,18 +23,12 @@ from hagan_clinic.backbone.memory import memory_explained
 from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.errors import ModelError
 from hagan_clinic.training.adam import UnaveragedAdam
-from hagan_clinic.training.checkpoint import (
-    BEST,
-    LAST,
-    existing,
-    load_checkpoint,
-    read_state,
-    save_checkpoint,
-)
+from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.half import precision
 from hagan_clinic.training.log import RunLog, peak_memory_gib
 from hagan_clinic.training.muon import Muon
+from hagan_clinic.training.run_folder import BEST, LAST, existing, read_state
 from hagan_clinic.training.variant import TrainableModel, Validate, Validation
 
 LOG_EVERY = 10

@@ -1,5 +1,6 @@
 """What can be trained, by the names that ``--mode`` and ``--model`` give it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from torch import nn
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.baselines.cgan2d import SliceRun
 from hagan_clinic.training.baselines.cgan3d import FusionRun, PatchRun
@@ -28,6 +29,7 @@ from hagan_clinic.training.config import (
     typed,
 )
 from hagan_clinic.training.renamed import current_settings
+from hagan_clinic.training.run_folder import CONFIG, check_run
 from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.training.variant import TrainableModel, Validation
 
@@ -158,6 +160,21 @@ def config_from_dict(values: dict[str, Any], where: str) -> TrainingConfig:
     # A run from before there was a choice of models has none in its configuration.
     named = {"mode": values.get("mode"), "model": values.get("model", TrainingConfig.model)}
     return _kind(named, f"{where}: ").settings.from_dict(current_settings(values, where), where)
+
+
+def read_config(run: Path) -> TrainingConfig:
+    """The configuration of a run folder.
+
+    Raises:
+        ModelError: no run there, or its configuration cannot be read.
+    """
+    check_run(run)
+    path = run / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return config_from_dict(values, str(path))
+    except (OSError, ValueError, InputError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
 
 
 def _kind(named: Mapping[str, Any], where: str) -> Kind:

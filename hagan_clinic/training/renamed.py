@@ -1,11 +1,14 @@
 """Former names of settings, weights and states, as run folders and TOML files hold them."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from hagan_clinic.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SETTINGS = {"judge_width": "discriminator_width", "recipe": "variant"}
 """Today's name of each renamed setting."""

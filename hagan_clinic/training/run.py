@@ -17,15 +17,26 @@ from hagan_clinic.data.paths import cohort_path
 from hagan_clinic.data.prepared import check_overlap, check_size, prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.data.split import read_split, split_by_column, split_by_patient, write_split
-from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
+from hagan_clinic.errors import DeviceError, InputError, OutputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.progress import counted
-from hagan_clinic.training.checkpoint import BEST, CONFIG, LAST, PART, existing, read_state
 from hagan_clinic.training.config import TrainingConfig, typed
 from hagan_clinic.training.curves import CURVES
 from hagan_clinic.training.initial import identity, load_first_weights
 from hagan_clinic.training.loop import train
-from hagan_clinic.training.modes import Mode, config_from_dict, mode_of
+from hagan_clinic.training.modes import Mode, mode_of, read_config
+from hagan_clinic.training.run_folder import (
+    BEST,
+    CONFIG,
+    FACTS,
+    LAST,
+    PART,
+    SPLIT,
+    existing,
+    make_folder,
+    read_facts,
+    read_state,
+)
 
 Say = Callable[[str], None]
 
@@ -177,39 +188,6 @@ def run_training(
     return state
 
 
-def read_config(run: Path) -> TrainingConfig:
-    """The configuration of a run folder.
-
-    Raises:
-        ModelError: no run there, or its configuration cannot be read.
-    """
-    path = run / CONFIG
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return config_from_dict(values, str(path))
-    except FileNotFoundError as error:
-        raise ModelError(f"{run} is no run folder ({CONFIG} is missing): give one") from error
-    except (OSError, ValueError, InputError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-
-
-def read_facts(run: Path) -> dict[str, Any]:
-    """What the model card says of a run, apart from its settings.
-
-    Raises:
-        ModelError: it cannot be read.
-    """
-    path = run / FACTS
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    return facts
-
-
-SPLIT = "split.csv"
-FACTS = "facts.json"
-
 BEFORE_STEPS = frozenset(
     [
         *(CONFIG, SPLIT, FACTS, CURVES, "cache", "metrics.csv", "montages", "tensorboard"),
@@ -294,18 +272,6 @@ def _fabric(config: TrainingConfig) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror}; give another folder") from error
 
 
 def _check_shared(folder: Path) -> None:

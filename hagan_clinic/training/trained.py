@@ -11,8 +11,8 @@ from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.training.baselines.volumes import VolumeConfig
 from hagan_clinic.training.config import typed
 from hagan_clinic.training.initial import identity, load_averaged
-from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.run import read_config, read_facts
+from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.run_folder import read_facts
 from hagan_clinic.training.unconditional import UnconditionalConfig
 
 

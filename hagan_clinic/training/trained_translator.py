@@ -10,8 +10,8 @@ from hagan_clinic.errors import ModelError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.run import FACTS, read_config, read_facts
+from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.run_folder import FACTS, read_facts
 
 AIR_VOXELS = 8
 """Air around the head in a box that grows, as of this much the network sees where the box ends."""

@@ -2,7 +2,6 @@ import pytest
 from click.testing import CliRunner
 
 from hagan_clinic import onnx_export
-from hagan_clinic.api import exporting
 from hagan_clinic.cli import main
 
 
@@ -29,7 +28,8 @@ def test_a_file_checked_on_no_scan_is_warned_of(tmp_path, monkeypatch, checked, 
         output.write_bytes(b"model")
         return onnx_export.Exported(output, 1, 0.0, checked)
 
-    monkeypatch.setattr(exporting, "export_run", exported)
-    result = CliRunner().invoke(main, ["export", "run", "-o", str(tmp_path / "model.onnx")])
+    monkeypatch.setattr(onnx_export, "export_run", exported)
+    (tmp_path / "config.json").write_text("{}")
+    result = CliRunner().invoke(main, ["export", str(tmp_path), "-o", str(tmp_path / "m.onnx")])
     assert result.exit_code == 0
     assert ("checked on random input alone" in result.stderr) == warned

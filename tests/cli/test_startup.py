@@ -88,6 +88,24 @@ def test_train_looks_for_the_cohort_that_a_file_of_settings_names(tmp_path, monk
     assert "torch" not in _modules_after("train", code=3)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "nowhere", "-o", "model.onnx"],
+        ["evaluate", "translation", "t1_to_flair", "nowhere", "-o", "results"],
+        ["evaluate", "folds", "nowhere", "-o", "results"],
+        ["latent", "measure", "nowhere", "-o", "measures.csv"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_says_that_its_folder_is_missing_before_it_imports_torch(
+    arguments, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code = 4 if arguments[0] == "export" else 3
+    assert "torch" not in _modules_after(*arguments, code=code)
+
+
 def test_python_m_is_the_command():
     def output(*command):
         return subprocess.run(

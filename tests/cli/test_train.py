@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from hagan_clinic.cli import main
 from hagan_clinic.runtime import load_model
-from hagan_clinic.training.checkpoint import read_state
+from hagan_clinic.training.run_folder import read_state
 
 SIDES = {"train": 4, "calibration": 2, "test": 1}
 TINY = ["--preset", "tiny", "--device", "cpu", "--set", "source=['t1']"]

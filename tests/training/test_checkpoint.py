@@ -9,7 +9,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.errors import ModelError, OutputError
-from hagan_clinic.training.checkpoint import existing, load_checkpoint, save_checkpoint
+from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
+from hagan_clinic.training.run_folder import existing
 
 FILES = {"weights.safetensors", "average.safetensors", "optimizer.all.safetensors", "state.json"}
 

@@ -20,8 +20,8 @@ from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training import run
-from hagan_clinic.training.modes import MODELS, gather_settings, mode_of
-from hagan_clinic.training.run import read_config, run_training
+from hagan_clinic.training.modes import MODELS, gather_settings, mode_of, read_config
+from hagan_clinic.training.run import run_training
 
 BASELINES = [model for model in MODELS["conditional"] if model != "hagan"]
 

@@ -10,10 +10,10 @@ from hagan_clinic.errors import (
     ModelError,
     OutputError,
 )
-from hagan_clinic.training.checkpoint import read_state
 from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.loop import _no_memory_for_a_step
 from hagan_clinic.training.run import run_training
+from hagan_clinic.training.run_folder import read_state
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tiny_settings, tmp_path):

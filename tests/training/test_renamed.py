@@ -6,8 +6,9 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.checkpoint import load_checkpoint, read_state, save_checkpoint
+from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
 from hagan_clinic.training.modes import config_from_dict, gather_settings, mode_of
+from hagan_clinic.training.run_folder import read_state
 
 FORMER = {
     "slab_discriminator": "slab_judge",

@@ -20,9 +20,9 @@ from hagan_clinic.errors import (
     ModelError,
 )
 from hagan_clinic.training import loop, run
-from hagan_clinic.training.checkpoint import read_state
 from hagan_clinic.training.conditional import ConditionalConfig
-from hagan_clinic.training.run import read_facts, run_training
+from hagan_clinic.training.run import run_training
+from hagan_clinic.training.run_folder import read_facts, read_state
 
 
 def weights(folder, name="last", file="weights"):

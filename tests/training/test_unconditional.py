@@ -11,8 +11,8 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, write
 from hagan_clinic.training import run, synthesis
 from hagan_clinic.training.curves import draw_curves
-from hagan_clinic.training.modes import gather_settings
-from hagan_clinic.training.run import read_config, run_training
+from hagan_clinic.training.modes import gather_settings, read_config
+from hagan_clinic.training.run import run_training
 from hagan_clinic.training.unconditional import UnconditionalConfig, default_slab
 
 

@@ -16,8 +16,8 @@ from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime.latents import draw_latents
 from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 from hagan_clinic.training import run
-from hagan_clinic.training.modes import MODELS, gather_settings, mode_of
-from hagan_clinic.training.run import read_config, run_training
+from hagan_clinic.training.modes import MODELS, gather_settings, mode_of, read_config
+from hagan_clinic.training.run import run_training
 from hagan_clinic.training.trained import load_autoencoder
 from hagan_clinic.unconditional.trained import TorchEncoder, TorchGenerator
 

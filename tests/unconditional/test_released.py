@@ -17,8 +17,8 @@ from hagan_clinic.errors import ModelError
 from hagan_clinic.imageio import read
 from hagan_clinic.training.checkpoint import load_checkpoint
 from hagan_clinic.training.initial import load_averaged, load_first_weights
-from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.run import read_config, read_facts
+from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.run_folder import read_facts
 from hagan_clinic.unconditional import Autoencoder
 from hagan_clinic.unconditional.released import read_released
 
