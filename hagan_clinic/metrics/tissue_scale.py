@@ -4,7 +4,7 @@ The percentile scale of a reference (`intensity.target_window`) ends at its 99.5
 bright lesion holds more than the brightest 0.5 % of the brain, so that it sets the scale's end and
 all healthy tissue appears darker than in a patient without one. The median moves little. A
 translation's own median is put where that of its reference is, so that its brightness does not
-count, and structure and contrast are judged.
+count, and structure and contrast are compared.
 """
 
 from typing import Any

@@ -44,7 +44,7 @@ class Recorder:
         self.gradients[name] = [None if p.grad is None else p.grad.clone() for p in parameters]
 
 
-def test_a_step_moves_every_parameter_of_both_groups():
+def test_a_step_updates_every_parameter_of_both_groups():
     model = ConditionalHAGAN(GeneratorConfig(**SMALL))
     for name, parameter in model.named_parameters():
         if name.endswith("second.weight"):
@@ -107,7 +107,7 @@ def test_the_mean_of_two_samples_is_the_step_of_both():
         assert torch.allclose(whole, (first + second) / 2, atol=1e-6)
 
 
-def test_discriminators_join_when_told():
+def test_discriminators_join_from_their_first_step():
     model = ConditionalHAGAN(GeneratorConfig(**SMALL), adversarial_start=5)
     recorder = Recorder(model)
     model.training_step(batch(), 4, recorder)

@@ -108,7 +108,7 @@ def test_slabs_of_the_exported_file_are_its_whole(exported):
 
 
 @pytest.mark.parametrize("model", BASELINES)
-def test_each_loss_moves_its_group_alone(model, small_cohort, tmp_path):
+def test_each_loss_trains_its_group_alone(model, small_cohort, tmp_path):
     config = configuration(model, small_cohort, steps=1)
     variant = mode_of(config).model()
     batches = []

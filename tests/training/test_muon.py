@@ -46,7 +46,7 @@ def test_an_uneven_square_matrix_keeps_its_directions():
     assert (turned - torch.diag(turned.diagonal())).abs().max() < 1e-4
 
 
-def test_a_gradient_of_zero_moves_nothing():
+def test_a_gradient_of_zero_changes_nothing():
     assert torch.equal(orthogonal(torch.zeros(8, 16)), torch.zeros(8, 16))
 
 

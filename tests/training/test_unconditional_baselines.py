@@ -121,7 +121,7 @@ def test_the_commands_of_synthesis_take_a_run(trained, small_cohort, tmp_path):
 
 
 @pytest.mark.parametrize("model", BASELINES)
-def test_each_loss_moves_its_group_alone(model, small_cohort):
+def test_each_loss_trains_its_group_alone(model, small_cohort):
     variant = mode_of(configuration(model, small_cohort)).model()
     groups = variant.groups()
     every = {id(p) for group in groups.values() for p in group.parameters}

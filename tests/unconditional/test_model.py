@@ -122,7 +122,7 @@ def test_the_model_has_the_parameters_of_the_paper(side, high, low, total):
 
 @pytest.mark.parametrize("averaged_logits", [False, True])
 @pytest.mark.parametrize("encoder_to_generator", [False, True])
-def test_each_update_moves_its_group_alone_and_all_of_it(averaged_logits, encoder_to_generator):
+def test_each_update_changes_its_group_alone_and_all_of_it(averaged_logits, encoder_to_generator):
     model = small(averaged_logits=averaged_logits, encoder_to_generator=encoder_to_generator)
     _, gradients = step(model, batch())
     assert list(gradients) == list(model.groups()) == GROUPS
@@ -146,7 +146,7 @@ def test_the_paper_gives_adam_its_rates():
     assert [groups[name].lr for name in GROUPS] == [4e-4, 1e-4, 1e-4, 1e-4]
 
 
-def test_muon_moves_generator_and_encoder_at_a_rate_that_decays():
+def test_muon_trains_generator_and_encoder_at_a_rate_that_decays():
     groups = small(muon=True, generator_lr=3e-3).groups()
     for name, group in groups.items():
         assert group.muon == group.decays == (name != "discriminator")
@@ -207,7 +207,7 @@ def test_the_discriminators_are_scored_apart_or_by_the_mean_of_their_logits(monk
     assert torch.allclose(terms["generator"], entropy(again, 1.0))
 
 
-def test_reconstruction_moves_the_generator_only_when_told():
+def test_reconstruction_trains_the_generator_only_if_set():
     def generator_gradients(**objective):
         return step(small(**objective), batch())[1]["generator"]
 
@@ -220,7 +220,7 @@ def test_reconstruction_moves_the_generator_only_when_told():
     assert same(apart, adversarial_alone)
 
 
-def test_the_prior_moves_the_latent_encoder_alone_and_only_when_told():
+def test_the_prior_trains_the_latent_encoder_alone_and_only_if_set():
     terms, without = step(small(), batch())
     assert "prior" not in terms
     terms, gradients = step(small(weight_prior=10.0), batch())
