@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hagan_clinic.api.evaluating import evaluate
     from hagan_clinic.api.exporting import export
     from hagan_clinic.api.loading import load
     from hagan_clinic.api.synthesis import encode, reconstruct, sample
@@ -19,6 +20,7 @@ __all__ = [
     "SlabSampler",
     "__version__",
     "encode",
+    "evaluate",
     "export",
     "load",
     "reconstruct",
@@ -34,6 +36,7 @@ _HOMES = {
     "HAGAN": "unconditional",
     "SlabSampler": "data.slab_sampler",
     "encode": "api.synthesis",
+    "evaluate": "api.evaluating",
     "export": "api.exporting",
     "load": "api.loading",
     "reconstruct": "api.synthesis",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from hagan_clinic.cli.printing import say
 
 if TYPE_CHECKING:
+    from hagan_clinic.api.evaluating import Kind
     from hagan_clinic.data.split import Split
     from hagan_clinic.training.config import TrainingConfig
 
@@ -83,24 +82,23 @@ def run_folds(
             (place / EVALUATION).mkdir(exist_ok=True)
             for kind in kinds:
                 if not is_done(place, [kind]):
-                    evaluate(kind, run, of_fold, place / EVALUATION / kind)
+                    evaluate_fold(kind, run, of_fold, place / EVALUATION / kind)
     missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
     if missing:
         listed = ", ".join(map(str, missing))
         say(f"{folder}: to do, here or on another machine: fold {listed}")
     else:
-        from hagan_clinic.cli.evaluate.folds import command
+        from hagan_clinic.api.folds_evaluation import join_folds
+        from hagan_clinic.cli.evaluate.reporting import report
 
-        joined = folder / EVALUATION
-        arguments = [str(folder), "-o", str(joined), "--overwrite"]
-        command.main(arguments, "hagan-clinic evaluate folds", standalone_mode=False)
+        report(join_folds([folder], folder / EVALUATION, overwrite=True), quiet=False)
 
 
-def kinds_of(settings: TrainingConfig) -> list[str]:
+def kinds_of(settings: TrainingConfig) -> list[Kind]:
     """The evaluations of a mode's models."""
     if settings.mode == "conditional":
         return ["translation"]
-    return ["synthesis", *(["encoding"] if getattr(settings, "encoder", False) else [])]
+    return ["synthesis", "encoding"] if getattr(settings, "encoder", False) else ["synthesis"]
 
 
 def check_fold_sizes(splits: Mapping[int, Split]) -> None:
@@ -129,15 +127,21 @@ def is_done(place: Path, kinds: Sequence[str]) -> bool:
     return all((place / EVALUATION / kind / f"{kind}.md").exists() for kind in kinds)
 
 
-def evaluate(kind: str, run: Path, settings: TrainingConfig, output: Path) -> None:
-    """`hagan-clinic evaluate` on the patients that the fold holds out."""
-    from hagan_clinic.cli.evaluate import command as group
+def evaluate_fold(kind: Kind, run: Path, settings: TrainingConfig, output: Path) -> None:
+    """Evaluate a run on the patients that the fold holds out."""
+    from hagan_clinic.api.evaluating import evaluate
+    from hagan_clinic.cli.evaluate.reporting import report
 
-    command = group.get_command(click.Context(group), kind)
-    assert command is not None
-    arguments = [str(run), settings.data, "--split", settings.split, "-o", str(output)]
-    arguments += ["--mask", settings.mask] if settings.mask else []
-    arguments += ["--device", settings.device, "--overwrite", "--quiet"]
-    if kind == "synthesis":
-        arguments += ["--folds", str(PARTS), "--seed", str(SEED)]
-    command.main(arguments, f"hagan-clinic evaluate {kind}", standalone_mode=False)
+    options: dict[str, Any] = {"folds": PARTS, "seed": SEED} if kind == "synthesis" else {}
+    found = evaluate(
+        run,
+        settings.data,
+        output,
+        kind=kind,
+        split=settings.split,
+        mask=settings.mask or None,
+        device=settings.device,
+        overwrite=True,
+        **options,
+    )
+    report(found, quiet=True)

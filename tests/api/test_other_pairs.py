@@ -37,12 +37,13 @@ def cohort(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "settings"),
     [
         (["t2"], {"steps": 40}),
-        pytest.param(["t2", "pd"], {"steps": 60}, marks=pytest.mark.slow),
-        pytest.param(["ct"], {"steps": 160, "window": (0, 80)}, marks=pytest.mark.slow),
+        (["t2", "pd"], {"steps": 60}),
+        (["ct"], {"steps": 160, "window": (0, 80)}),
     ],
     ids=["t2", "t2+pd", "ct"],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hagan_clinic.cli.evaluate.options import file_options, output_option
-from hagan_clinic.cli.evaluate.reporting import Files, show
+from hagan_clinic.cli.evaluate.reporting import show
 from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.settings import assignment, numbers
 
@@ -82,6 +82,7 @@ def command(
     marked in its row, and the others go on.
     """
     from hagan_clinic import __version__
+    from hagan_clinic.api.evaluated import ReportFiles
     from hagan_clinic.api.models import torch_device
     from hagan_clinic.evaluation.cost import configurations_of, cost_csv, cost_table, evaluate_cost
     from hagan_clinic.evaluation.tables import document
@@ -95,7 +96,7 @@ def command(
     settings |= dict(assignment(text) for text in assignments)
     configurations = configurations_of(settings, boxes, parts)
     place = str(torch_device(device))
-    files = Files(output, ["cost.md", "cost.csv"], overwrite=overwrite)
+    files = ReportFiles(output, ["cost.md", "cost.csv"], overwrite=overwrite)
     with counted("measuring", len(configurations), quiet=quiet) as step:
         costs = evaluate_cost(settings, configurations, place, steps=steps, cores=cores, step=step)
     table = cost_table(costs, settings["mode"], settings["model"], place)

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from hagan_clinic.cli.evaluate.options import file_options, output_option
-from hagan_clinic.cli.evaluate.reporting import Files, show
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.evaluate.reporting import report
 
 _EXAMPLE = """\b
 Example:
@@ -27,38 +26,6 @@ def command(folders: tuple[Path, ...], output: Path, overwrite: bool, quiet: boo
 
     A model is named after its folder. Several folders must have the same folds.
     """
-    from hagan_clinic import __version__
-    from hagan_clinic.errors import InputError
-    from hagan_clinic.evaluation.folds import metrics_csv, read_folds, tables
-    from hagan_clinic.evaluation.tables import document
-    from hagan_clinic.training.folds import FOLDS
+    from hagan_clinic.api.folds_evaluation import join_folds
 
-    names = [folder.resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        raise InputError("two folders have one name, which is their model's: rename one")
-    found, warnings, there = [], [], set[tuple[str, int, str]]()
-    for folder, name in zip(folders, names, strict=True):
-        metrics, missing = read_folds(folder)
-        if (folder / FOLDS).read_bytes() != (folders[0] / FOLDS).read_bytes():
-            raise InputError(f"{folder} has other folds than {folders[0]}: compare apart")
-        if missing:
-            listed = ", ".join(map(str, missing))
-            warnings.append(f"{name} has no evaluation of fold {listed} yet")
-        # Every model's evaluation has the same reference baselines.
-        found += [one for one in metrics if one.row not in there]
-        there |= {one.row for one in found}
-    files = Files(output, ["folds.md", "figures.csv"], overwrite=overwrite)
-    result = tables(found, names)
-    opening = "\n\n".join(
-        [f"hagan-clinic {__version__}.", *(f"**Warning:** {text}" for text in warnings)]
-    )
-    written = {
-        "folds.md": document("Cross-validation", opening, result),
-        "figures.csv": metrics_csv(found),
-    }
-    files.write(written)
-    for warning in warnings:
-        say(f"warning: {warning}", err=True)
-    if not quiet:
-        show(result)
-        say(f"\nwrote {output}: {', '.join(written)}")
+    report(join_folds(folders, output, overwrite=overwrite), quiet=quiet)

@@ -1,15 +1,15 @@
-"""Tables on the screen, and the files of a command all at once."""
+"""What an evaluation found, on the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hagan_clinic.cli.printing import cell
+from hagan_clinic.cli.printing import cell, say
 from hagan_clinic.printable import printable
 
 if TYPE_CHECKING:
+    from hagan_clinic.api.evaluated import Evaluated
     from hagan_clinic.evaluation.tables import Table
 
 WIDE = 1000
@@ -35,33 +35,12 @@ def show(tables: Sequence[Table]) -> None:
             console.print(Text(printable(table.note), style="dim"), soft_wrap=True)
 
 
-class Files:
-    """The files that a command will write into a folder: checked now, written at its end.
-
-    Args:
-        folder: The folder; created if missing.
-        names: Of the files.
-        overwrite: Replace files that exist.
-
-    Raises:
-        OutputError: One exists and may not be replaced, or the folder cannot be written.
-    """
-
-    def __init__(self, folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
-        from hagan_clinic.runtime.synthesis_outputs import OutputFolder
-
-        self._files = OutputFolder(folder, [], names, overwrite=overwrite)
-
-    def write(self, writers: Mapping[str, str | Callable[[Path], object]]) -> None:
-        """Write all files or none: texts, and what functions write to the path they are given.
-
-        Raises:
-            OutputError: A file cannot be written.
-        """
-        with self._files.writing() as place:
-            for path in self._files.others:
-                what = writers[path.name]
-                if isinstance(what, str):
-                    place[path].write_text(what, "utf-8")
-                else:
-                    what(place[path])
+def report(evaluated: Evaluated, *, quiet: bool) -> None:
+    """Print the warnings on stderr and, unless quiet, the tables and where the files are."""
+    for warning in evaluated.warnings:
+        say(f"warning: {warning}", err=True)
+    if not quiet:
+        show(evaluated.tables)
+        say(f"\nwrote {evaluated.folder}: {', '.join(evaluated.files)}")
+        if evaluated.remark:
+            say(evaluated.remark)

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hagan_clinic.cli.evaluate.options import file_options, subset_options
-from hagan_clinic.cli.evaluate.reporting import Files, show
-from hagan_clinic.cli.printing import say
-from hagan_clinic.errors import InputError
+from hagan_clinic.cli.evaluate.reporting import report
 
 if TYPE_CHECKING:
-    from hagan_clinic.evaluation.predictors import Predictor
-    from hagan_clinic.evaluation.translation import Evaluation
+    pass
 
 _EXAMPLE = """\b
 Examples:
@@ -73,59 +70,25 @@ def command(
     fitted on the training patients) are always evaluated too, and alone without a MODEL.
     """
     *given, cohort = inputs
-    from hagan_clinic.evaluation.cases import check_cases
-    from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
-    from hagan_clinic.evaluation.predictors import Models, Volumes
-    from hagan_clinic.evaluation.subsets import find_subsets, is_run, seen_in_training
-    from hagan_clinic.evaluation.translation import evaluate_translation
-    from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
-    from hagan_clinic.evaluation.worst import Worst
-    from hagan_clinic.progress import counted
+    from hagan_clinic.api.translation_evaluation import evaluate_translators
 
-    folders = _folders(label_folders)
-    runs = [Path(one) for one in given if is_run(Path(one))]
-    with Models(given, device) as models:
-        sources = list(dict.fromkeys(s for model in models for s in model.sources)) or [source]
-        target = _target(models, target)
-        subsets = find_subsets(
-            Path(cohort), sources, target, mask, split=split_file, subset=subset, runs=runs
-        )
-        forms = _forms(check_cases([*subsets.training, *subsets.evaluated]), form)
-        if len(forms) > 1 and any(isinstance(model, Volumes) for model in models):
-            raise InputError(
-                "a folder of volumes was made of whole heads or of brains: give --form head or "
-                "--form stripped, by what it was"
-            )
-        names = file_names(models, forms, worst=worst > 0, dice=bool(folders))
-        files = Files(output, names, overwrite=overwrite)
-        dice = dice_of_cohort(folders, [model.name for model in models], subsets.evaluated)
-        warnings = [*seen_in_training(runs, subsets.evaluated), *check_labels(dice)]
-        pictures = Worst(worst, target)
-        total = len(subsets.training) + len(subsets.evaluated)
-        with counted("evaluating", total, quiet=quiet) as step:
-            found = evaluate_translation(
-                models, subsets.training, subsets.evaluated, sources, target, forms,
-                step=step, show=pictures.show if worst else lambda *_: None,
-            )  # fmt: skip
-        facts = {"side": subset, "models": {model.name: model.facts for model in models}}
-    warnings += found.warnings
-    for warning in warnings:
-        say(f"warning: {warning}", err=True)
-    report = TranslationReport(
-        found, sources[0], subsets.evaluated, dice, pictures, warnings, facts
+    evaluated = evaluate_translators(
+        given,
+        Path(cohort),
+        output,
+        split=split_file,
+        subset=subset,
+        mask=mask,
+        form=form,
+        source=source,
+        target=target,
+        labels=_folders(label_folders),
+        worst=worst,
+        device=device,
+        overwrite=overwrite,
+        quiet=quiet,
     )
-    files.write(report.writers())
-    if not quiet:
-        show(report.tables(brief=True))
-        say(f"\nwrote {output}: {', '.join(names)}")
-        say(_time(found, len(subsets.evaluated) * len(forms)))
-
-
-def _time(found: Evaluation, count: int) -> str:
-    """What a subject took, in one form."""
-    in_models = sum(found.seconds.get(name, 0.0) for name in found.models) / count
-    beside = (found.seconds["reading"] + found.seconds["metrics"]) / count
-    return f"a subject in one form took {in_models:.1f} s in the models and {beside:.2f} s beside"
+    report(evaluated, quiet=quiet)
 
 
 def _folders(given: Sequence[str]) -> dict[str, Path]:
@@ -139,19 +102,3 @@ def _folders(given: Sequence[str]) -> dict[str, Path]:
             )
         folders[name] = Path(folder)
     return folders
-
-
-def _target(models: Sequence[Predictor], default: str) -> str:
-    """What all models predict."""
-    targets = {model.name: model.target for model in models if model.target}
-    if len(set(targets.values())) > 1:
-        found = ", ".join(f"{name} {target}" for name, target in targets.items())
-        raise InputError(f"the models predict different sequences: {found}; evaluate each apart")
-    return next(iter(targets.values()), default)
-
-
-def _forms(possible: Sequence[str], wanted: str) -> tuple[str, ...]:
-    """The forms to translate, of those that the cohort has."""
-    if wanted == "both" or len(possible) == 1:
-        return tuple(possible)
-    return (wanted,)

@@ -1,0 +1,171 @@
+"""Samples of models beside real volumes of a cohort."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hagan_clinic.api.evaluated import Evaluated, ReportFiles
+from hagan_clinic.api.models import load_generator, torch_device
+from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.embedding import check_numbers
+from hagan_clinic.evaluation.feature_cache import FeatureCache
+from hagan_clinic.evaluation.features import FeatureNetwork
+from hagan_clinic.evaluation.subsets import (
+    check_comparable,
+    find_evaluated,
+    is_run,
+    seen_in_training,
+)
+from hagan_clinic.evaluation.synthesis import evaluate_synthesis
+from hagan_clinic.evaluation.synthesis_report import SynthesisReport, file_names
+from hagan_clinic.evaluation.volume_sets import (
+    Folder,
+    Patients,
+    Resized,
+    SampledVolumes,
+    VolumeSet,
+)
+from hagan_clinic.progress import counted
+from hagan_clinic.recipe import Recipe
+from hagan_clinic.volume import Shape
+
+PAPER_COUNT = 1024
+
+
+def evaluate_generators(
+    models: Sequence[Path],
+    cohort: Path,
+    output: Path,
+    *,
+    split: Path | None = None,
+    subset: str = "test",
+    mask: Path | None = None,
+    feature_weights: Path | None = None,
+    count: int | None = None,
+    image: str = "t1",
+    depths: Sequence[int] = (),
+    folds: int = 5,
+    pairs: int = 100,
+    panel: int = 4,
+    seed: int = 0,
+    cache: Path | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> Evaluated:
+    """Compare samples of models with real volumes: FID, MMD, diversity, maps, panels.
+
+    Args:
+        models: Folders of unconditional runs, exported generators, or folders of volumes on 0 to
+            1 that any tool has made; one or more.
+        cohort: A folder or a CSV, as of `train`.
+        output: Folder for tables and pictures.
+        split: CSV of subject and split; without it the cohort's own, or that of the first run.
+        subset: Part of the split to evaluate on, or `all`.
+        mask: One brain mask for all subjects.
+        feature_weights: MedicalNet's `resnet_50.pth`; without it the weights are random.
+        count: Samples of each model; by default as many as real volumes, at most 1024.
+        image: Sequence, for folders alone.
+        depths: To compare at, the other sides in proportion; by default the models'.
+        folds: Parts of the real volumes that are compared with the rest.
+        pairs: For MS-SSIM.
+        panel: Volumes to show.
+        seed: Of the samples.
+        cache: Folder of features; by default in the output.
+        device: Where models run.
+        overwrite: Replace files that exist.
+        quiet: Show no progress.
+
+    Raises:
+        InputError: The cohort or its split do not fit, or models do not compare.
+        ModelError: A model is missing or unusable.
+        DeviceError: The device cannot be had.
+        OutputError: A file exists or cannot be written.
+    """
+    runs = [path for path in models if is_run(path)]
+    made = {
+        path: load_generator(path, device)
+        for path in models
+        if path in runs or path.suffix == ".onnx"
+    }
+    check_comparable({str(path): one.facts for path, one in made.items()}, one_size=False)
+    first = next(iter(made.values()), None)
+    folders = {path: Folder(path, count) for path in models if path not in made}
+    if first is not None:
+        recipe, stripped = first.facts.recipe, first.facts.stripped
+    else:
+        recipe, stripped = _recipe_of(next(iter(folders.values())), image), True
+    subjects = find_evaluated(cohort, recipe.sources, mask, split=split, subset=subset, runs=runs)
+    number = count or min(len(subjects), PAPER_COUNT)
+    sets: list[VolumeSet] = [
+        SampledVolumes(_name(path), made[path], number, seed) if path in made else folders[path]
+        for path in models
+    ]
+    if len({one.name for one in sets} | {"real"}) <= len(sets):
+        raise InputError("two models have one name, or one is called real: rename a folder")
+    check_numbers({"real": len(subjects), **{one.name: len(one) for one in sets}})
+    shapes = [_shape(recipe.box, depth) for depth in depths] or [_shape(recipe.box, recipe.box[0])]
+    sizes = ["x".join(map(str, shape)) for shape in shapes]
+    resized = {
+        size: [Resized(one, shape) for one in sets]
+        for size, shape in zip(sizes, shapes, strict=True)
+    }
+    files = ReportFiles(output, file_names(sizes, panel=panel > 0), overwrite=overwrite)
+    place = torch_device("auto" if device == "tensorrt" else device)
+    network = FeatureNetwork(feature_weights, place)
+    warnings = seen_in_training(runs, subjects)
+    if feature_weights is None:
+        warnings.append(f"features are of {network.description}")
+    kept = FeatureCache(network, cache or output / "features")
+    patients = [subject.patient for subject in subjects]
+    found = {}
+    total = len(shapes) * (len(subjects) + sum(map(len, sets)))
+    with counted("computing features", total, quiet=quiet) as step:
+        for size, shape in zip(sizes, shapes, strict=True):
+            real = Patients(
+                subjects, _at(recipe, shape), shape, kept.folder / "prepared", stripped=stripped
+            )
+            if size == sizes[0]:
+                shown: list[VolumeSet] = [real, *resized[size]]
+            found[size] = evaluate_synthesis(
+                real, resized[size], kept, patients=patients,
+                folds=folds, pairs=pairs, seed=seed, step=step,
+            )  # fmt: skip
+    facts = {
+        "seed": seed,
+        "models": {_name(path): one.identity for path, one in made.items()},
+    }
+    report = SynthesisReport(found, network.description, shown, panel, seed, warnings, facts)
+    files.write(report.writers())
+    remark = f"{kept.computed} of {total} features were computed now"
+    return Evaluated(output, tuple(files.names), tuple(report.tables()), tuple(warnings), remark)
+
+
+def _name(path: Path) -> str:
+    """Of a model, for tables."""
+    path = path.resolve()
+    return path.stem if path.suffix == ".onnx" else path.name
+
+
+def _recipe_of(folder: Folder, image: str) -> Recipe:
+    """How real volumes are prepared to be compared with a folder's."""
+    return Recipe(
+        sources=(image,), target="", spacing=folder.grid.spacing, multiple=1, halo=0,
+        interval_factor=0.0, box=folder.grid.shape,
+    )  # fmt: skip
+
+
+def _shape(box: Sequence[int], depth: int) -> Shape:
+    """The box enlarged or made smaller to a depth."""
+    if any(side * depth % box[0] for side in box):
+        raise InputError(f"--size {depth}: the box of {tuple(box)} voxels has no such proportion")
+    d, h, w = (side * depth // box[0] for side in box)
+    return d, h, w
+
+
+def _at(recipe: Recipe, shape: Shape) -> Recipe:
+    """The recipe at another resolution of the same box."""
+    d, h, w = (
+        step * old / new for step, old, new in zip(recipe.spacing, recipe.box, shape, strict=True)
+    )
+    return replace(recipe, spacing=(d, h, w), box=(), multiple=1)
