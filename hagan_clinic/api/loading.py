@@ -42,7 +42,8 @@ def load(model: str | os.PathLike[str]) -> Trained:
 
     Args:
         model: A run folder, the `.onnx` file of a model that translates, or a bundled model's
-            name. A file has no G^L, so `low_resolution` of its generator is untrained.
+            name. A file has no G^L, so `low_resolution` of its generator is untrained; one whose
+            weights are stored in fp16 gives the same within their rounding.
 
     Raises:
         ModelError: Nothing usable is there.

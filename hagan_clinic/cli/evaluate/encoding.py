@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from hagan_clinic.cli.evaluate.options import file_options, subset_options
 from hagan_clinic.cli.evaluate.reporting import report
-
-if TYPE_CHECKING:
-    pass
-
 
 _EXAMPLE = """\b
 Examples:

@@ -15,7 +15,7 @@ from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.config import TrainingConfig, check_range
+from hagan_clinic.training.config import TrainingConfig, check_range, check_window
 from hagan_clinic.training.validation import validate_translation
 from hagan_clinic.training.variant import Validation
 
@@ -29,12 +29,14 @@ class PairedConfig(TrainingConfig):
     Attributes:
         source: sequences the generator sees.
         target: sequence it makes.
+        window: as of HA-GAN.
         width: channels of the generator's first layer.
         weight_l1: of the L1 error, beside the adversarial term's 1.
     """
 
     source: tuple[str, ...] = ("t1",)
     target: str = "flair"
+    window: tuple[float, ...] = ()
     clip: float = 0.0
     ema: float = 0.0
     width: int = 64
@@ -43,6 +45,7 @@ class PairedConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, ("width",))
+        check_window(self.window)
         check_range(self, ("weight_l1",), zero=True)
         if not self.source:
             raise InputError("--source is empty: name at least one sequence, e.g. --source t1")
@@ -83,6 +86,7 @@ class PairedRun(ABC):
             multiple=SIDE_MULTIPLE,
             halo=cls.halo,
             interval_factor=0.0,
+            window=config.window,
         )
         return cls(config, recipe)
 
