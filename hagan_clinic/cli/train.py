@@ -136,9 +136,12 @@ def command(
     folder = output or run_folder(settings)
     try:
         if folds is not None:
-            from hagan_clinic.cli.folds import run_folds
+            from hagan_clinic.api.cross_validation import cross_validate
+            from hagan_clinic.cli.evaluate.reporting import report
 
-            run_folds(settings, folder, folds, fold, init=init, cache=cache)
+            found = cross_validate(settings, folder, folds, fold, init=init, cache=cache, say=say)
+            if found is not None:
+                report(found, quiet=False)
         else:
             train(settings, output=folder, init=init, cache=cache, say=say)
     except KeyboardInterrupt:

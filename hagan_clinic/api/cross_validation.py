@@ -1,52 +1,62 @@
-"""`hagan-clinic train --folds N`: train and evaluate every fold, then join what was found."""
+"""Cross-validation: train and evaluate every fold, then combine what was found."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hagan_clinic.cli.printing import say
-
-if TYPE_CHECKING:
-    from hagan_clinic.api.evaluating import Kind
-    from hagan_clinic.data.split import Split
-    from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.api.evaluated import Evaluated
+from hagan_clinic.api.evaluating import Kind, evaluate
+from hagan_clinic.api.folds_evaluation import join_folds
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.data.paths import cohort_path
+from hagan_clinic.data.split import Split
+from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.synthesis import real_folds
+from hagan_clinic.training.config import TrainingConfig
+from hagan_clinic.training.folds import (
+    begin,
+    claimed,
+    fold_of_patients,
+    fold_split,
+    place_of,
+    write_fold,
+)
+from hagan_clinic.training.modes import mode_of
+from hagan_clinic.training.run import check_resume, run_training
 
 EVALUATION = "evaluation"
 PARTS, SEED = 2, 0
 """Of `evaluate synthesis`, of few patients: the smallest folds that a distance is defined on."""
 
 
-def run_folds(
+def cross_validate(
     settings: TrainingConfig,
     folder: Path,
     count: int,
-    only: int | None,
+    only: int | None = None,
     *,
-    init: str | None,
-    cache: Path | None,
-) -> None:
+    init: str | None = None,
+    cache: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Evaluated | None:
     """Do every fold that is not done and that nobody else does, or one of them.
+
+    Args:
+        settings: of the training, without a split.
+        folder: for the folds; machines that share it do a fold each.
+        count: of folds.
+        only: the number of one fold, from 1.
+        init: as of `train`.
+        cache: as of `train`; in the folder by default, for all folds.
+        say: called with each line that a person watching wants to know.
+
+    Returns:
+        What all folds found together, or None while some are to be done.
 
     Raises:
         InputError: the cohort or the settings do not fit, or the folder holds other folds.
     """
-    from hagan_clinic.data.cohort import find_cohort
-    from hagan_clinic.data.paths import cohort_path
-    from hagan_clinic.errors import InputError
-    from hagan_clinic.training.folds import (
-        begin,
-        claimed,
-        fold_of_patients,
-        fold_split,
-        place_of,
-        write_fold,
-    )
-    from hagan_clinic.training.modes import mode_of
-    from hagan_clinic.training.run import check_resume, run_training
-
     if settings.split:
         raise InputError("--split and --folds exclude each other: folds make their own splits")
     cohort_path(settings.data)
@@ -82,16 +92,13 @@ def run_folds(
             (place / EVALUATION).mkdir(exist_ok=True)
             for kind in kinds:
                 if not is_done(place, [kind]):
-                    evaluate_fold(kind, run, of_fold, place / EVALUATION / kind)
+                    evaluate_fold(kind, run, of_fold, place / EVALUATION / kind, say)
     missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
     if missing:
         listed = ", ".join(map(str, missing))
         say(f"{folder}: to do, here or on another machine: fold {listed}")
-    else:
-        from hagan_clinic.api.folds_evaluation import join_folds
-        from hagan_clinic.cli.evaluate.reporting import report
-
-        report(join_folds([folder], folder / EVALUATION, overwrite=True), quiet=False)
+        return None
+    return join_folds([folder], folder / EVALUATION, overwrite=True)
 
 
 def kinds_of(settings: TrainingConfig) -> list[Kind]:
@@ -107,9 +114,6 @@ def check_fold_sizes(splits: Mapping[int, Split]) -> None:
     Raises:
         InputError: A fold has too few patients.
     """
-    from hagan_clinic.errors import InputError
-    from hagan_clinic.evaluation.synthesis import real_folds
-
     for number, split in splits.items():
         patients = [subject.patient for subject in split.test]
         try:
@@ -127,11 +131,10 @@ def is_done(place: Path, kinds: Sequence[str]) -> bool:
     return all((place / EVALUATION / kind / f"{kind}.md").exists() for kind in kinds)
 
 
-def evaluate_fold(kind: Kind, run: Path, settings: TrainingConfig, output: Path) -> None:
+def evaluate_fold(
+    kind: Kind, run: Path, settings: TrainingConfig, output: Path, say: Callable[[str], None]
+) -> None:
     """Evaluate a run on the patients that the fold holds out."""
-    from hagan_clinic.api.evaluating import evaluate
-    from hagan_clinic.cli.evaluate.reporting import report
-
     options: dict[str, Any] = {"folds": PARTS, "seed": SEED} if kind == "synthesis" else {}
     found = evaluate(
         run,
@@ -144,4 +147,5 @@ def evaluate_fold(kind: Kind, run: Path, settings: TrainingConfig, output: Path)
         overwrite=True,
         **options,
     )
-    report(found, quiet=True)
+    for warning in found.warnings:
+        say(f"warning: {warning}")
