@@ -99,7 +99,7 @@ def test_more_air_changes_nothing(in_network):
     assert same.max() < 1e-4
 
 
-def test_a_shift_by_two_voxels_changes_less_than_half_a_decibel(in_network):
+def test_a_shift_by_two_voxels_changes_less_than_a_fifth_of_a_decibel(in_network):
     prepared, run, alone = in_network
     t1, flair = read(T1).array, read(FLAIR).array
     brain = (flair > 0) & (t1 > 0)
@@ -112,4 +112,4 @@ def test_a_shift_by_two_voxels_changes_less_than_half_a_decibel(in_network):
     for shift in ((2, 2, 2), (0, 0, -2)):
         away = np.roll(prepared.array, shift, (1, 2, 3))
         back = np.roll(run(away), [-step for step in shift], (0, 1, 2))
-        assert closeness(back) == pytest.approx(closeness(alone), abs=0.5)
+        assert closeness(back) == pytest.approx(closeness(alone), abs=0.2)
