@@ -19,6 +19,7 @@ def main() -> None:
     commands = {
         "python, nothing imported": [sys.executable, "-c", ""],
         "hagan-clinic --help": program("--help"),
+        "hagan-clinic summary": program("summary", "--mode", "unconditional", "--size", "256"),
         "import hagan_clinic.runtime": [sys.executable, "-c", "import hagan_clinic.runtime"],
     }
     print("| what | CPU seconds | peak MiB |\n|---|---|---|")
