@@ -178,7 +178,7 @@ def test_folds_that_are_too_small_to_evaluate_samples_are_refused_before_trainin
     ("more", "code", "told"),
     [
         (["--fold", "3"], 3, "--fold is 3: expected 1 to 2"),
-        (["--split", "split.csv"], 3, "--split and --folds exclude each other"),
+        (["--split", __file__], 3, "--split and --folds exclude each other"),
         (["--seed", "5"], 3, "holds other folds"),
         (["--steps", "6"], 3, "holds a run with other settings: steps (4, now 6)"),
     ],
