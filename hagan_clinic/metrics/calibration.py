@@ -1,11 +1,14 @@
-"""Split-conformal calibration of the error bar, and how well it covers.
+"""Conformal calibration of the error bar by patient, and how well it covers.
 
-The network gives each voxel a Laplace scale b of its error. On calibration subjects, apart from
-training and test, the 90 % quantile of |error| / b is the factor with which ±(factor · b) holds
-90 % of the voxels. Neighbouring voxels are not exchangeable, subjects are: each subject weighs
-the same, whatever the size of its brain.
+The network gives each voxel a Laplace scale b of its error. On calibration patients, apart from
+training and test, a quantile of |error| / b is the factor of the interval ±(factor · b). Voxels
+of a patient are not exchangeable, as much of its error is the brightness of all of it; patients
+are. So each patient weighs the same, and one that is yet to come stands beside them with
+errors as large as may be: hierarchical conformal prediction (Lee, Barber and Willett 2023,
+arXiv:2306.06342), by which the interval holds at least 90 % of a new patient's voxels in the mean.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,39 +18,50 @@ from numpy.typing import NDArray
 from hagan_clinic.errors import InputError
 
 LEVEL = 0.9
-QUANTILES = 10_000  # a subject: coverage to 1e-4
+QUANTILES = 10_000  # an image: coverage to 1e-4
+HIGHEST = 0.99
+"""Quantile of the ratios: what few patients ask for beyond it is a few voxels' chance."""
+
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Of the intervals that `reliability` looks at."""
 
 Array = NDArray[Any]
 
 
-def interval_factor(subjects: Iterable[tuple[Array, Array]], level: float = LEVEL) -> float:
+def interval_factor(images: Iterable[tuple[str, Array, Array]], level: float = LEVEL) -> float:
     """The half-width of the interval in Laplace scales.
 
-    Each subject stands by `QUANTILES` quantiles of its |error| / scale, so all weigh the same and
-    memory does not grow with the size of a brain.
+    Each image stands by `QUANTILES` quantiles of its |error| / scale, so that memory does not grow
+    with the size of a brain, and all images of a patient together weigh as those of another.
 
     Args:
-        subjects: For each calibration subject the error (or its magnitude) and the scale of its
-            in-brain voxels, both of shape (n,) and in the same units; the scale is positive.
+        images: For each calibration image the patient's name, and the error (or its magnitude)
+            and the scale of the in-brain voxels, both of shape (n,) and in the same units; the
+            scale is positive.
         level: The share of voxels the interval is to hold, between 0 and 1.
 
     Returns:
-        The smallest factor whose intervals hold `level` of the voxels of the average subject.
+        The smallest factor whose intervals hold level (K + 1) / K of the voxels of the K patients,
+        or `HIGHEST` of them, where K is too small for that; a new patient's then have at least
+        `level` in the mean.
 
     Raises:
-        InputError: There is no subject, one has no voxel, or a scale is not positive.
+        InputError: There is no patient, one has no voxel, or a scale is not positive.
     """
     points = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    ratios = []
-    for error, scale in subjects:
+    ratios = defaultdict(list)
+    for patient, error, scale in images:
         _check(error, scale)
         ratio = np.abs(error) / scale
-        ratios.append(np.quantile(ratio, points, method="inverted_cdf"))
+        ratios[patient].append(np.quantile(ratio, points, method="inverted_cdf"))
     if not ratios:
-        raise InputError("no calibration subject was given, expected at least one")
-    return float(np.quantile(np.concatenate(ratios), level, method="inverted_cdf"))
+        raise InputError("no calibration patient was given, expected at least one")
+    wanted = min(level * (len(ratios) + 1) / len(ratios), HIGHEST)
+    every = np.concatenate([each for images_of in ratios.values() for each in images_of])
+    weights = np.concatenate(
+        [np.full(QUANTILES * len(each), 1 / len(each)) for each in ratios.values()]
+    )
+    return float(np.quantile(every, wanted, weights=weights, method="inverted_cdf"))
 
 
 def coverage(error: Array, half_width: Array) -> float:

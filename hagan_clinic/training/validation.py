@@ -39,7 +39,7 @@ def validate_translation(
     psnrs: list[float] = []
     of_both: dict[str, list[float]] = {"psnr_head": [], "psnr_stripped": []}
     ssims: list[float] = []
-    ratios: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    ratios: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
     rows: list[NDArray[np.uint8]] = []
     for subject in subjects:
         for stripped in [False, True][: subject.forms]:
@@ -55,7 +55,7 @@ def validate_translation(
             if subject.forms == 2:
                 of_both["psnr_stripped" if stripped else "psnr_head"].append(psnrs[-1])
             ssims.append(ssim(prediction, reference, inside))
-            ratios.append(((image - target[0])[inside], scale[inside]))
+            ratios.append((subject.patient, (image - target[0])[inside], scale[inside]))
             row = _row(source[0], image, target[0], scale)
         if len(rows) < MONTAGE_SUBJECTS:
             rows.append(row)

@@ -14,24 +14,39 @@ def laplace_subject(seed, size=40_000):
     return rng.laplace(0, scale), scale
 
 
-def test_laplace_errors_get_the_laplace_quantile():
+def test_laplace_errors_get_the_laplace_quantile_of_so_many_patients():
     # P(|e| <= k b) = 1 - exp(-k) for a Laplace scale b.
-    factor = interval_factor(laplace_subject(seed) for seed in range(4))
-    assert factor == pytest.approx(-np.log(0.1), rel=0.02)
+    factor = interval_factor((f"p{seed}", *laplace_subject(seed)) for seed in range(20))
+    assert factor == pytest.approx(-np.log(1 - 0.9 * 21 / 20), rel=0.02)
 
 
-def test_the_calibrated_interval_covers_other_subjects():
-    overconfident = [(error, scale / 3) for error, scale in map(laplace_subject, range(4))]
-    factor = interval_factor(overconfident)
-    error, scale = laplace_subject(99)
-    assert coverage(error, factor * scale / 3) == pytest.approx(0.9, abs=0.01)
+def test_few_patients_ask_for_no_more_than_99_percent():
+    factor = interval_factor((f"p{seed}", *laplace_subject(seed)) for seed in range(2))
+    assert factor == pytest.approx(-np.log(0.01), rel=0.05)
 
 
-def test_subjects_weigh_the_same_whatever_the_size_of_their_brain():
-    certain = (np.full(10, 0.1), np.ones(10))
-    wild = (np.full(100_000, 5.0), np.ones(100_000))
-    assert interval_factor([certain, wild], level=0.49) == pytest.approx(0.1)
-    assert interval_factor([certain, wild], level=0.51) == pytest.approx(5.0)
+def test_a_new_patient_is_covered_in_the_mean_though_patients_differ():
+    """Each patient's errors are larger or smaller than stated by a factor of its own."""
+    rng = np.random.default_rng(5)
+
+    def patient(number):
+        error, scale = laplace_subject(number, size=500)
+        return f"p{number}", error * rng.lognormal(0, 0.5), scale
+
+    held = []
+    for first in range(0, 3000, 15):
+        *calibration, (_, error, scale) = map(patient, range(first, first + 15))
+        held.append(coverage(error, interval_factor(calibration) * scale))
+    spread = np.std(held) / np.sqrt(len(held))
+    assert 0.9 - 2 * spread < np.mean(held) < 0.97
+
+
+def test_patients_weigh_the_same_whatever_their_brain_and_number_of_images():
+    certain = ("a", np.full(10, 0.1), np.ones(10))
+    wild = ("b", np.full(100_000, 5.0), np.ones(100_000))
+    for images in ([certain, wild], [certain, certain, certain, wild]):
+        assert interval_factor(images, level=0.32) == pytest.approx(0.1)
+        assert interval_factor(images, level=0.34) == pytest.approx(5.0)
 
 
 def test_coverage_counts_errors_within_the_half_width_on_both_sides():
@@ -47,10 +62,10 @@ def test_rank_correlation_is_one_for_uncertainty_that_orders_the_errors():
 
 
 def test_what_cannot_be_calibrated_is_named():
-    with pytest.raises(InputError, match="no calibration subject"):
+    with pytest.raises(InputError, match="no calibration patient"):
         interval_factor([])
     with pytest.raises(InputError, match="positive"):
-        interval_factor([(np.ones(3), np.array([1.0, 0.0, 1.0]))])
+        interval_factor([("a", np.ones(3), np.array([1.0, 0.0, 1.0]))])
     with pytest.raises(InputError, match="no voxel"):
         coverage(np.empty(0), np.empty(0))
     with pytest.raises(InputError, match=r"\(3,\).*\(2,\)"):
