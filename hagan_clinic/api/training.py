@@ -105,4 +105,5 @@ def settings_of(
 
 def run_folder(settings: TrainingConfig) -> Path:
     """The run folder where none is given."""
-    return Path("runs") / (settings.mode if settings.model == "hagan" else settings.model)
+    name = settings.mode if settings.model == "hagan" else settings.model
+    return Path("runs") / name.replace(":", ".")

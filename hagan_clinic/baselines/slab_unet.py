@@ -50,17 +50,13 @@ class SlabUNet(TranslatingNetwork):
         self.up2 = _normed(nn.Conv3d(4 * width, width, 3, padding=1))
         self.up1 = nn.Conv3d(2 * width, 1, 3, padding=1)
 
-    def translate(self, source: Tensor) -> Tensor:
-        """(B, C, d, H, W) -> (B, 1, d, H, W) in [-1, 1]."""
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, d, H, W) -> target in [-1, 1] and the scale of its error, (B, 1, d, H, W)."""
         half = self.down1(source)
         quarter = self.down2(half)
         features = self.up3(_doubled(self.bottom(self.down3(quarter))))
         features = self.up2(_doubled(torch.cat([features, quarter], dim=1)))
-        return torch.tanh(self.up1(_doubled(torch.cat([features, half], dim=1))))
-
-    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Target and the scale of its error."""
-        target = self.translate(source)
+        target = torch.tanh(self.up1(_doubled(torch.cat([features, half], dim=1))))
         return target, same_everywhere(target)
 
 
@@ -142,8 +138,7 @@ class SlabUNetGAN(PairedGAN):
         thickness = target.shape[2]
         depth = batch["source_low"].shape[2] * LOW_RES_FACTOR
         offsets = batch["slab_start"] - batch["window_start"]
-        assert isinstance(self.translator, SlabUNet)
-        made = take_slabs(self.translator.translate(window), offsets, thickness)
+        made = take_slabs(self.translator(window)[0], offsets, thickness)
         position = batch["slab_start"] / max(depth - thickness, 1)
         return Pieces(take_slabs(window, offsets, thickness), target, made, (position,))
 

@@ -15,7 +15,8 @@ from hagan_clinic.cli.settings import assignment, numbers
 @click.option(
     "--model",
     help="hagan (default), or a baseline: slab-unet, cgan2d, cgan3d-patch, cgan3d-laf; "
-    "unconditional: wgan-gp, vae-gan, alpha-gan, progressive-gan.",
+    "unconditional: wgan-gp, vae-gan, alpha-gan, progressive-gan; or your own, "
+    "package.module:Class.",
 )
 @click.option("--data", help="Cohort: a folder (BraTS or BIDS layout) or a CSV file.")
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")

@@ -1,5 +1,6 @@
 """What can be trained, by the names that ``--mode`` and ``--model`` give it."""
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -117,7 +118,7 @@ MODELS: dict[str, dict[str, Kind]] = {
 
 def mode_of(config: TrainingConfig) -> Mode:
     """The mode that a configuration names, as it describes it."""
-    return MODELS[config.mode][config.model].of(config)
+    return _kind({"mode": config.mode, "model": config.model}, "").of(config)
 
 
 def gather_settings(
@@ -182,9 +183,39 @@ def _kind(named: Mapping[str, Any], where: str) -> Kind:
     mode, model = named["mode"], named["model"]
     if mode not in MODELS:
         raise InputError(f"{where}mode is {mode!r}: expected one of {', '.join(MODELS)}")
+    if isinstance(model, str) and ":" in model:
+        return _own_kind(model, where)
     if model not in MODELS[mode]:
         expected = ", ".join(MODELS[mode])
         raise InputError(
-            f"{where}model is {model!r}: expected one of {expected} with --mode {mode}"
+            f"{where}model is {model!r}: expected one of {expected} with --mode {mode}, or "
+            "package.module:Class of your own"
         )
     return MODELS[mode][model]
+
+
+def _own_kind(name: str, where: str) -> Kind:
+    """A user's own model, ``package.module:Class``, from what Python can import."""
+    module, _, attribute = name.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{where}model is {name!r}, and it cannot be imported ({error}): install its package, "
+            "or name its folder in PYTHONPATH"
+        ) from error
+    missing = [
+        part for part in ("settings", "presets", "variants", "of") if not hasattr(kind, part)
+    ]
+    if missing:
+        raise InputError(
+            f"{where}model is {name!r}, which has no {', '.join(missing)}: expected a class like "
+            "those of hagan_clinic.training.modes.MODELS"
+        )
+    if kind.settings.model != name:
+        raise InputError(
+            f"{where}model is {name!r}, whose settings are of {kind.settings.model!r}: expected "
+            f"the default model: str = {name!r} in them"
+        )
+    own: Kind = kind
+    return own
