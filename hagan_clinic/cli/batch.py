@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hagan_clinic.errors import InputError, OutputError
-from hagan_clinic.imageio import is_volume_name, suffix_of
+from hagan_clinic.imageio import is_volume_name
 from hagan_clinic.imageio.dicom.scan import is_series
+from hagan_clinic.imageio.sidecar import stem_of
 
 
 @dataclass(frozen=True)
 class TranslationTask:
-    """One subject: its scans, and where its results go."""
+    """One subject: its scans, and where its results go.
+
+    Attributes:
+        source: The scan, or the scans by their sequences.
+        output: Of the synthesised volume; then of what else is wanted.
+        called: For people, where the file's name will not do.
+        subject: Of a cohort, whom the scans are of.
+        mask: Brain mask on the scan's grid.
+        notes: What the sidecars say besides.
+        problem: Why it cannot be done, told when its turn comes.
+    """
 
     source: Path | Mapping[str, Path]
     output: Path
@@ -22,6 +35,10 @@ class TranslationTask:
     preview: Path | None = None
     report: Path | None = None
     called: str = ""
+    subject: str = ""
+    mask: Path | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    problem: InputError | None = None
 
     @property
     def name(self) -> str:
@@ -30,6 +47,12 @@ class TranslationTask:
             return self.called
         first = self.source if isinstance(self.source, Path) else next(iter(self.source.values()))
         return first.name
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where its results lie."""
+        places = (self.output, self.uncertainty, self.preview, self.report)
+        return [place.parent for place in places if place is not None]
 
 
 def many_jobs(
@@ -44,6 +67,7 @@ def many_jobs(
 ) -> list[TranslationTask]:
     """A job for every scan, with results in folders, named after the scan and the target.
 
+    Where scans of different folders have one name, results lie in subfolders like theirs.
     What a DICOM series makes is named by its place among the inputs, as its own name may be a
     patient's.
 
@@ -61,10 +85,13 @@ def many_jobs(
         OutputError: Two scans would give one output.
     """
     jobs: dict[Path, TranslationTask] = {}
-    for scan, place in _scans(inputs, source_name):
+    scans = list(_scans(inputs, source_name))
+    top = _top_of([scan for scan, place in scans if not place])
+    for scan, place in scans:
         stem, suffix = f"series{place:03}", ""
         if not place:
-            stem, suffix = scan.name[: len(scan.name) - len(suffix_of(scan))], ".nii.gz"
+            below = scan.absolute().parent.relative_to(top) if top else Path()
+            stem, suffix = str(below / stem_of(scan)), ".nii.gz"
         output = folder / f"{stem}_{target}{suffix}"
         if output in jobs:
             raise OutputError(
@@ -80,6 +107,13 @@ def many_jobs(
             f"input {place}" if place else "",
         )
     return list(jobs.values())
+
+
+def _top_of(scans: Sequence[Path]) -> Path | None:
+    """The folder that all are in, where some have one name and are told apart by their folders."""
+    if len({stem_of(scan) for scan in scans}) == len(scans):
+        return None
+    return Path(os.path.commonpath([scan.absolute().parent for scan in scans]))
 
 
 def _scans(inputs: Iterable[Path], source_name: str) -> Iterator[tuple[Path, int]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hagan_clinic.cli.failures import explained
 from hagan_clinic.cli.options import device_option
-from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.series_options import series_options
 from hagan_clinic.printable import printable
 
@@ -29,6 +27,7 @@ Examples:
   hagan-clinic translate t1.nii.gz -o flair.nii.gz --preview flair.png
   hagan-clinic translate series/ -o flair_series/ --burn-in
   hagan-clinic translate series/ -o flair.nii.gz
+  hagan-clinic translate bids/ -o synthetic/ --uncertainty synthetic/ --skip-existing
 """
 # Whether a scan can be read is found when its turn comes, so that the others go on.
 _PATH = click.Path(path_type=Path, readable=False)
@@ -36,24 +35,12 @@ _PATH = click.Path(path_type=Path, readable=False)
 
 @dataclass(frozen=True)
 class _Options:
-    mask: Path | None
     series: str | None
     dicom_like: Path | None
     series_options: SeriesOptions | None
     allow_contrast: bool
     overwrite: bool
     quiet: bool
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What became of a job: a translation, or a message and an exit code."""
-
-    job: TranslationTask
-    seconds: float
-    translation: Translation | None = None
-    message: str = ""
-    exit_code: int = 0
 
 
 @click.command(epilog=_EXAMPLE)
@@ -101,6 +88,9 @@ class _Result:
 )
 @series_options
 @click.option("--allow-contrast", is_flag=True, help="Take scans that look contrast-enhanced.")
+@click.option(
+    "--skip-existing", is_flag=True, help="Keep results that this model made of these very scans."
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
@@ -122,6 +112,7 @@ def command(
     series: str | None,
     dicom_like: Path | None,
     allow_contrast: bool,
+    skip_existing: bool,
     overwrite: bool,
     quiet: bool,
     **chosen: Any,
@@ -131,6 +122,9 @@ def command(
     The result lies on the scan's grid, from 0 to 1, with a JSON file beside it that says what it
     is. A scan may be a DICOM series, in a folder with other series, a DICOMDIR or a zip; -o then
     names a folder for a DICOM series, or a volume file.
+
+    INPUTS may also be one cohort, as `train --data` takes it: patients' folders, BIDS or a CSV.
+    Results lie in folders like the scans, of BIDS as a derivative data set, with a results.csv.
 
     With several INPUTS, a folder of volume files, or -o naming a folder, every output option names
     a folder and files are named after the scans. Of a folder, the scans named as the source (t1,
@@ -144,14 +138,22 @@ def command(
 
     # Imported here, so that --help is quick.
     from hagan_clinic.cli.batch import TranslationTask, many_jobs, may_be_series
+    from hagan_clinic.cli.batch_run import RESULTS, folders, is_done, print_results, run_all
+    from hagan_clinic.cli.cohort_jobs import cohort_jobs, describe_derivative, is_cohort
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.imageio import SUFFIXES, suffix_of
     from hagan_clinic.runtime import Translator
     from hagan_clinic.runtime.outputs import is_directory, is_folder
+    from hagan_clinic.runtime.provenance import model_identity
 
     given = Given(**chosen)
-    scans = [*inputs, *by_name.values()]
+    cohorts = [path for path in inputs if is_cohort(path)]
+    if cohorts and len(inputs) > 1:
+        raise click.UsageError(f"{cohorts[0]} is a cohort: give it alone, or the folder of all.")
+    scans = [] if cohorts else [*inputs, *by_name.values()]
     from_series = dicom_like is not None or any(map(may_be_series, scans))
+    if skip_existing and from_series:
+        raise click.UsageError("--skip-existing goes with volume files, not with DICOM.")
     writes_series = from_series and any(
         path is not None and is_folder(path) for path in (output, uncertainty)
     )
@@ -160,7 +162,6 @@ def command(
     if series is not None and (not from_series or len(scans) > 1):
         raise click.UsageError("--series goes with one input, which holds DICOM series.")
     options = _Options(
-        mask,
         series,
         dicom_like,
         given.options() if writes_series else None,
@@ -170,14 +171,20 @@ def command(
     )
     translator = Translator(model, device, max_memory=max_memory, threads=threads, tf32=tf32)
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
-    one_series = len(inputs) == 1 and (dicom_like is not None or may_be_series(inputs[0]))
+    one_series = len(scans) == 1 and from_series
     many = not one_series and (
-        len(inputs) > 1 or is_directory(output) or any(map(is_directory, inputs))
+        bool(cohorts) or len(inputs) > 1 or is_directory(output) or any(map(is_directory, inputs))
     )
     if by_name or not many:
         # A DICOM series is called by its sequence, as its name may be a patient's.
         called = translator.model.recipe.sources[0] if from_series else ""
-        job = TranslationTask(by_name or inputs[0], output, **wanted, called=called)
+        job = TranslationTask(
+            by_name or inputs[0], output, uncertainty, preview, report, called, mask=mask
+        )
+        if skip_existing and is_done(job, translator):
+            if not quiet:
+                say(f"kept {output}")
+            return
         with _progress(quiet) as progress:
             translation = _run(translator, job, options, progress)
         if not quiet:
@@ -191,12 +198,24 @@ def command(
         if place is not None and suffix_of(place) in (*SUFFIXES, ".png", ".json"):
             raise click.UsageError(f"--{option} {place}: with several inputs, give a folder.")
     recipe = translator.model.recipe
-    jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)
-    with _folders(output, *wanted.values()):
-        results = _run_all(translator, jobs, options)
+    if cohorts:
+        jobs, is_bids = cohort_jobs(cohorts[0], recipe, output, **wanted)
+    else:
+        jobs, is_bids = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted), False
+    places = [place for place in (output, *wanted.values()) if place is not None]
+    with folders(places), _progress(quiet, total=len(jobs)) as progress:
+        if is_bids:
+            describe_derivative(output, cohorts[0], model_identity(translator.model))
+        results = run_all(
+            jobs,
+            lambda job, done: _run(translator, job, options, progress, base=done),
+            keep=lambda job: skip_existing and is_done(job, translator),
+            table=output / RESULTS if cohorts else None,
+        )
     if not quiet:
-        _print_table(translator, results)
-    failures = [result for result in results if result.translation is None]
+        print_results(translator, results)
+        _print_terms(translator)
+    failures = [result for result in results if result.exit_code]
     if failures:
         say(
             f"error: {len(failures)} of {len(results)} failed; the exit code "
@@ -229,38 +248,20 @@ def _run(
     return translator.translate(
         job.source,
         job.output,
-        mask=options.mask,
+        mask=job.mask,
         uncertainty=job.uncertainty,
         preview=job.preview,
         report=job.report,
         series=options.series,
         dicom_like=options.dicom_like,
         series_options=options.series_options,
+        notes=job.notes,
         allow_contrast=options.allow_contrast,
         overwrite=options.overwrite,
         progress=lambda stage, share: progress.update(
             task, completed=base + share, description=f"{stage} {printable(job.name)}"
         ),
     )
-
-
-def _run_all(
-    translator: Translator, jobs: list[TranslationTask], options: _Options
-) -> list[_Result]:
-    results = []
-    with _progress(options.quiet, total=len(jobs)) as progress:
-        for done, job in enumerate(jobs):
-            start = time.perf_counter()
-            try:
-                translation = _run(translator, job, options, progress, base=done)
-            except Exception as error:  # one scan's failure is reported, and the others go on
-                message, code = explained(error)
-                named = message if job.name in message else f"{job.name}: {message}"
-                say(f"error: {named}", err=True)
-                results.append(_Result(job, time.perf_counter() - start, None, message, code))
-            else:
-                results.append(_Result(job, time.perf_counter() - start, translation))
-    return results
 
 
 @contextmanager
@@ -276,69 +277,15 @@ def _progress(quiet: bool, total: int = 1) -> Iterator[Progress]:
         yield progress
 
 
-@contextmanager
-def _folders(*wanted: Path | None) -> Iterator[None]:
-    """Make the result folders that are missing; remove those that stayed empty."""
-    from hagan_clinic.errors import OutputError
-
-    made = []
-    try:
-        for folder in wanted:
-            if folder is not None and not folder.exists():
-                try:
-                    folder.mkdir()
-                except OSError as error:
-                    raise OutputError(
-                        f"{folder}: cannot make this folder ({error.strerror}); choose another"
-                    ) from error
-                made.append(folder)
-        yield
-    finally:
-        for folder in made:
-            if not any(folder.iterdir()):
-                folder.rmdir()
-
-
 def _print_one(translator: Translator, job: TranslationTask, translation: Translation) -> None:
     for path in (job.output, job.uncertainty, job.preview, job.report):
         if path is not None:
             say(f"wrote {path}")
-    _print_warnings(translation.report)
+    for warning in translation.report["warnings"]:
+        say(f"warning: {warning}", err=True)
     total = translation.report["seconds"]["total"]
     say(f"{translator.model.card.name} on {translator.device.name}, {total:.1f} s")
     _print_terms(translator)
-
-
-def _print_table(translator: Translator, results: list[_Result]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    names = (Column(name, overflow="fold") for name in ("scan", "result"))
-    table = Table(*names, "seconds", "warnings")
-    for result in results:
-        written = result.translation is not None
-        warnings = len(result.translation.report["warnings"]) if result.translation else 0
-        table.add_row(
-            cell(result.job.name),
-            cell(str(result.job.output) if written else f"failed ({result.exit_code})"),
-            f"{result.seconds:.1f}",
-            str(warnings or ""),
-        )
-    Console().print(table)
-    for result in results:
-        if result.translation is not None:
-            _print_warnings(result.translation.report, f"{result.job.name}: ")
-    done = sum(result.translation is not None for result in results)
-    say(
-        f"{done} of {len(results)} translated, "
-        f"{translator.model.card.name} on {translator.device.name}"
-    )
-    _print_terms(translator)
-
-
-def _print_warnings(report: Mapping[str, list[str]], prefix: str = "") -> None:
-    for warning in report["warnings"]:
-        say(f"warning: {prefix}{warning}", err=True)
 
 
 def _print_terms(translator: Translator) -> None:

@@ -4,7 +4,8 @@ import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -33,13 +34,60 @@ _FOLDER_MASK = re.compile(r"(brain_?)?mask\.nii(\.gz)?", re.IGNORECASE)
 FilesByEnding = dict[str, list[Path]]
 
 
-def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
-    """The subjects under a folder, BIDS if it looks so, that have all wanted sequences.
+@dataclass(frozen=True)
+class Layout:
+    """The volume files under a folder.
+
+    Attributes:
+        root: The folder.
+        examinations: Name of an examination -> ending of a file's name -> files.
+        is_bids: Whether it is a BIDS dataset.
+        folder_masks: Folder -> the brain mask in it that bears no subject's name.
+    """
+
+    root: Path
+    examinations: Mapping[str, FilesByEnding]
+    is_bids: bool
+    folder_masks: Mapping[Path, Path]
+
+    def files(self, name: str, modality: str) -> list[Path]:
+        """Every file of one sequence of an examination."""
+        by_ending = self.examinations[name]
+        return [file for ending in endings(modality) for file in by_ending.get(ending, [])]
+
+    def single(self, name: str, modality: str) -> Path | None:
+        """The file of one sequence of an examination, None where there is none.
+
+        Raises:
+            InputError: There are several.
+        """
+        return _single(name, modality, self.examinations[name], endings(modality))
+
+    def mask(self, name: str, image: Path) -> Path | None:
+        """The brain mask for an image of an examination: its own, its folder's, or that of all.
+
+        Raises:
+            InputError: The examination has several of its own.
+        """
+        own = _single(name, "mask", self.examinations[name], MASK_ENDINGS)
+        return own or self.folder_masks.get(image.parent) or self.folder_masks.get(self.root)
+
+    def lesion(self, name: str) -> Path | None:
+        """The lesion label map of an examination.
+
+        Raises:
+            InputError: There are several.
+        """
+        return _single(name, "lesion", self.examinations[name], LESION_ENDINGS)
+
+
+def read_layout(root: Path) -> Layout:
+    """The examinations under a folder, BIDS if it looks so, by the names of their files.
 
     Raises:
-        InputError: There is none, one lacks a sequence, or has two files for one.
+        InputError: There is no NIfTI file.
     """
-    files = _nifti_files(root)
+    files = nifti_files(root)
     if not files:
         raise InputError(
             f"{root} holds no .nii or .nii.gz file; expected <subject>_<modality>.nii.gz in "
@@ -49,27 +97,32 @@ def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
     images = [file for file in files if not _FOLDER_MASK.fullmatch(file.name)]
     is_bids = any(file.parent.name == "anat" and file.name.startswith("sub-") for file in images)
     found = _bids(root, images) if is_bids else _folders(images)
+    return Layout(root, found, is_bids, folder_masks)
 
+
+def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
+    """The subjects under a folder that have all wanted sequences.
+
+    Raises:
+        InputError: There is none, one lacks a sequence, or has two files for one.
+    """
+    layout = read_layout(root)
     subjects, incomplete = [], []
-    for name, by_ending in found.items():
-        chosen = {
-            modality: _single(name, modality, by_ending, _endings(modality)) for modality in wanted
-        }
+    for name in layout.examinations:
+        chosen = {modality: layout.single(name, modality) for modality in wanted}
         present = {modality: file for modality, file in chosen.items() if file is not None}
         if not present:
             continue
         if absent := [modality for modality in wanted if modality not in present]:
             incomplete.append(f"{name} lacks {' and '.join(absent)}")
             continue
-        own_mask = _single(name, "mask", by_ending, MASK_ENDINGS)
-        folder = present[wanted[0]].parent
         subjects.append(
             Subject(
                 name=name,
                 patient=patient_of(name),
                 images=present,
-                mask=own_mask or folder_masks.get(folder) or folder_masks.get(root),
-                lesion=_single(name, "lesion", by_ending, LESION_ENDINGS),
+                mask=layout.mask(name, present[wanted[0]]),
+                lesion=layout.lesion(name),
             )
         )
     if incomplete:
@@ -78,12 +131,12 @@ def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
             f"incomplete: {some(incomplete)}; add the files, or list the others in a CSV"
         )
     if not subjects:
-        looked_for = {modality: _endings(modality) for modality in wanted}
+        looked_for = {modality: endings(modality) for modality in wanted}
         raise InputError(f"{root} holds no subject; looked for file names ending in {looked_for}")
     return subjects
 
 
-def _nifti_files(root: Path) -> list[Path]:
+def nifti_files(root: Path) -> list[Path]:
     """Every NIfTI file under a folder, also through symbolic links, but never in a circle.
 
     Names that begin with a dot are not looked at: macOS leaves `._NAME` beside every file on
@@ -217,8 +270,8 @@ def from_csv(file: Path, wanted: Sequence[str]) -> list[Subject]:
     return list(subjects.values())
 
 
-def _single(name: str, role: str, by_ending: FilesByEnding, endings: Sequence[str]) -> Path | None:
-    files = [file for ending in endings for file in by_ending.get(ending, [])]
+def _single(name: str, role: str, by_ending: FilesByEnding, ends: Sequence[str]) -> Path | None:
+    files = [file for ending in ends for file in by_ending.get(ending, [])]
     if len(files) > 1:
         raise InputError(
             f"{name} has {len(files)} files for {role}: {some([str(file) for file in files])}; "
@@ -227,7 +280,8 @@ def _single(name: str, role: str, by_ending: FilesByEnding, endings: Sequence[st
     return files[0] if files else None
 
 
-def _endings(modality: str) -> tuple[str, ...]:
+def endings(modality: str) -> tuple[str, ...]:
+    """How names of files of a sequence end, in lower case."""
     return NAMES_OF.get(modality.lower(), (modality.lower(),))
 
 

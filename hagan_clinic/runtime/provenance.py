@@ -48,7 +48,12 @@ def model_identity(model: ModelFile) -> dict[str, Any]:
 
 
 def sidecar(
-    model: ModelFile, sources: Mapping[str, Any], content: Content, *, tf32: bool = False
+    model: ModelFile,
+    sources: Mapping[str, Any],
+    content: Content,
+    *,
+    tf32: bool = False,
+    mask_sha256: str | None = None,
 ) -> dict[str, Any]:
     """The JSON beside a synthesised volume or its uncertainty map.
 
@@ -57,6 +62,7 @@ def sidecar(
         sources: File name and sha256 of every source by its name.
         content: Which of the two.
         tf32: Whether the network computed with TensorFloat-32.
+        mask_sha256: Of the brain mask, where one was given.
     """
     low, high = model.recipe.percentiles
     target = model.recipe.target
@@ -80,6 +86,9 @@ def sidecar(
             ),
         },
     }
+    settings: dict[str, Any] = {"tf32": True} if tf32 else {}
+    if mask_sha256 is not None:
+        settings["mask_sha256"] = mask_sha256
     return {
         "notice": NOTICE,
         "synthetic": True,
@@ -87,6 +96,6 @@ def sidecar(
         "tool": {"name": TOOL, "version": __version__},
         "model": model_identity(model),
         "sources": dict(sources),
-        **({"settings": {"tf32": True}} if tf32 else {}),
+        **({"settings": settings} if settings else {}),
         **by_content[content],
     }

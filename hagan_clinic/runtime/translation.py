@@ -111,6 +111,7 @@ class Translator:
         dicom_like: str | Path | None = None,
         series_options: SeriesOptions | None = None,
         supersedes: Sequence[str] = (),
+        notes: Mapping[str, Any] | None = None,
         allow_contrast: bool = False,
         overwrite: bool = False,
         progress: Progress = lambda stage, share: None,
@@ -118,7 +119,7 @@ class Translator:
         """Translate one subject. See the function `translate` for arguments and errors.
 
         Besides, `supersedes` has the Series Instance UIDs of earlier derived series that this one
-        takes the place of, and says so.
+        takes the place of, and says so; `notes` is what the sidecars say besides.
         """
         clock, self._loading = Stopwatch(self._loading), {}
         outputs = Outputs(*map(_as_path, (output, uncertainty, preview, report)))
@@ -195,6 +196,7 @@ class Translator:
                 clock,
                 series_options=series_options,
                 supersedes=supersedes,
+                notes=notes,
                 overwrite=overwrite,
             )
         progress("done", 1.0)

@@ -30,6 +30,7 @@ def write_translation(
     *,
     series_options: SeriesOptions | None = None,
     supersedes: Sequence[str] = (),
+    notes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write the files that are wanted, all or none.
@@ -42,6 +43,7 @@ def write_translation(
         clock: Of the run, which the writing is a part of.
         series_options: What a site chooses about the series it writes.
         supersedes: Series Instance UIDs of earlier series that this one takes the place of.
+        notes: What the sidecars say besides.
         overwrite: Replace files that exist.
 
     Raises:
@@ -67,9 +69,15 @@ def write_translation(
                         place[path],
                     )
                 elif path is not None:
-                    sidecar = provenance.sidecar(model, inputs.facts, content, tf32=device.tf32)
+                    sidecar = provenance.sidecar(
+                        model,
+                        inputs.facts,
+                        content,
+                        tf32=device.tf32,
+                        mask_sha256=inputs.mask_sha256,
+                    )
                     write(volume, place[path], like=inputs.files[0], description=DESCRIPTION)
-                    write_json(sidecar, place[sidecar_path(path)])
+                    write_json({**sidecar, **(notes or {})}, place[sidecar_path(path)])
         if outputs.preview is not None:
             with clock.stage("preview"):
                 write_preview(

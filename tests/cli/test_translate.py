@@ -194,8 +194,18 @@ def test_file_where_several_inputs_need_a_folder_is_wrong_usage(run, scan, tmp_p
     assert _names(tmp_path) == ["a.nii.gz", "b.nii.gz"]
 
 
-def test_scans_of_one_name_are_refused_before_any_work(run, scan, tmp_path):
+def test_scans_of_one_name_are_told_apart_by_their_folders(run, scan, tmp_path):
     result = run(scan("a/t1.nii.gz"), scan("b/t1.nii.gz"), "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert (
+        _names(tmp_path / "out/a")
+        == _names(tmp_path / "out/b")
+        == ["t1_flair.json", "t1_flair.nii.gz"]
+    )
+
+
+def test_one_scan_given_twice_is_refused_before_any_work(run, scan, tmp_path):
+    result = run(scan("a/t1.nii.gz"), tmp_path / "a/t1.nii.gz", "-o", tmp_path / "out")
     assert result.exit_code == 6
     assert "would be written there" in result.stderr
     assert not (tmp_path / "out").exists()
