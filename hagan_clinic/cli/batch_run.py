@@ -136,7 +136,7 @@ def folders(wanted: list[Path], *, parents: bool = False) -> Iterator[None]:
 def _rows(table: Path) -> Iterator[Callable[[Result], None]]:
     """A table on disk that always tells what has been done, also after a sudden end."""
     header = ",".join(COLUMNS)
-    if table.exists() and not table.read_bytes().startswith(header.encode()):
+    if table.is_dir() or (table.exists() and not table.read_bytes().startswith(header.encode())):
         raise OutputError(f"{table}: is no table of results; move it, or choose another folder")
     earlier = {}
     if table.exists():
@@ -173,8 +173,16 @@ def _row(result: Result) -> dict[str, str]:
     }
 
 
-def print_results(translator: Translator, results: list[Result]) -> None:
-    """A table for people: each scan, what became of it, and how many."""
+def print_results(
+    translator: Translator, results: list[Result], *, listed_in: Path | None = None
+) -> None:
+    """A table for people: each scan, what became of it, and how many.
+
+    Args:
+        translator: What made them.
+        results: In their order.
+        listed_in: The table on disk, if there is one, which tells the outputs' long paths.
+    """
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -182,10 +190,11 @@ def print_results(translator: Translator, results: list[Result]) -> None:
     table = Table(*names, "seconds", "warnings")
     for result in results:
         failed, kept = result.status == "failed", result.status == "kept"
+        became = result.status if listed_in else str(result.job.output)
         table.add_row(
             cell(result.job.name),
-            cell(f"failed ({result.exit_code})" if failed else str(result.job.output)),
-            "kept" if kept else f"{result.seconds:.1f}",
+            cell(f"failed ({result.exit_code})" if failed else became),
+            "" if kept and listed_in else "kept" if kept else f"{result.seconds:.1f}",
             str(len(result.warnings) or ""),
         )
     Console().print(table)
@@ -198,3 +207,5 @@ def print_results(translator: Translator, results: list[Result]) -> None:
         f"{counts['translated']} of {len(results)} translated{kept_too}, "
         f"{translator.model.card.name} on {translator.device.name}"
     )
+    if listed_in:
+        say(f"wrote {listed_in}")

@@ -203,6 +203,7 @@ def command(
     else:
         jobs, is_bids = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted), False
     places = [place for place in (output, *wanted.values()) if place is not None]
+    table = output / RESULTS if cohorts else None
     with folders(places), _progress(quiet, total=len(jobs)) as progress:
         if is_bids:
             describe_derivative(output, cohorts[0], model_identity(translator.model))
@@ -210,10 +211,10 @@ def command(
             jobs,
             lambda job, done: _run(translator, job, options, progress, base=done),
             keep=lambda job: skip_existing and is_done(job, translator),
-            table=output / RESULTS if cohorts else None,
+            table=table,
         )
     if not quiet:
-        print_results(translator, results)
+        print_results(translator, results, listed_in=table)
         _print_terms(translator)
     failures = [result for result in results if result.exit_code]
     if failures:

@@ -80,6 +80,9 @@ def test_nested_patient_folders_give_a_tree_like_theirs(run, scan, tmp_path):
     result = run("--preview", tmp_path / "pictures")
     assert result.exit_code == 0, result.output
     assert "3 of 3 translated" in result.stdout
+    assert f"wrote {tmp_path / 'out/results.csv'}" in result.stdout
+    (row,) = (line for line in result.stdout.splitlines() if "p2/p2_t1.nii.gz" in line)
+    assert "translated" in row  # whose path is in the table on disk
     assert [name for name in _tree(tmp_path / "out") if name.endswith(".nii.gz")] == [
         "HGG/p1/t1_flair.nii.gz",
         "p2/p2_t1_flair.nii.gz",
