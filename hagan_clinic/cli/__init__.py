@@ -21,6 +21,7 @@ COMMANDS = {
     "models": "List the bundled models, show their cards, verify them.",
     "doctor": "Check what this machine can run, and why not.",
     "accept": "Check an installation against the model's reference.",
+    "check": "Name every fault of a cohort before it is trained on.",
     "train": "Train a generator on a cohort.",
     "import-weights": "Turn the authors' released weights into a run folder.",
     "summary": "Show a model's parts, layers, parameters and memory.",

@@ -85,7 +85,7 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
             if not same_lattice(found, expected):
                 raise InputError(
                     f"{subject.name}: {role} is on another grid than {first}: "
-                    f"{_difference(found, expected)}; register and resample them to one grid"
+                    f"{difference(found, expected)}; register and resample them to one grid"
                 )
         for file in subject.images.values():
             owners[file.resolve()].append(subject.name)
@@ -100,7 +100,8 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
     return warnings
 
 
-def _difference(found: Grid, expected: Grid) -> str:
+def difference(found: Grid, expected: Grid) -> str:
+    """In which way two grids differ."""
     if found.shape != expected.shape:
         return f"shape {found.shape} against {expected.shape}"
     offset = float(np.abs(found.corners() - expected.corners()).max())

@@ -51,8 +51,6 @@ LARGEST_BOX_MM = (208.0, 240.0, 208.0)
 SKULL_PART = 0.05
 """A source with more foreground outside the brain mask, relative to the mask, has its skull."""
 
-SMALLEST_OVERLAP = 0.5
-
 Bytes = NDArray[np.uint8]
 Array = NDArray[np.float32]
 
@@ -133,7 +131,7 @@ def prepare_cohort(
     elif any(side <= 0 or side % recipe.multiple for side in shape):
         raise InputError(f"the training shape is {shape}; expected multiples of {recipe.multiple}")
     folder = Path(cache)
-    digest = lru_cache(maxsize=None)(_sha256)
+    digest = lru_cache(maxsize=None)(file_sha256)
 
     def ready(subject: Subject) -> PreparedSubject | str:
         try:
@@ -173,23 +171,6 @@ def box_shape(subjects: Sequence[Subject], recipe: Recipe) -> Shape:
     wanted = np.minimum(largest + 2 * np.ceil(BOX_MARGIN_MM / spacing), LARGEST_BOX_MM / spacing)
     d, h, w = (int(-(-side // recipe.multiple)) * recipe.multiple for side in wanted)
     return d, h, w
-
-
-def check_overlap(subjects: Sequence[PreparedSubject]) -> list[str]:
-    """Warnings that name the subjects whose source and target show different places."""
-    warnings = []
-    for subject in subjects:
-        if not subject.has_target:
-            continue
-        stored = opened(subject.file)
-        source, target = stored[0] > 0, stored[-2] > 0
-        dice = 2 * float((source & target).sum()) / max(1.0, float(source.sum() + target.sum()))
-        if dice < SMALLEST_OVERLAP:
-            warnings.append(
-                f"{subject.name}: source and target overlap by {dice:.0%} (Dice of their "
-                "foregrounds); check that they are registered"
-            )
-    return warnings
 
 
 def check_size(subjects: Sequence[PreparedSubject]) -> list[str]:
@@ -332,6 +313,7 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _sha256(file: Path) -> str:
+def file_sha256(file: Path) -> str:
+    """The sha256 of a file's bytes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

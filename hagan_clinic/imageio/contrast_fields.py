@@ -1,9 +1,11 @@
 """Fields of DICOM and of BIDS that tell whether contrast agent was given (PS3.3, C.7.6.4)."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from hagan_clinic.imageio.contrast import agent_given, read_name
+from hagan_clinic.imageio.contrast import agent_given, contrast_sign, read_name
+from hagan_clinic.imageio.sidecar import Sidecar, stem_of
 
 AGENT_FIELDS = (
     "ContrastBolusAgent",
@@ -49,6 +51,17 @@ def contrast_name(fields: Mapping[str, Any]) -> tuple[str, str] | None:
                 return read.given, name
             if read.native:
                 return None
+    return None
+
+
+def contrast_of_file(path: Path, sidecar: Sidecar) -> str | None:
+    """By what the name of a file, or its sidecar, tells that agent was given, if one does."""
+    if token := contrast_sign(stem_of(path)):
+        return f"{token!r} in its name"
+    if field := contrast_field(sidecar.values):
+        return f"{field} in its sidecar"
+    if named := contrast_name(sidecar.values):
+        return f"{named[0]!r} in {named[1]} of its sidecar"
     return None
 
 

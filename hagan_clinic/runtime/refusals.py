@@ -7,8 +7,8 @@ from pathlib import Path
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read_description
 from hagan_clinic.imageio.contrast import contrast_sign
-from hagan_clinic.imageio.contrast_fields import contrast_field, contrast_name
-from hagan_clinic.imageio.sidecar import Sidecar, read_sidecar, sidecar_path, stem_of
+from hagan_clinic.imageio.contrast_fields import contrast_of_file
+from hagan_clinic.imageio.sidecar import read_sidecar, sidecar_path
 
 _SYNTHETIC = "SYNTHETIC"  # a word in a header's description; in lower case a key of a sidecar
 
@@ -43,9 +43,7 @@ def refuse_unsuitable(
         )
     if allow_contrast or contrast_sign(name):
         return []
-    token = contrast_sign(stem_of(path))
-    sign = f"{token!r} in its name" if token else _sidecar_contrast(sidecar)
-    if sign:
+    if sign := contrast_of_file(path, sidecar):
         raise InputError(
             f"{path}: looks contrast-enhanced ({sign}), expected a scan without contrast agent; "
             "give the native scan, or --allow-contrast if this is one"
@@ -57,11 +55,3 @@ def refuse_unsuitable(
         f"agent, which a translation would draw as disease; mend {sidecar_path(path).name}, or "
         "remove it if the scan is native"
     ]
-
-
-def _sidecar_contrast(sidecar: Sidecar) -> str | None:
-    if field := contrast_field(sidecar.values):
-        return f"{field} in its sidecar"
-    if named := contrast_name(sidecar.values):
-        return f"{named[0]!r} in {named[1]} of its sidecar"
-    return None

@@ -12,9 +12,10 @@ from lightning_fabric import Fabric
 
 from hagan_clinic import __version__
 from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.check import check_prepared, seen_files
 from hagan_clinic.data.cohort import check_cohort, find_cohort
 from hagan_clinic.data.paths import cohort_path
-from hagan_clinic.data.prepared import check_overlap, check_size, prepare_cohort
+from hagan_clinic.data.prepared import check_size, prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.data.split import read_split, split_by_column, split_by_patient, write_split
 from hagan_clinic.errors import DeviceError, InputError, OutputError
@@ -129,8 +130,13 @@ def run_training(
     _check_shared(folder)
     training, calibration = prepared[: len(split.train)], prepared[len(split.train) :]
     too_small = [] if config.size is None else check_size(prepared)
-    for warning in [*check_overlap(prepared), *too_small]:
+    for warning in too_small:
         say(f"warning: {warning}")
+    if fabric.is_global_zero:
+        sides_of = {"train": training, "calibration": calibration}
+        faults = check_prepared(sides_of, recipe.sources, recipe.target or None)
+        for found in [*seen_files(seen, split.test), *faults]:
+            say(f"warning: {found.subject or 'the cohort'}: {found.text}")
     # A subject with a mask is shown without its skull; of one without, nobody knows what is left.
     masked = sum(subject.mask is not None for subject in seen)
     stripped = augment.stripped > 0 and masked == len(seen)

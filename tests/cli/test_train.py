@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import nibabel as nib
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -57,6 +59,33 @@ def test_a_trained_run_exports_and_translates_a_real_patient(run, test_data, tmp
         assert result.exit_code == 0, result.output
     assert load_model(model).recipe.spacing == (6.0, 6.0, 6.0)
     assert flair.stat().st_size > 10_000
+
+
+def test_every_fault_of_the_cohort_is_named_before_the_first_step(cohort, tmp_path):
+    with cohort.open() as file:
+        rows = list(csv.DictReader(file))
+    rolled, original, *_ = (row for row in rows if row["split"] == "train")
+    copied, *_ = (row for row in rows if row["split"] == "calibration")
+    (held_out,) = (row for row in rows if row["split"] == "test")
+    image = nib.load(rolled["flair"])
+    array = np.roll(np.asarray(image.dataobj), 50, axis=1)
+    rolled["flair"] = tmp_path / "rolled_flair.nii.gz"
+    nib.save(nib.Nifti1Image(array, image.affine), rolled["flair"])
+    for row in (copied, held_out):
+        row |= {"t1": original["t1"], "flair": original["flair"]}
+    with (tmp_path / "cohort.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    arguments = ["--mode", "conditional", "--data", str(tmp_path / "cohort.csv"), *TINY]
+    result = CliRunner().invoke(
+        main, ["train", *arguments, "--steps", "1", "-o", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 0, result.output
+    told, _ = result.output.split("training box")
+    assert f"warning: {rolled['subject']}: flair fits t1 best when moved" in told
+    assert f"{copied['subject']}: t1 holds the voxels of t1 of {original['subject']}: one" in told
+    assert f"{held_out['subject']}: t1 is a file of {original['subject']} too" in told
 
 
 @pytest.mark.slow

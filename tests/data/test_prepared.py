@@ -9,12 +9,7 @@ import pytest
 from scipy import ndimage
 
 from hagan_clinic.data.cohort import Subject, find_cohort
-from hagan_clinic.data.prepared import (
-    box_shape,
-    check_overlap,
-    check_size,
-    prepare_cohort,
-)
+from hagan_clinic.data.prepared import box_shape, check_size, prepare_cohort
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import source_window, target_window, to_unit
@@ -209,16 +204,6 @@ def test_cache_folder_that_cannot_be_made_is_an_output_error(subject, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be made"):
         prepare_cohort([subject], RECIPE, tmp_path / "file" / "cache")
-
-
-def test_pairs_that_do_not_overlap_are_named(subject, tmp_path):
-    apart = head(tmp_path / "data", "q")
-    image = nib.load(apart.images["flair"])
-    rolled = np.roll(image.get_fdata(), 25, axis=0)
-    nib.save(nib.Nifti1Image(rolled, image.affine), apart.images["flair"])
-    prepared = prepare_cohort([subject, apart], RECIPE, tmp_path / "cache")
-    (warning,) = check_overlap(prepared)
-    assert warning.startswith("q: source and target overlap by")
 
 
 def test_brains_that_the_box_cuts_are_named(subject, tmp_path):

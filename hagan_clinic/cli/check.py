@@ -1,0 +1,119 @@
+"""`hagan-clinic check`: what is wrong with a cohort, before hours of training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.errors import InputError
+
+if TYPE_CHECKING:
+    from hagan_clinic.data.check import Finding
+    from hagan_clinic.data.subject import Subject
+
+_EXAMPLE = """\b
+Example:
+  hagan-clinic check cohort --source t1 --target flair -o faults.csv
+"""
+_NAMES_WIDE = 26
+"""Columns for a subject's name, so that the rest fits into 80."""
+
+_NO_TERMINAL = 1000
+"""Columns where the output is a file or a pipe: nothing is wrapped there."""
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("cohort", type=click.Path(path_type=Path))
+@click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")
+@click.option("--target", default="flair", show_default=True, help="Sequence to translate to.")
+@click.option("--image", help="One sequence alone, as unconditional training takes it.")
+@click.option("--mask", type=click.Path(path_type=Path), help="One brain mask for all subjects.")
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    help="CSV of subject and split (train, calibration, test).",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV file of the faults.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no table.")
+def command(
+    cohort: Path,
+    source: tuple[str, ...],
+    target: str,
+    image: str | None,
+    mask: Path | None,
+    split: Path | None,
+    output: Path | None,
+    quiet: bool,
+) -> None:
+    """Name every fault of COHORT at once: a folder (BraTS or BIDS layout) or a CSV file.
+
+    Files that cannot be read, empty images, sequences on different grids, not registered or
+    exchanged, and copies across the split are errors, and the exit code is 3. Warnings alone (other
+    copies, contrast agent, a brain cut by the field of view, unusual grey values) leave it at 0.
+    """
+    from hagan_clinic.data.check import Severity, check_images
+    from hagan_clinic.data.cohort import find_cohort
+    from hagan_clinic.progress import counted
+
+    sources, wanted = ((image,), None) if image else (source or ("t1",), target)
+    subjects = find_cohort(cohort, sources, wanted, mask)
+    subsets = _subsets(subjects, split)
+    with counted("checking", len(subjects), quiet=quiet) as progress:
+        findings = check_images(
+            subjects, subsets, wanted, workers=os.cpu_count() or 1, progress=progress
+        )
+    if output is not None:
+        from hagan_clinic.imageio import write_text
+
+        write_text(_as_csv(findings), output)
+    if findings and not quiet:
+        _show(findings)
+    errors = [one for one in findings if one.severity is Severity.ERROR]
+    told = f"{len(errors)} errors and {len(findings) - len(errors)} warnings"
+    if errors:
+        raise InputError(f"{told} in {len(subjects)} subjects; mend the errors before training")
+    say(f"{len(subjects)} subjects: {told}")
+
+
+def _subsets(subjects: Sequence[Subject], split: Path | None) -> dict[str, str]:
+    """Subject -> side of the split, of the file or of the cohort's column, if there is either."""
+    from hagan_clinic.data.split import read_split, split_by_column
+
+    sides = read_split(split, subjects) if split else split_by_column(subjects)
+    if sides is None:
+        return {}
+    return {one.name: subset for subset, side in sides.subsets().items() for one in side}
+
+
+def _as_csv(findings: Sequence[Finding]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("subject", "severity", "fault", "text"))
+    writer.writerows((one.subject, one.severity, one.fault, one.text) for one in findings)
+    return text.getvalue()
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=_NO_TERMINAL)
+    table = Table(box=box.SIMPLE_HEAD)
+    wide = console.width >= _NO_TERMINAL
+    table.add_column("subject", overflow="fold", max_width=None if wide else _NAMES_WIDE)
+    table.add_column("severity", no_wrap=True)
+    table.add_column("fault", no_wrap=True)
+    table.add_column("what to do", overflow="fold")
+    for one in findings:
+        table.add_row(*map(cell, (one.subject or "all", one.severity, one.fault, one.text)))
+    console.print(table)

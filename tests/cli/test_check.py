@@ -1,0 +1,78 @@
+"""`hagan-clinic check`: what is printed and written, and the exit code."""
+
+import csv
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from hagan_clinic.cli import main
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Two subjects, each with its own noise in a ball."""
+    rng = np.random.default_rng(0)
+    ball = np.square(np.indices((12, 12, 12)) - 5.5).sum(0) < 20
+    for name in ("a-subject-with-a-name-of-more-than-thirty-characters", "b"):
+        texture = rng.uniform(50, 100, ball.shape)
+        for sequence, values in (("t1", texture), ("flair", 200 - texture)):
+            image = nib.Nifti1Image((values * ball).astype(np.float32), np.diag([4, 4, 4, 1]))
+            nib.save(image, tmp_path / f"{name}_{sequence}.nii.gz")
+    return tmp_path
+
+
+def check(*arguments, columns="80"):
+    return CliRunner(env={"COLUMNS": columns}).invoke(main, ["check", *map(str, arguments)])
+
+
+def test_a_sound_cohort_is_exit_code_0_and_a_csv_without_rows(cohort, tmp_path):
+    result = check(cohort, "-o", tmp_path / "faults.csv")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "2 subjects: 0 errors and 0 warnings\n"
+    assert (tmp_path / "faults.csv").read_text() == "subject,severity,fault,text\n"
+
+
+def test_warnings_alone_are_exit_code_0(cohort):
+    shutil.copy(cohort / "b_t1.nii.gz", cohort / "c_t1.nii.gz")
+    shutil.copy(cohort / "b_flair.nii.gz", cohort / "c_flair.nii.gz")
+    result = check(cohort)
+    assert result.exit_code == 0
+    assert "3 subjects: 0 errors and 2 warnings" in result.stdout
+
+
+def test_errors_are_exit_code_3_and_all_are_named_within_80_columns(cohort, tmp_path):
+    long = "a-subject-with-a-name-of-more-than-thirty-characters"
+    for name in (long, "b"):
+        (cohort / f"{name}_flair.nii.gz").write_bytes(b"nothing")
+    result = check(cohort, "-o", tmp_path / "faults.csv")
+    assert result.exit_code == 3
+    assert "2 errors and 0 warnings in 2 subjects; mend the errors" in result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout.count("unreadable") == 2
+    with (tmp_path / "faults.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["subject"], row["severity"], row["fault"]) for row in rows] == [
+        (long, "error", "unreadable"),
+        ("b", "error", "unreadable"),
+    ]
+
+
+def test_a_copy_across_the_sides_of_a_split_file_is_an_error(cohort, tmp_path):
+    shutil.copy(cohort / "b_t1.nii.gz", cohort / "c_t1.nii.gz")
+    shutil.copy(cohort / "b_flair.nii.gz", cohort / "c_flair.nii.gz")
+    names = ("a-subject-with-a-name-of-more-than-thirty-characters", "b", "c")
+    sides = zip(names, ("train", "train", "test"), strict=True)
+    split = tmp_path / "split.csv"
+    split.write_text("subject,split\n" + "".join(f"{name},{side}\n" for name, side in sides))
+    result = check(cohort, "--split", split, columns="300")
+    assert result.exit_code == 3
+    assert "one is in train, the other in test of the split" in result.stdout
+
+
+def test_one_sequence_alone_is_checked_for_unconditional_training(cohort):
+    (cohort / "b_flair.nii.gz").unlink()
+    assert check(cohort, "--image", "t1").exit_code == 0
+    assert check(cohort).exit_code == 3
