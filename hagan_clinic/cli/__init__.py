@@ -15,6 +15,7 @@ from hagan_clinic.cli.lazy_group import LazyGroup
 
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
+    "bids": "Translate a BIDS data set, called as a BIDS App.",
     "inspect": "Show the DICOM series of a folder and which can be used.",
     "listen": "Receive DICOM series, translate and forward them: a node.",
     "spool": "Show, retry and purge what the DICOM node holds.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from hagan_clinic.runtime.provenance import file_sha256
 if TYPE_CHECKING:
     from hagan_clinic.runtime import Translation, Translator
 
-RESULTS = "results.csv"
 COLUMNS = ("subject", "source", "output", "status", "reason", "warnings", "seconds")
 
 
@@ -36,6 +35,11 @@ class Result:
     warnings: tuple[str, ...] = ()
     message: str = ""
     exit_code: int = 0
+
+
+def results_name(participants: Sequence[str]) -> str:
+    """The table of a cohort's results; of one participant its own, as others may run beside."""
+    return f"results_sub-{participants[0]}.csv" if len(participants) == 1 else "results.csv"
 
 
 def run_all(

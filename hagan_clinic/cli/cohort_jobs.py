@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from hagan_clinic import __version__
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.data.examinations import Examination, examinations
-from hagan_clinic.data.layouts import nifti_files
+from hagan_clinic.data.layouts import nifti_files, some
 from hagan_clinic.data.paths import is_table
 from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio import atomic_path, is_volume_name
@@ -26,7 +27,7 @@ _BIDS_SUFFIXES = {"t1": "T1w", "t2": "T2w", "pd": "PDw", "flair": "FLAIR"}
 _DESCRIPTION = "dataset_description.json"
 _IGNORED = ".bidsignore"
 # What people add to a derivative that BIDS has no place for.
-_NO_BIDS = ("results.csv", "*.png", "*_report.json")
+_NO_BIDS = ("results*.csv", "*.png", "*_report.json")
 
 
 def is_cohort(path: Path) -> bool:
@@ -56,6 +57,7 @@ def cohort_jobs(
     uncertainty: Path | None = None,
     preview: Path | None = None,
     report: Path | None = None,
+    participants: Sequence[str] = (),
 ) -> tuple[list[TranslationTask], bool]:
     """A job for every examination of a cohort, and whether the cohort is BIDS.
 
@@ -66,12 +68,15 @@ def cohort_jobs(
         uncertainty: Likewise for uncertainty maps.
         preview: Likewise for pictures.
         report: Likewise for reports.
+        participants: Labels of those to translate; all if none is given.
 
     Raises:
-        InputError: The cohort holds no source sequence.
+        InputError: The cohort holds no source sequence, or a participant has none.
         OutputError: Two examinations would give one output.
     """
     found, is_bids = examinations(cohort, recipe.sources)
+    if participants:
+        found = _of_participants(found, cohort, participants)
     jobs: dict[Path, TranslationTask] = {}
     for one in found:
         first = next(iter(one.scans.values()))
@@ -100,6 +105,19 @@ def cohort_jobs(
             problem=one.problem,
         )
     return list(jobs.values()), is_bids
+
+
+def _of_participants(
+    found: list[Examination], cohort: Path, labels: Sequence[str]
+) -> list[Examination]:
+    there = {one.subject.split("_")[0] for one in found}
+    wanted = {f"sub-{label}" for label in labels}
+    if absent := sorted(wanted - there):
+        raise InputError(
+            f"{cohort} holds no scan to translate of {some(absent)}; of these it does: "
+            f"{some(sorted(there))}"
+        )
+    return [one for one in found if one.subject.split("_")[0] in wanted]
 
 
 def describe_derivative(folder: Path, source: Path, model: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ UNFORESEEN = 1
 
 MEMORY_ADVICE = {
     "translate": "give a smaller --max-memory or free some",
+    "bids": "give a smaller --max-memory or free some",
     "train": "free some, or give fewer --workers",
 }
 """What to do in a command that ran out of memory."""

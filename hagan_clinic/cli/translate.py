@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +115,7 @@ def command(
     skip_existing: bool,
     overwrite: bool,
     quiet: bool,
+    participants: Sequence[str] = (),
     **chosen: Any,
 ) -> None:
     """Synthesise the model's target sequence from a scan: FLAIR from T1.
@@ -138,7 +139,7 @@ def command(
 
     # Imported here, so that --help is quick.
     from hagan_clinic.cli.batch import TranslationTask, many_jobs, may_be_series
-    from hagan_clinic.cli.batch_run import RESULTS, folders, is_done, print_results, run_all
+    from hagan_clinic.cli.batch_run import folders, is_done, print_results, results_name, run_all
     from hagan_clinic.cli.cohort_jobs import cohort_jobs, describe_derivative, is_cohort
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.imageio import SUFFIXES, suffix_of
@@ -199,11 +200,11 @@ def command(
             raise click.UsageError(f"--{option} {place}: with several inputs, give a folder.")
     recipe = translator.model.recipe
     if cohorts:
-        jobs, is_bids = cohort_jobs(cohorts[0], recipe, output, **wanted)
+        jobs, is_bids = cohort_jobs(cohorts[0], recipe, output, participants=participants, **wanted)
     else:
         jobs, is_bids = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted), False
     places = [place for place in (output, *wanted.values()) if place is not None]
-    table = output / RESULTS if cohorts else None
+    table = output / results_name(participants) if cohorts else None
     with folders(places), _progress(quiet, total=len(jobs)) as progress:
         if is_bids:
             describe_derivative(output, cohorts[0], model_identity(translator.model))

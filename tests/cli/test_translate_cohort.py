@@ -307,3 +307,51 @@ def test_an_examination_of_dicom_stays_one_though_volumes_lie_in_it(scan, tmp_pa
     (tmp_path / "in/1").mkdir()
     (tmp_path / "in/1/IM1").write_bytes(b"\0" * 128 + b"DICM")
     assert not is_cohort(tmp_path / "in")
+
+
+@pytest.fixture
+def app(bids, toy_generator, tmp_path):
+    """`hagan-clinic bids` on the data set, with the toy model."""
+
+    def call(*arguments, dataset=bids):
+        wanted = ["bids", str(dataset), str(tmp_path / "out"), "participant", *arguments]
+        return CliRunner().invoke(main, [*wanted, "--model", str(toy_generator), "--device", "cpu"])
+
+    return call
+
+
+def test_a_bids_app_translates_the_participants_it_is_told(app, tmp_path):
+    one = app("--participant-label", "02", "--uncertainty")
+    assert one.exit_code == 0, one.output
+    assert _tree(tmp_path / "out") == [
+        ".bidsignore",
+        "dataset_description.json",
+        "results_sub-02.csv",
+        "sub-02/anat/sub-02_desc-syntheticUncertainty_FLAIR.json",
+        "sub-02/anat/sub-02_desc-syntheticUncertainty_FLAIR.nii.gz",
+        "sub-02/anat/sub-02_desc-synthetic_FLAIR.json",
+        "sub-02/anat/sub-02_desc-synthetic_FLAIR.nii.gz",
+    ]
+    both = app("--participant_label", "sub-01", "02")
+    assert both.exit_code == 0, both.output
+    assert "3 of 4 translated, 1 kept" in both.stdout
+    assert len(_rows(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [(["--participant-label", "03"], 3, "of sub-03; of these it does: sub-01, sub-02"),
+     (["02"], 2, "02: is no option")],
+)  # fmt: skip
+def test_a_bids_app_refuses_whom_it_does_not_know(app, tmp_path, arguments, code, message):
+    result = app(*arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bids_app_takes_bids_alone(app, bids):
+    (bids / "dataset_description.json").unlink()
+    result = app()
+    assert result.exit_code == 3
+    assert "holds no dataset_description.json" in result.stderr
