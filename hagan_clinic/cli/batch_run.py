@@ -91,24 +91,34 @@ def _run_one(
     return Result(job, time.perf_counter() - start, "translated", warnings)
 
 
-def is_done(job: TranslationTask, translator: Translator) -> bool:
+def is_done(job: TranslationTask, translator: Translator, *, overwrite: bool) -> bool:
     """Whether all outputs of a job are there, made of these very scans by this very model.
 
-    The sidecar of the volume says so: the sha256 of every source, of the mask and of the weights.
+    Raises:
+        OutputError: The volume is there, but is of something else, and may not be replaced.
     """
     paths = Outputs(job.output, job.uncertainty, job.preview, job.report).paths
-    if not all(path.is_file() for path in paths):
-        return False
+    done = all(path.is_file() for path in paths) and _is_of(job, translator)
+    if not (done or overwrite) and job.output.exists():
+        raise OutputError(
+            f"{job.output}: exists, but not with all that is wanted, of this scan and mask, by "
+            "this model with these settings; choose another folder, or --overwrite makes it anew"
+        )
+    return done
+
+
+def _is_of(job: TranslationTask, translator: Translator) -> bool:
+    """Whether a volume's sidecar has the sha256 of every source, of the mask and of the weights."""
     told = read_sidecar(job.output).values
     sources = job.source if isinstance(job.source, Mapping) else {"": job.source}
     settings: dict[str, Any] = {"tf32": True} if translator.device.tf32 else {}
     try:
-        hashes = [told["sources"][name]["sha256"] for name in told["sources"]]
+        hashes = [facts["sha256"] for facts in told["sources"].values()]
         made = (told["model"]["sha256"], sorted(hashes), told.get("settings", {}))
         scans = sorted(file_sha256(scan) for scan in sources.values())
         if job.mask is not None:
             settings["mask_sha256"] = file_sha256(job.mask)
-    except (KeyError, TypeError, OSError):  # no sidecar of this tool, or scans that are gone
+    except (AttributeError, KeyError, TypeError, OSError):  # no sidecar of ours, no scan
         return False
     return made == (translator.model.sha256, scans, settings)
 

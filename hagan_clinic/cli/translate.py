@@ -182,7 +182,7 @@ def command(
         job = TranslationTask(
             by_name or inputs[0], output, uncertainty, preview, report, called, mask=mask
         )
-        if skip_existing and is_done(job, translator):
+        if skip_existing and is_done(job, translator, overwrite=overwrite):
             if not quiet:
                 say(f"kept {output}")
             return
@@ -211,7 +211,7 @@ def command(
         results = run_all(
             jobs,
             lambda job, done: _run(translator, job, options, progress, base=done),
-            keep=lambda job: skip_existing and is_done(job, translator),
+            keep=lambda job: skip_existing and is_done(job, translator, overwrite=overwrite),
             table=table,
         )
     if not quiet:

@@ -226,6 +226,7 @@ def test_a_second_run_keeps_what_the_same_scans_and_model_gave(run, scan, make_g
     scan("a/a_t1.nii.gz", scale=2.0)
     changed = run("--skip-existing")
     assert changed.exit_code == 6 and "1 of 3 failed" in changed.stderr
+    assert "exists, but not with all that is wanted, of this scan" in changed.stderr
     replaced = run("--skip-existing", "--overwrite")
     assert "1 of 3 translated, 2 kept" in replaced.stdout
     other = make_generator(tmp_path / "other.onnx", factor=3.0)
@@ -243,6 +244,16 @@ def test_one_scan_with_its_mask_is_kept_too(scan, toy_generator, tmp_path):
         result = CliRunner().invoke(main, _arguments(toy_generator, *wanted))
         assert result.exit_code == 0, result.output
         assert result.stdout.startswith(f"{word} {tmp_path / 'flair.nii.gz'}")
+
+
+def test_a_volume_that_is_another_tools_is_not_kept(run, scan, tmp_path):
+    scan("a/a_t1.nii.gz")
+    assert run().exit_code == 0
+    for sidecar in ("{}", "[1]", "no JSON", '{"sources": ["a_t1.nii.gz"], "model": "other"}'):
+        (tmp_path / "out/a/a_t1_flair.json").write_text(sidecar)
+        result = run("--skip-existing")
+        assert result.exit_code == 6, sidecar
+        assert "exists, but not with all that is wanted" in result.stderr
 
 
 def test_a_run_that_is_killed_goes_on(run, scan, toy_generator, tmp_path):
