@@ -2,18 +2,23 @@
 
 usage: python docs/images/make.py [DATA]
 
-translation.png is of the shipped patient. With DATA, a folder that has brats_1mm (see the model
-card), test_patient.png is of a patient that the bundled generator was not trained on.
+translation.png is of the shipped patient, and page.png is its page to look at in Chromium. With
+DATA, a folder that has brats_1mm (see the model card), test_patient.png is of a patient that the
+bundled generator was not trained on.
 """
 
+import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+from PIL import Image
 
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, target_window, to_unit
 from hagan_clinic.runtime import Translator
+from hagan_clinic.runtime.page import make_subject, room_for, write_page
 from hagan_clinic.runtime.preview import draw_preview
 
 IMAGES = Path(__file__).parent
@@ -37,11 +42,33 @@ def draw(translator: Translator, t1: Path, flair: Path, output: Path, whose: str
     ).save(output, optimize=True)
 
 
+def draw_page(translator: Translator, t1: Path, flair: Path, output: Path) -> None:
+    """One patient's page, as a browser shows it."""
+    translation = translator.translate(t1)
+    with TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        subject = make_subject(
+            t1.name,
+            [("t1", read(t1))],
+            ("flair", translation.volume),
+            uncertainty=translation.uncertainty,
+            real=read(flair),
+            limit=room_for(1),
+        )
+        write_page([subject], page, f"{translator.model.card.name} {translator.model.card.version}")
+        browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu"]
+        window = ["--window-size=1200,1000", "--virtual-time-budget=5000"]
+        subprocess.run([*browser, *window, f"--screenshot={output}", page.as_uri()], check=True)
+    with Image.open(output) as picture:
+        picture.convert("RGB").quantize(128).save(output, optimize=True)
+
+
 def main() -> None:
-    """Both pictures, or the first alone."""
+    """All pictures, or those of the shipped patient alone."""
     translator = Translator(device="cpu")
     t1, flair = (SHIPPED / f"open_ms_patient07_{kind}.nii.gz" for kind in ("t1", "flair"))
     draw(translator, t1, flair, IMAGES / "translation.png", "open_ms_data patient 07, CC BY 4.0")
+    draw_page(translator, t1, flair, IMAGES / "page.png")
     if len(sys.argv) > 1:
         folder = Path(sys.argv[1]) / "brats_1mm" / TEST_PATIENT
         t1, flair = (folder / f"{TEST_PATIENT}_{kind}.nii.gz" for kind in ("t1", "flair"))

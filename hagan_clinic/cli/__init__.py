@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "Show the DICOM series of a folder and which can be used.",
     "listen": "Receive DICOM series, translate and forward them: a node.",
     "spool": "Show, retry and purge what the DICOM node holds.",
+    "view": "Write a page to look at results, which works offline.",
     "models": "List the bundled models, show their cards, verify them.",
     "doctor": "Check what this machine can run, and why not.",
     "accept": "Check an installation against the model's reference.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from hagan_clinic.cli.batch import TranslationTask
+    from hagan_clinic.cli.translated_page import TranslatedPage
     from hagan_clinic.imageio.dicom.options import SeriesOptions
     from hagan_clinic.runtime import Translation, Translator
 
@@ -67,6 +68,7 @@ class _Options:
 )
 @click.option("--preview", type=_PATH, help="Where to write a picture (.png).")
 @click.option("--report", type=_PATH, help="Where to write facts of the run (.json).")
+@click.option("--html", type=_PATH, help="Where to write one page to look at the results (.html).")
 @click.option(
     "--model", default="t1_to_flair", show_default=True, help="Name of a bundled model, or a file."
 )
@@ -104,6 +106,7 @@ def command(
     uncertainty: Path | None,
     preview: Path | None,
     report: Path | None,
+    html: Path | None,
     model: str,
     device: str,
     max_memory: str | None,
@@ -142,6 +145,7 @@ def command(
     from hagan_clinic.cli.batch_run import folders, is_done, print_results, results_name, run_all
     from hagan_clinic.cli.cohort_jobs import cohort_jobs, describe_derivative, is_cohort
     from hagan_clinic.cli.series_options import Given
+    from hagan_clinic.cli.translated_page import TranslatedPage
     from hagan_clinic.imageio import SUFFIXES, suffix_of
     from hagan_clinic.runtime import Translator
     from hagan_clinic.runtime.outputs import is_directory, is_folder
@@ -186,10 +190,13 @@ def command(
             if not quiet:
                 say(f"kept {output}")
             return
+        page = TranslatedPage(html, translator, overwrite=overwrite) if html else None
         with _progress(quiet) as progress:
-            translation = _run(translator, job, options, progress)
+            translation = _run(translator, job, options, progress, page)
+        if page:
+            page.write()
         if not quiet:
-            _print_one(translator, job, translation)
+            _print_one(translator, job, translation, html)
         return
 
     for option, one in {"mask": mask, "dicom-like": dicom_like}.items():
@@ -206,16 +213,23 @@ def command(
     places = [place for place in (output, *wanted.values()) if place is not None]
     table = output / results_name(participants) if cohorts else None
     with folders(places), _progress(quiet, total=len(jobs)) as progress:
+        page = None
+        if html:
+            page = TranslatedPage(html, translator, len(jobs), output, overwrite=overwrite)
         if is_bids:
             describe_derivative(output, cohorts[0], model_identity(translator.model))
         results = run_all(
             jobs,
-            lambda job, done: _run(translator, job, options, progress, base=done),
+            lambda job, done: _run(translator, job, options, progress, page, base=done),
             keep=lambda job: skip_existing and is_done(job, translator, overwrite=overwrite),
             table=table,
         )
+        if page:
+            page.write()
     if not quiet:
         print_results(translator, results, listed_in=table)
+        if page and page.subjects:
+            say(f"wrote {html}")
         _print_terms(translator)
     failures = [result for result in results if result.exit_code]
     if failures:
@@ -244,10 +258,11 @@ def _run(
     job: TranslationTask,
     options: _Options,
     progress: Progress,
+    page: TranslatedPage | None,
     base: float = 0.0,
 ) -> Translation:
     task = progress.task_ids[0]
-    return translator.translate(
+    translation = translator.translate(
         job.source,
         job.output,
         mask=job.mask,
@@ -264,6 +279,9 @@ def _run(
             task, completed=base + share, description=f"{stage} {printable(job.name)}"
         ),
     )
+    if page:
+        page.add(job, translation, options.series, allow_contrast=options.allow_contrast)
+    return translation
 
 
 @contextmanager
@@ -279,8 +297,10 @@ def _progress(quiet: bool, total: int = 1) -> Iterator[Progress]:
         yield progress
 
 
-def _print_one(translator: Translator, job: TranslationTask, translation: Translation) -> None:
-    for path in (job.output, job.uncertainty, job.preview, job.report):
+def _print_one(
+    translator: Translator, job: TranslationTask, translation: Translation, html: Path | None
+) -> None:
+    for path in (job.output, job.uncertainty, job.preview, job.report, html):
         if path is not None:
             say(f"wrote {path}")
     for warning in translation.report["warnings"]:

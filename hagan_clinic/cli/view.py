@@ -1,0 +1,50 @@
+"""`hagan-clinic view`: results and their scans as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hagan_clinic.cli.printing import say
+
+_EXAMPLE = """\b
+Examples:
+  hagan-clinic view synthetic/ scans/ -o qc.html
+  hagan-clinic view flair.nii.gz t1.nii.gz --real flair_real.nii.gz
+"""
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("paths", nargs=-1, required=True, type=_PATH)
+@click.option("-o", "--output", type=_PATH, default=Path("page.html"), show_default=True)
+@click.option(
+    "--real", type=_PATH, help="The target sequence as acquired: of one result, a volume file."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a page that exists.")
+def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite: bool) -> None:
+    """Write a page to look at results: one HTML file that works offline.
+
+    PATHS are results of `translate`, their scans, error bars and reports, or folders of these, in
+    any order: what belongs together is found by the JSON files beside the results.
+    """
+    from hagan_clinic.errors import InputError
+    from hagan_clinic.runtime.page import find_results, read_result, room_for, write_page
+    from hagan_clinic.runtime.page.page import check_page_path
+    from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
+
+    check_page_path(output, overwrite=overwrite)
+    results = find_results(paths)
+    if real is not None and len(results) > 1:
+        raise InputError(f"--real goes with one result, found {len(results)}: give one")
+    room = room_for(len(results))
+    subjects = [read_result(result, room, real) for result in results]
+    models = {
+        f"{result.model.get('name')}, weights {str(result.model.get('sha256'))[:12]}, "
+        f"{licence_in_words(str(result.model.get('licence')))}"
+        for result in results
+    }
+    write_page(subjects, output, "; ".join(sorted(models)))
+    say(f"wrote {output}: {len(subjects)} result{'s' * (len(subjects) > 1)}")
+    say(REMINDER)

@@ -1,0 +1,102 @@
+"""The page: a template, the subjects' facts as JSON, and their volumes, in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hagan_clinic.errors import OutputError
+from hagan_clinic.imageio import write_text
+from hagan_clinic.runtime.page.subject import Subject
+from hagan_clinic.runtime.provenance import NOTICE
+
+ONE_LIMIT = 19 * 2**20
+"""Bytes that one subject may take: a page of one stays under 20 MiB."""
+LIMIT = 58 * 2**20
+"""Bytes of all subjects together, as far as `subject.COARSEST_MM` allows."""
+
+
+def room_for(count: int) -> int:
+    """Bytes for each of so many subjects."""
+    return min(ONE_LIMIT, LIMIT // max(count, 1))
+
+
+def check_page_path(path: Path, *, overwrite: bool) -> None:
+    """Find out before the work what would stop the writing after it.
+
+    Raises:
+        OutputError: The name does not end in .html, the folder is missing, or the file exists.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"{path}: has {path.suffix or 'no suffix'}, expected .html")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another path or --overwrite")
+
+
+def write_page(subjects: Sequence[Subject], path: Path, footer: str = "") -> None:
+    """Write the page, atomically; the subject with the most warnings comes first.
+
+    Args:
+        subjects: At least one.
+        path: An `.html` file.
+        footer: One line about model and licence.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    ordered = sorted(
+        subjects,
+        key=lambda one: (-len(one.warnings), *(-figure for figure in one.figures.values())),
+    )
+    # Within a script element "<" could end it, or begin a comment.
+    facts = json.dumps([_facts(one) for one in ordered]).replace("<", "\\u003c")
+    volumes = "\n".join(
+        f'<script type="text/plain" id="volume-{number}-{place}">{picture.data}</script>'
+        for number, subject in enumerate(ordered)
+        for place, picture in enumerate(subject.pictures)
+    )
+    text = _part("page.html")
+    # What comes from outside is put in last, so that no marker is looked for in it.
+    for marker, value in {
+        "{{style}}": _part("page.css"),
+        "{{script}}": "\n".join(map(_part, ("planes.js", "viewer.js", "cohort.js"))),
+        "{{notice}}": NOTICE,
+        "{{volumes}}": volumes,
+        "{{footer}}": escape(footer),
+        "{{facts}}": facts,
+    }.items():
+        text = text.replace(marker, value)
+    write_text(text, path)
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _facts(subject: Subject) -> dict[str, Any]:
+    return {
+        "name": subject.name,
+        "key": subject.key,
+        "shape": list(subject.grid.shape),
+        "spacing": [round(step, 4) for step in subject.grid.spacing],
+        "affine": subject.grid.affine.tolist(),
+        "warnings": list(subject.warnings),
+        "figures": {name: round(value, 4) for name, value in subject.figures.items()},
+        "thumbnail": f"data:image/jpeg;base64,{subject.thumbnail}",
+        "pictures": [
+            {
+                "name": picture.name,
+                "kind": picture.kind,
+                "low": picture.low,
+                "step": picture.step,
+                "scanner": picture.scanner,
+            }
+            for picture in subject.pictures
+        ],
+    }
