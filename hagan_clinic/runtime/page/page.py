@@ -95,6 +95,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
                 "kind": picture.kind,
                 "low": picture.low,
                 "step": picture.step,
+                "opening": list(picture.window),
                 "scanner": picture.scanner,
             }
             for picture in subject.pictures

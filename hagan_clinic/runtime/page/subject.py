@@ -38,6 +38,7 @@ class Picture:
         data: The bytes (D, H, W) of the subject's grid, gzip within base64.
         low: Value of byte 0, which stands for what is lower too.
         step: Value between neighbouring bytes; 255 stands for what is higher too.
+        window: The values that the page shows black and white at first.
         scanner: Of a real image, the scanner values that 0 and 1 are.
     """
 
@@ -46,6 +47,7 @@ class Picture:
     data: str
     low: float
     step: float
+    window: tuple[float, float]
     scanner: tuple[float, float] | None = None
 
 
@@ -104,7 +106,7 @@ def make_subject(
     """
     synthetic = to_canonical(target[1])
     grid = synthetic.grid
-    shown = [_Shown(sequence, "source", _on(grid, scan)) for sequence, scan in sources]
+    shown = [_source(sequence, _on(grid, scan)) for sequence, scan in sources]
     head = synthetic.array > 0
     for scan in shown:
         head |= foreground(scan.volume.array)
@@ -112,7 +114,8 @@ def make_subject(
     if real is not None:
         shown.append(_real(target[0], _on(grid, real)))
     if uncertainty is not None:
-        shown.append(_Shown(target[0], "error bar", _on(grid, uncertainty)))
+        bar = _on(grid, uncertainty)
+        shown.append(_Shown(target[0], "error bar", bar, (0.0, _top_of_scale(bar.array, head))))
     figures = _figures({one.kind: one.volume.array for one in shown[len(sources) :]})
     start, shape = _box(head, grid.spacing)
     cut = [replace(one, volume=crop_or_pad(one.volume, start, shape)) for one in shown]
@@ -128,7 +131,7 @@ def make_subject(
             key,
             grid,
             tuple(
-                Picture(one.name, one.kind, _packed(array), low, step, one.scanner)
+                Picture(one.name, one.kind, _packed(array), low, step, one.window, one.scanner)
                 for one, (array, low, step) in zip(cut, coded, strict=True)
             ),
             tuple(warnings),
@@ -149,13 +152,19 @@ class _Shown:
     name: str
     kind: Kind
     volume: Volume
+    window: tuple[float, float] = (0.0, 1.0)
     scanner: tuple[float, float] | None = None
+
+
+def _source(name: str, scan: Volume) -> _Shown:
+    window = source_window(scan.array, scan.spacing)
+    return _Shown(name, "source", scan, (window.low, window.high))
 
 
 def _real(name: str, scan: Volume) -> _Shown:
     window = source_window(scan.array, scan.spacing)
     unit = (scan.array - window.at(0)) / np.float32(window.high - window.low)
-    return _Shown(name, "real", scan.with_array(unit), (window.low, window.high))
+    return _Shown(name, "real", scan.with_array(unit), scanner=(window.low, window.high))
 
 
 def _figures(arrays: Mapping[Kind, NDArray[Any]]) -> dict[str, float]:
@@ -172,6 +181,12 @@ def _figures(arrays: Mapping[Kind, NDArray[Any]]) -> dict[str, float]:
     if bar is not None:
         figures["mean error bar"] = _mean(bar, where)
     return figures
+
+
+def _top_of_scale(bar: NDArray[Any], head: NDArray[np.bool_]) -> float:
+    """What is nearly the largest half-width, where the network saw the tissue."""
+    known = bar[head & (bar < 1)]
+    return float(np.percentile(known, 99.5)) if known.size else 1.0
 
 
 def _mean(values: NDArray[Any], where: NDArray[np.bool_]) -> float:

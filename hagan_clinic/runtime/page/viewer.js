@@ -13,13 +13,11 @@ const rounded = (value, step) => value.toFixed(Math.min(4, Math.max(0, Math.ceil
 
 // Images in one unit share a window: synthetic and real.
 function windowsOf(subject) {
-  const shared = { synthetic: null };
+  let unit = null;
   for (const picture of subject.pictures) {
-    const top = valueOf(picture, 255);
-    const own = picture.kind === "source" || picture.kind === "error bar";
-    const first = own ? [Math.min(0, picture.low), top] : [0, 1];
-    if (own) picture.window = { first, range: [...first] };
-    else picture.window = shared.synthetic ??= { first, range: [...first] };
+    const made = { first: picture.opening, range: [...picture.opening] };
+    if (picture.kind === "source" || picture.kind === "error bar") picture.window = made;
+    else picture.window = unit ??= made;
   }
 }
 

@@ -4,6 +4,7 @@ import gzip
 import numpy as np
 import pytest
 
+from hagan_clinic.runtime.page import make_subject
 from hagan_clinic.volume import crop_or_pad, to_canonical
 
 
@@ -66,3 +67,23 @@ def test_figures_are_of_the_whole_brain(images, subject_of):
     assert figures["mean error bar"] == pytest.approx(mean, rel=1e-5)
     assert 0 < figures["mean absolute error"] < 0.3
     assert 0 <= figures["outside the error bar"] < 0.5
+
+
+def test_a_page_opens_with_the_brain_well_seen_and_the_unknown_beyond_its_scale(images, subject_of):
+    source, *_, bar = subject_of().pictures
+    brain = images["t1"].array[images["synthetic"].array > 0.3]
+    low, high = np.percentile(brain, [2, 98])
+    assert source.window[0] < low < high < source.window[1] <= images["t1"].array.max()
+
+    unknown = images["bar"].array.copy()
+    unknown[:, :, :30] = 1
+    shown = {**images, "bar": images["bar"].with_array(unknown)}
+    masked = make_subject(
+        "",
+        [("t1", shown["t1"])],
+        ("flair", shown["synthetic"]),
+        uncertainty=shown["bar"],
+        limit=2**24,
+    ).pictures[-1]
+    assert masked.window == pytest.approx(bar.window, abs=0.02)
+    assert bar.window[1] < 0.31
