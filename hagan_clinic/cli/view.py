@@ -11,6 +11,7 @@ from hagan_clinic.cli.printing import say
 _EXAMPLE = """\b
 Examples:
   hagan-clinic view synthetic/ scans/ -o qc.html
+  hagan-clinic view synthetic/ scans/ --real scans/ -o qc.html
   hagan-clinic view flair.nii.gz t1.nii.gz --real flair_real.nii.gz
 """
 _PATH = click.Path(path_type=Path)
@@ -20,7 +21,9 @@ _PATH = click.Path(path_type=Path)
 @click.argument("paths", nargs=-1, required=True, type=_PATH)
 @click.option("-o", "--output", type=_PATH, default=Path("page.html"), show_default=True)
 @click.option(
-    "--real", type=_PATH, help="The target sequence as acquired: of one result, a volume file."
+    "--real",
+    type=_PATH,
+    help="The target sequence as acquired: a file of one result, or a folder of many.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a page that exists.")
 def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite: bool) -> None:
@@ -29,17 +32,18 @@ def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite:
     PATHS are results of `translate`, their scans, error bars and reports, or folders of these, in
     any order: what belongs together is found by the JSON files beside the results.
     """
-    from hagan_clinic.errors import InputError
+    from hagan_clinic.cli.real_images import real_images
     from hagan_clinic.runtime.page import find_results, read_result, room_for, write_page
     from hagan_clinic.runtime.page.page import check_page_path
     from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
 
     check_page_path(output, overwrite=overwrite)
     results = find_results(paths)
-    if real is not None and len(results) > 1:
-        raise InputError(f"--real goes with one result, found {len(results)}: give one")
+    reals = [None] * len(results) if real is None else real_images(results, real)
     room = room_for(len(results))
-    subjects = [read_result(result, room, real) for result in results]
+    subjects = [
+        read_result(result, room, acquired) for result, acquired in zip(results, reals, strict=True)
+    ]
     models = {
         f"{result.model.get('name')}, weights {str(result.model.get('sha256'))[:12]}, "
         f"{licence_in_words(str(result.model.get('licence')))}"

@@ -1,0 +1,71 @@
+"""Which acquired images belong to results: those named as their scans but for the sequence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hagan_clinic.data.layouts import endings, nifti_files, some
+from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.sidecar import stem_of
+from hagan_clinic.runtime.page.results import Result
+
+
+def real_images(results: Sequence[Result], place: Path) -> list[Path | None]:
+    """The real image of each result.
+
+    Args:
+        results: At least one.
+        place: A file, of one result; or a folder, searched to its depth: of `sub-01_T1w.nii.gz`
+            the real FLAIR is `sub-01_FLAIR.nii.gz`, and of `t1.nii.gz` in a folder `07`
+            `flair.nii.gz` in a folder of this name.
+
+    Returns:
+        None where a folder has none.
+
+    Raises:
+        InputError: A file is given for several results, there are several images for one, or the
+            folder has none for any.
+    """
+    if not place.is_dir():
+        if len(results) > 1:
+            raise InputError(f"{place}: is one file, for {len(results)} results: give a folder")
+        return [place]
+    files = nifti_files(place)
+    found = [_of_one(result, files) for result in results]
+    if not any(found):
+        first = results[0]
+        scan = next(iter(first.sources.values()))
+        raise InputError(
+            f"{place}: has no {first.target} named as {scan.name} is but for the sequence, nor of "
+            "the other results; give the folder that has them, or one file for one result"
+        )
+    return found
+
+
+def _of_one(result: Result, files: Sequence[Path]) -> Path | None:
+    scan = next(iter(result.sources.values()))
+    prefix, _ = _parts(scan)
+    named = [
+        file
+        for file in files
+        if file != result.path
+        and _parts(file)[0] == prefix
+        and _parts(file)[1] in endings(result.target)
+    ]
+    beside = [file for file in named if file.absolute().parent.name == scan.absolute().parent.name]
+    # A name without a prefix is every patient's.
+    chosen = beside if beside or not prefix else named
+    if len(chosen) > 1:
+        raise InputError(
+            f"{result.path}: {len(chosen)} images may be its real {result.target}: "
+            f"{some([str(file) for file in chosen])}; expected one: give a narrower folder"
+        )
+    return chosen[0] if chosen else None
+
+
+def _parts(file: Path) -> tuple[str, str]:
+    """`sub-01` and `t1w` of `sub-01_T1w.nii.gz`."""
+    *prefix, ending = re.split(r"[_-](?=[^_-]*$)", stem_of(file))
+    return "".join(prefix), ending.lower()
