@@ -1,6 +1,6 @@
 """Every fault of every subject of a cohort."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hagan_clinic.data.check.copies import copies
@@ -8,6 +8,7 @@ from hagan_clinic.data.check.exchange import exchanged
 from hagan_clinic.data.check.finding import Finding, Severity
 from hagan_clinic.data.check.look import Look
 from hagan_clinic.data.check.outliers import outliers
+from hagan_clinic.data.check.pairing import mispaired
 from hagan_clinic.data.check.reading import look_at
 from hagan_clinic.data.check.registration import registration
 from hagan_clinic.data.subject import Subject
@@ -46,17 +47,36 @@ def check_images(
         results = list(pool.map(one, subjects))
     looks = [look for look, _ in results if look is not None]
     findings = [finding for _, found in results for finding in found]
-    findings += check_looks(looks, target)
-    wrong = {one.subject for one in findings if one.severity is Severity.ERROR}
+    findings += check_looks(looks, target, apart=_wrong(findings))
+    wrong = _wrong(findings)
     findings += [one for one in outliers(looks) if one.subject not in wrong]
     return sorted(findings, key=lambda one: (one.severity is not Severity.ERROR, one.subject))
 
 
-def check_looks(looks: Sequence[Look], target: str | None) -> list[Finding]:
-    """Copies and exchanged sequences."""
+def check_looks(
+    looks: Sequence[Look], target: str | None, *, apart: Collection[str] = ()
+) -> list[Finding]:
+    """Copies, exchanged sequences, and targets of other subjects.
+
+    Args:
+        looks: The subjects.
+        target: The target sequence, None where there is none.
+        apart: The subjects whose sequences do not lie in one place.
+    """
     findings = copies(looks)
     sequences = dict.fromkeys(name for look in looks for name in look.images)
     for source in sequences:
-        if target is not None and source != target:
-            findings += exchanged(looks, source, target)
+        if target is None or source == target:
+            continue
+        doubted = exchanged(looks, source, target)
+        findings += doubted
+        # Only what lies in one place, each sequence among its own kind, tells heads apart.
+        left_out = {*apart, *(one.subject for one in doubted)}
+        if "" not in left_out:
+            told = [look for look in looks if look.name not in left_out]
+            findings += mispaired(told, source, target)
     return findings
+
+
+def _wrong(findings: Sequence[Finding]) -> set[str]:
+    return {one.subject for one in findings if one.severity is Severity.ERROR}

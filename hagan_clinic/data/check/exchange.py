@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hagan_clinic.data.check.finding import Finding, error, warning
-from hagan_clinic.data.check.look import Array, Look, Region
+from hagan_clinic.data.check.look import Look, about_middle, ranks
 
 FEWEST = 8
 """Of fewer pairs it cannot be told which are the exchanged ones."""
@@ -82,23 +82,9 @@ def difference_map(look: Look, source: str, target: str) -> NDArray[np.float64] 
     inside = look.inside
     if not inside.any():
         return None
-    ranks = [_ranks(look.images[name], inside) for name in (source, target)]
-    blurred = ndimage.gaussian_filter(ranks[0] - ranks[1], _BLUR)
+    one, other = (ranks(look.images[name], inside) for name in (source, target))
+    blurred = ndimage.gaussian_filter(one - other, _BLUR)
     centre = ndimage.center_of_mass(inside)
-    places = [
-        (np.arange(size) - (size - 1) / 2) * _STEP_MM / step + middle
-        for size, step, middle in zip(_SHAPE, look.spacing, centre, strict=True)
-    ]
-    found = ndimage.map_coordinates(blurred, np.meshgrid(*places, indexing="ij"), order=1).ravel()
+    found = about_middle(blurred, look, centre, _SHAPE, _STEP_MM).ravel()
     length = float(np.linalg.norm(found))
     return found.astype(np.float64) / length if length > 0 else None
-
-
-def _ranks(array: Array, inside: Region) -> Array:
-    """The share of the brain that is darker, less a half; 0 outside."""
-    values = array[inside]
-    ordered = np.sort(values)
-    places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
-    ranks = np.zeros(array.shape, np.float32)
-    ranks[inside] = places / (2 * values.size) - 0.5
-    return ranks

@@ -1,6 +1,6 @@
 """What a subject's images look like from afar: on a coarse grid, which many subjects fit into."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from hagan_clinic.intensity import foreground
-from hagan_clinic.volume import Spacing
+from hagan_clinic.volume import Shape, Spacing
 
 COARSE_MM = 4.0
 """Blocks of whole voxels come as near to this as they can."""
@@ -79,3 +79,33 @@ def coarse(array: NDArray[Any], spacing: Spacing) -> tuple[Array, Spacing]:
     means = inner.reshape(d, i, h, j, w, k).mean(axis=(1, 3, 5), dtype=np.float32)
     x, y, z = spacing
     return means, (x * i, y * j, z * k)
+
+
+def about_middle(
+    array: Array, look: Look, centre: Sequence[float], shape: Shape, step_mm: float
+) -> Array:
+    """Values on a grid about a place, so that heads lie roughly on each other.
+
+    Args:
+        array: (D, H, W) on the look's grid.
+        look: Whose spacing counts.
+        centre: In voxels.
+        shape: Of the new grid.
+        step_mm: Its spacing.
+    """
+    places = [
+        (np.arange(size) - (size - 1) / 2) * step_mm / step + middle
+        for size, step, middle in zip(shape, look.spacing, centre, strict=True)
+    ]
+    found: Array = ndimage.map_coordinates(array, np.meshgrid(*places, indexing="ij"), order=1)
+    return found
+
+
+def ranks(array: Array, inside: Region) -> Array:
+    """The share of a region that is darker, less a half; 0 outside."""
+    values = array[inside]
+    ordered = np.sort(values)
+    places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    result = np.zeros(array.shape, np.float32)
+    result[inside] = places / (2 * values.size) - 0.5
+    return result

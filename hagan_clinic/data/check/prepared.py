@@ -29,7 +29,7 @@ def check_prepared(
         for subject in subjects
     ]
     findings = [finding for look in looks for finding in registration(look)]
-    return findings + check_looks(looks, target)
+    return findings + check_looks(looks, target, apart={one.subject for one in findings})
 
 
 def _look(

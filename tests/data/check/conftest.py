@@ -17,12 +17,14 @@ def brain(seed):
     places = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in SHAPE), indexing="ij"))
     axes = np.array([13, 17, 13]) * rng.uniform(0.92, 1.04, 3)
     warp = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2)
-    radius = np.sqrt(np.square(places / axes[:, None, None, None]).sum(0)) + 0.5 * warp
+    radius = np.sqrt(np.square(places / axes[:, None, None, None]).sum(0))
+    radius += 0.06 * warp / warp.std()  # gyri of its own
     x, y, z = places
     ventricle = np.sqrt((x / 4) ** 2 + ((y + 1) / 7) ** 2 + ((z - 2) / 3.5) ** 2) < 1
     labels = np.zeros(SHAPE, np.uint8)
     labels[radius < 1] = 1
     labels[radius < 0.8] = 2
+    labels[(radius < 0.75) & (ndimage.gaussian_filter(rng.normal(size=SHAPE), 1.5) > 0.08)] = 1
     labels[ventricle] = 3
     return labels
 

@@ -9,6 +9,7 @@ import pytest
 
 from hagan_clinic.data.check import Severity, check_images, check_looks
 from hagan_clinic.data.check.exchange import agreements, difference_map
+from hagan_clinic.data.check.pairing import best_pairing, edge_picture, likenesses
 from hagan_clinic.data.check.reading import look_at
 from hagan_clinic.data.check.registration import registration
 from hagan_clinic.data.cohort import find_cohort
@@ -112,6 +113,17 @@ def test_the_displacement_is_told_in_mm(made_up):
     assert "flair fits t1 best when moved 14 mm down;" in found.text
 
 
+def test_targets_that_went_round_are_told_with_whose_each_is(made_up):
+    files = [file_of(made_up, name, "flair") for name in ("p0", "p1", "p2")]
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, [*contents[1:], contents[0]], strict=True):
+        file.write_bytes(content)
+    found = check_images(find_cohort(made_up), {}, "flair")
+    told = {one.subject: one.text for one in found if one.fault == "pairing"}
+    assert set(told) == {"p0", "p1", "p2"}
+    assert told["p1"].startswith("t1 fits the flair of p0 better;")
+
+
 def test_fewer_than_eight_pairs_are_not_judged_by_each_other(made_up):
     looks = [look_at(one)[0] for one in find_cohort(made_up)[:7]]
     assert check_looks([_exchanged(looks[0]), *looks[1:]], "flair") == []
@@ -149,6 +161,17 @@ def test_every_real_pair_that_is_exchanged_is_found(patients):
         signs = np.ones(len(maps))
         signs[one] = -1
         assert np.array_equal(agreements(maps * signs[:, None]) < 0, signs < 0)
+
+
+def test_nine_in_ten_real_targets_that_went_to_the_next_patient_are_found(patients):
+    next_one = [*patients[1:], patients[0]]
+    sources, targets = (
+        np.stack([edge_picture(look, sequence) for look in looks])
+        for sequence, looks in (("t1", patients), ("flair", next_one))
+    )
+    numbers = np.arange(len(patients))
+    found = best_pairing(likenesses(sources, targets))[1]
+    assert np.mean(found == np.roll(numbers, 1)) > 0.9
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
