@@ -79,6 +79,11 @@ class Products(FlopCounterMode):
 class Numbers(list[int]):
     """Whole numbers where a step expects a tensor on the CPU: one without content tells none."""
 
+    @property
+    def shape(self) -> tuple[int]:
+        """Of the tensor."""
+        return (len(self),)
+
     def tolist(self) -> list[int]:
         """Themselves."""
         return list(self)
