@@ -10,6 +10,14 @@ import sys
 
 from hagan_clinic.evaluation.fresh_process import program, run
 
+NO_COHORT = """
+import contextlib
+from hagan_clinic.cli import main
+with contextlib.suppress(SystemExit):
+    main(["train", "--data", "/nowhere"])
+"""
+"""What says that it is not there, and ends."""
+
 
 def main() -> None:
     """Print a Markdown table."""
@@ -20,6 +28,7 @@ def main() -> None:
         "python, nothing imported": [sys.executable, "-c", ""],
         "hagan-clinic --help": program("--help"),
         "hagan-clinic summary": program("summary", "--mode", "unconditional", "--size", "256"),
+        "hagan-clinic train, no cohort": [sys.executable, "-c", NO_COHORT],
         "import hagan_clinic.runtime": [sys.executable, "-c", "import hagan_clinic.runtime"],
     }
     print("| what | CPU seconds | peak MiB |\n|---|---|---|")

@@ -199,7 +199,7 @@ def _own_kind(name: str, where: str) -> Kind:
     module, _, attribute = name.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, ValueError, AttributeError) as error:
+    except Exception as error:  # whatever a user's module raises, and what names no module
         raise InputError(
             f"{where}model is {name!r}, and it cannot be imported ({error}): install its package, "
             "or name its folder in PYTHONPATH"

@@ -20,6 +20,7 @@ def plain(tmp_path, monkeypatch):
     (tmp_path / "lib").mkdir()
     code = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
     (tmp_path / "lib" / "plain.py").write_text(code)
+    (tmp_path / "lib" / "broken_model.py").write_text("class Run:\n")
     monkeypatch.syspath_prepend(tmp_path / "lib")
     yield "plain:PlainRun"
     sys.modules.pop("plain", None)
@@ -46,11 +47,12 @@ def test_it_is_trained_exported_and_translates(plain, small_cohort, tmp_path):
     [
         ("nowhere:Run", "cannot be imported .*nowhere.*PYTHONPATH"),
         ("plain:Missing", "cannot be imported .*Missing"),
+        ("broken_model:Run", "cannot be imported .*broken_model.py"),
         ("plain:Plain", "which has no settings, presets, variants, of"),
         ("hagan_clinic.training.baselines.slab_unet:SlabUNetRun", "settings are of 'slab-unet'"),
         (":", "cannot be imported"),
     ],
-    ids=["no module", "no class", "no model", "another name", "no name"],
+    ids=["no module", "no class", "broken module", "no model", "another name", "no name"],
 )
 @pytest.mark.usefixtures("plain")
 def test_what_is_no_model_is_refused_by_name(text, message):
