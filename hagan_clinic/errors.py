@@ -3,7 +3,10 @@
 A message says what was found, what was expected and what to do, in one line.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+_SHOWN = 5
 
 
 class HaganClinicError(Exception):
@@ -38,3 +41,9 @@ class OutputError(HaganClinicError):
     """An output cannot be written."""
 
     exit_code = 6
+
+
+def some(items: Sequence[str]) -> str:
+    """The first few items of a list for a message, and how many more there are."""
+    rest = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

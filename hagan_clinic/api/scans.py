@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read, suffix_of
 from hagan_clinic.progress import counted
 from hagan_clinic.runtime.synthesis import Encoder, named
@@ -40,7 +40,6 @@ def find_scans(inputs: Sequence[Path], encoder: Encoder, mask: Path | None) -> l
         InputError: A cohort cannot be read, or two scans have one name.
     """
     from hagan_clinic.data.cohort import find_cohort
-    from hagan_clinic.data.layouts import some
 
     scans: list[ScanFile] = []
     for path in inputs:
@@ -75,8 +74,6 @@ def check_scans(encoder: Encoder, scans: Sequence[ScanFile], *, quiet: bool = Fa
         InputError: A file is missing, damaged or holds NaN, a scan is constant, or a mask is empty
             or on another grid.
     """
-    from hagan_clinic.data.layouts import some
-
     mask_grid = lru_cache(maxsize=None)(_mask_grid)
     wrong = []
     with counted("checking", len(scans), quiet=quiet) as step:
@@ -145,8 +142,6 @@ def _mask_warning(encoder: Encoder, scans: Sequence[ScanFile]) -> str:
     bare = [scan.name for scan in scans if scan.mask is None]
     if not bare or not encoder.facts.stripped or encoder.facts.recipe.window:
         return ""
-    from hagan_clinic.data.layouts import some
-
     return (
         "the model was trained on brains without skull, and no brain mask is given for "
         f"{some(bare)}: give --mask, unless the skull has been removed"

@@ -12,9 +12,9 @@ from typing import Any
 from hagan_clinic import __version__
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.data.examinations import Examination, examinations
-from hagan_clinic.data.layouts import nifti_files, some
+from hagan_clinic.data.layouts import nifti_files
 from hagan_clinic.data.paths import is_table
-from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.errors import InputError, OutputError, some
 from hagan_clinic.imageio import atomic_path, is_volume_name
 from hagan_clinic.imageio.dicom.scan import is_series
 from hagan_clinic.imageio.sidecar import read_sidecar, stem_of

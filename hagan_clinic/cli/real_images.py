@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hagan_clinic.data.layouts import endings, nifti_files, some
-from hagan_clinic.errors import InputError
+from hagan_clinic.data.layouts import endings, nifti_files
+from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio.sidecar import stem_of
 from hagan_clinic.runtime.page.results import Result
 

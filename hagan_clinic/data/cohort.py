@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hagan_clinic.data.layouts import from_csv, from_folder, some
+from hagan_clinic.data.layouts import from_csv, from_folder
 from hagan_clinic.data.paths import cohort_path, is_table, mask_path
 from hagan_clinic.data.subject import Subject, patient_of
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read_grid
 from hagan_clinic.volume import Grid, same_lattice
 

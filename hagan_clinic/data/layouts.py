@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from hagan_clinic.data.subject import Subject, patient_of
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 
 NAMES_OF = {
     "t1": ("t1", "t1n", "t1w"),
@@ -23,7 +23,6 @@ themselves, in lower case."""
 
 MASK_ENDINGS = ("mask", "brainmask")
 LESION_ENDINGS = ("seg", "lesion", "dseg")
-SHOWN = 5
 
 _FILE = re.compile(r"(?:(?P<prefix>.+)[_-])?(?P<ending>[A-Za-z0-9]+)\.nii(?:\.gz)?", re.IGNORECASE)
 # Of a BIDS dataset: what its raw data were made from, and by.
@@ -291,9 +290,3 @@ def _name_parts(file: Path) -> tuple[str, str]:
     if match is None:
         raise InputError(f"{file} is not a .nii or .nii.gz file; training reads NIfTI")
     return match.group("prefix") or "", match.group("ending").lower()
-
-
-def some(items: Sequence[str]) -> str:
-    """The first few items of a list for a message, and how many more there are."""
-    rest = len(items) - SHOWN
-    return ", ".join(items[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hagan_clinic.data.layouts import some
 from hagan_clinic.data.stored import opened
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.errors import InputError, OutputError, some
 from hagan_clinic.imageio import atomic_path, read
 from hagan_clinic.intensity import foreground, occupied_spans, target_window, to_unit
 from hagan_clinic.preparation import BACKGROUND, network_grid, prepare, stripped

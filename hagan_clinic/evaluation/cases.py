@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.data.layouts import some
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read, read_grid
 from hagan_clinic.intensity import foreground, from_unit, source_window, target_window, to_unit
 from hagan_clinic.metrics.regions import Reference

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.data.layouts import some
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 from hagan_clinic.evaluation.named_files import files_of
 from hagan_clinic.imageio import read
 from hagan_clinic.volume import Volume, to_canonical

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.data.layouts import some
-from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.errors import InputError, ModelError, some
 from hagan_clinic.evaluation.cases import Case, Image
 from hagan_clinic.evaluation.named_files import files_of
 from hagan_clinic.evaluation.reference_baselines import FittedCurve, oracle_linear_fit

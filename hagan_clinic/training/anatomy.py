@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hagan_clinic.data.layouts import some
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, source_window, to_unit
 from hagan_clinic.runtime.exploration.measures import THRESHOLD, ThresholdVolume

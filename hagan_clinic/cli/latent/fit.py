@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hagan_clinic.cli.printing import say
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 
 _PATH = click.Path(path_type=Path)
 
@@ -75,8 +75,6 @@ def _by_subject(
     table: Path, rows: Sequence[Mapping[str, str]], names: Sequence[str]
 ) -> dict[str, Mapping[str, str]]:
     """The rows by subject; exactly those that have latents."""
-    from hagan_clinic.data.layouts import some
-
     by_subject: dict[str, Mapping[str, str]] = {}
     for row in rows:
         if row["subject"] in by_subject:

@@ -10,7 +10,7 @@ import click
 
 from hagan_clinic.cli.options import device_option
 from hagan_clinic.cli.printing import say
-from hagan_clinic.errors import InputError
+from hagan_clinic.errors import InputError, some
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,8 +58,6 @@ def latent_of(latents: Latents, subject: str, where: Path) -> tuple[NDArray[np.f
     Raises:
         InputError: There is no such subject.
     """
-    from hagan_clinic.data.layouts import some
-
     if subject not in latents.names:
         raise InputError(
             f"{where} has no subject {subject!r}: expected one of {some(latents.names)}"
