@@ -1,4 +1,4 @@
-"""A group of commands that imports each when it is called, so that `--help` is quick."""
+"""Groups of commands: they know what was meant, and import each command when it is called."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from typing import Any
 import click
 
 from hagan_clinic.cli.failures import with_debug
+from hagan_clinic.nearest import did_you_mean
 
 
-class LazyGroup(click.Group):
-    """Commands by name, in the order given.
+class NearGroup(click.Group):
+    """Commands; of one that is not there, the error names the nearest that is."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names."""
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name not in known and name[:1].isalnum() and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {name!r}{did_you_mean(name, known)}")
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(NearGroup):
+    """Commands by name, in the order given, imported when they are called: `--help` is quick.
 
     Args:
         package: Holds a file a command, named as the command with underscores for dashes, with the

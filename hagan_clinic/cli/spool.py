@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hagan_clinic.cli.lazy_group import NearGroup
 from hagan_clinic.cli.printing import cell, say
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _spool_option = click.option(
 )
 
 
-@click.group(short_help="Show, retry and purge what the DICOM node holds.")
+@click.group(cls=NearGroup, short_help="Show, retry and purge what the DICOM node holds.")
 def command() -> None:
     """Show, retry and purge what the DICOM node holds; the node may run meanwhile.
 

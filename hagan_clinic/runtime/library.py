@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hagan_clinic.errors import ModelError
+from hagan_clinic.nearest import did_you_mean
 from hagan_clinic.runtime.model_file import CHECKSUMS, ModelFile, load_model, stated_checksums
 
 DEFAULT_MODEL = "t1_to_flair"
@@ -44,7 +45,7 @@ def find_model(model: str | Path) -> Path:
     if model not in bundled:
         raise ModelError(
             f"No bundled model is called {model!r}; there {_listed(list(bundled))}. "
-            "Give one of these names, or the path of a .onnx file."
+            f"Give one of these names, or the path of a .onnx file{did_you_mean(model, bundled)}"
         )
     return bundled[model]
 

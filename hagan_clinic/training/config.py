@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.nearest import did_you_mean
 
 DEFAULTS_FILE = Path("hagan-clinic.toml")
 """Read from the working folder when it is there."""
@@ -179,8 +180,11 @@ def typed(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
-            known = ", ".join(sorted(hints))
-            raise InputError(f"{where}: unknown setting {name!r}; known are {known}")
+            known = sorted(hints)
+            raise InputError(
+                f"{where}: unknown setting {name!r}; known are {', '.join(known)}"
+                f"{did_you_mean(name, known)}"
+            )
         checked[name] = _checked(value, hints[name], f"{where}: {name}")
     return checked
 

@@ -13,6 +13,7 @@ from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError, ModelError
+from hagan_clinic.nearest import did_you_mean
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.baselines.cgan2d import SliceRun
 from hagan_clinic.training.baselines.cgan3d import FusionRun, PatchRun
@@ -143,7 +144,8 @@ def gather_settings(
         named |= {name: table[name] for name in named if name in table}
     kind = _kind(named, "")
     if preset is not None and preset not in kind.presets:
-        raise InputError(f"--preset {preset}: expected one of {', '.join(kind.presets)}")
+        near = did_you_mean(preset, kind.presets)
+        raise InputError(f"--preset {preset}: expected one of {', '.join(kind.presets)}{near}")
     settings: dict[str, Any] = named | dict(kind.presets[preset or "default"])
     variants = [table["variant"] for table, _ in tables if "variant" in table]
     settings |= kind.variants.get(variants[-1], {}) if variants else {}
@@ -182,14 +184,15 @@ def _kind(named: Mapping[str, Any], where: str) -> Kind:
     """The model of a mode that these two names stand for."""
     mode, model = named["mode"], named["model"]
     if mode not in MODELS:
-        raise InputError(f"{where}mode is {mode!r}: expected one of {', '.join(MODELS)}")
+        near = did_you_mean(str(mode), MODELS)
+        raise InputError(f"{where}mode is {mode!r}: expected one of {', '.join(MODELS)}{near}")
     if isinstance(model, str) and ":" in model:
         return _own_kind(model, where)
     if model not in MODELS[mode]:
         expected = ", ".join(MODELS[mode])
         raise InputError(
             f"{where}model is {model!r}: expected one of {expected} with --mode {mode}, or "
-            "package.module:Class of your own"
+            f"package.module:Class of your own{did_you_mean(str(model), MODELS[mode])}"
         )
     return MODELS[mode][model]
 

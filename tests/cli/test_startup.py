@@ -136,7 +136,29 @@ def test_every_command_has_help_and_the_debug_option(name):
 
 
 def test_unknown_command_is_wrong_usage():
-    assert CliRunner().invoke(main, ["transalte"]).exit_code == 2
+    result = CliRunner().invoke(main, ["cook"])
+    assert result.exit_code == 2
+    assert "mean" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (["transalte"], "translate"),
+        (["import_weights"], "import-weights"),
+        (["Train"], "train"),
+        (["evaluate", "translate"], "translation"),
+        (["latent", "wlak"], "walk"),
+        (["spool", "pruge"], "purge"),
+        (["translate", "--overwrit"], "--overwrite"),
+        (["translate", "t1.nii", "-o", "flair.nii", "--model", "t1_flair"], "t1_to_flair"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_is_answered_with_what_was_meant(written, meant):
+    result = CliRunner().invoke(main, written)
+    assert result.exit_code == 4 if "--model" in written else 2
+    assert f"Did you mean '{meant}'?" in result.stderr
 
 
 @pytest.mark.parametrize(

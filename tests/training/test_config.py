@@ -21,6 +21,21 @@ def test_dashes_and_underscores_name_the_same_setting(tmp_path):
     assert read_settings(path) == {"batch_size": 3}
 
 
+@pytest.mark.parametrize(
+    ("preset", "given", "meant"),
+    [
+        ("tini", {}, "tiny"),
+        (None, {"stepps": 3}, "steps"),
+        (None, {"batch-size": 3}, "batch_size"),
+        (None, {"model": "slab_unet"}, "slab-unet"),
+        (None, {"mode": "uncondtional"}, "unconditional"),
+    ],
+)
+def test_a_setting_that_is_not_there_is_answered_with_what_was_meant(preset, given, meant):
+    with pytest.raises(InputError, match=rf"Did you mean '{meant}'\?$"):
+        gather_settings(preset, [], given)
+
+
 def test_a_configuration_survives_json():
     import json
 
