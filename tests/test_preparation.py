@@ -59,7 +59,7 @@ def scan_of(seed, spacing):
     return phantom(affine, shape)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, spacings, st.sampled_from([1.2, 1.5, 2.0]))
 def test_the_way_back_ends_on_the_scanners_grid_bit_for_bit(seed, spacing, wanted):
     scan = scan_of(seed, spacing)
@@ -69,7 +69,7 @@ def test_the_way_back_ends_on_the_scanners_grid_bit_for_bit(seed, spacing, wante
     assert (back.affine == scan.affine).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, spacings)
 def test_a_smooth_image_returns_within_two_hundredths(seed, spacing):
     scan = scan_of(seed, spacing)
@@ -83,7 +83,7 @@ def test_a_smooth_image_returns_within_two_hundredths(seed, spacing):
     assert np.abs(back - expected)[inside].mean() / 2 < 0.02
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(3)), st.tuples(*[st.sampled_from([1, -1])] * 3))
 def test_at_the_models_spacing_every_voxel_returns_exactly(order, signs):
     affine = np.eye(4)
@@ -96,7 +96,7 @@ def test_at_the_models_spacing_every_voxel_returns_exactly(order, signs):
     assert (back.array == to_unit(scan.array, window)).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, spacings)
 def test_array_and_grid_of_the_network_input_belong_together(seed, spacing):
     scan = scan_of(seed, spacing)

@@ -125,7 +125,7 @@ def test_resampled_grid_covers_the_field_of_view_and_keeps_its_centre(affine, sh
     assert (excess < np.array(spacing)).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(*[st.floats(0.3, 8.0)] * 3),
     st.tuples(*[st.sampled_from([1, -1])] * 3),
@@ -141,7 +141,7 @@ def test_between_parallel_axes_resampling_gives_what_simpleitk_gives(ratios, sig
     assert np.abs(resample(source, grid, fill).array - expected).max() < 900 * 2e-6
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(affines(), st.tuples(*[st.floats(0.4, 7.0)] * 3))
 def test_resampling_is_exact_for_what_is_linear_in_space(affine, spacing):
     source = ramp(Grid((23, 24, 25), affine))
@@ -158,7 +158,7 @@ def test_resampling_is_exact_for_what_is_linear_in_space(affine, spacing):
     assert np.abs(difference).max(initial=0) < 1e-3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(volumes(), st.tuples(*[st.integers(-3, 3)] * 3), shapes)
 def test_resampling_by_whole_voxels_is_cropping_and_padding(volume, start, shape):
     moved = crop_or_pad(volume, start, shape, fill=-7)
@@ -171,7 +171,6 @@ def test_resampling_to_the_own_grid_changes_nothing(volume):
     assert resample(volume, volume.grid).array is volume.array
 
 
-@settings(deadline=None)
 @given(volumes())
 def test_resampling_reorients_too(volume):
     canonical = to_canonical(volume)

@@ -331,6 +331,7 @@ def test_scans_that_are_not_those_of_the_model(refused, folder, two_sources, arg
         (lambda array: array[:-1] > 0, "mask .* lie on different grids"),
         (lambda array: np.stack([array] * 3, axis=-1), r"has 4 axes \(32x32x32x3\)"),
     ],
+    ids=["empty", "on another grid", "of four axes"],
 )
 def test_mask_that_cannot_be_used(refused, folder, change, message):
     mask = np.asarray(change(read(folder / "t1.nii.gz").array), np.uint8)
@@ -358,6 +359,7 @@ def _changed_model(path, whole):
         ("./bad.onnx", _cut_model, r"bad\.onnx: (not an ONNX file|a damaged ONNX file)"),
         ("./bad.onnx", _changed_model, "the file is damaged or was changed"),
     ],
+    ids=["no such file", "no such name", "empty", "rubbish", "cut", "changed"],
 )
 def test_model_that_cannot_be_used(
     refused, folder, toy_generator, monkeypatch, model, make, message

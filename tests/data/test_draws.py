@@ -47,20 +47,21 @@ def test_everything_else_fills_its_range():
     assert bias.shape == (400, 20) and np.abs(bias).max() <= 0.2 < 1.02 * bias.max()
 
 
-@pytest.mark.parametrize(
-    ("name", "happened"),
-    [
-        ("stripped", lambda drawn: drawn.stripped),
-        ("erosion", lambda drawn: drawn.erosion > 0),
-        ("flip", lambda drawn: drawn.flip),
-        ("affine", lambda drawn: drawn.affine is not None),
-        ("anisotropy", lambda drawn: drawn.thick is not None),
-        ("bias_field", lambda drawn: drawn.bias is not None),
-        ("gamma", lambda drawn: drawn.gamma is not None),
-        ("noise", lambda drawn: drawn.noise > 0),
-    ],
-)
-def test_each_happens_with_its_probability_and_leaves_the_others_alone(name, happened):
+HAPPENED = {
+    "stripped": lambda drawn: drawn.stripped,
+    "erosion": lambda drawn: drawn.erosion > 0,
+    "flip": lambda drawn: drawn.flip,
+    "affine": lambda drawn: drawn.affine is not None,
+    "anisotropy": lambda drawn: drawn.thick is not None,
+    "bias_field": lambda drawn: drawn.bias is not None,
+    "gamma": lambda drawn: drawn.gamma is not None,
+    "noise": lambda drawn: drawn.noise > 0,
+}
+
+
+@pytest.mark.parametrize("name", HAPPENED)
+def test_each_happens_with_its_probability_and_leaves_the_others_alone(name):
+    happened = HAPPENED[name]
     every, some = many(EVERY), many(replace(EVERY, **{name: 0.3}))
     assert sum(map(happened, every)) == 400
     assert 90 < sum(map(happened, some)) < 150

@@ -33,6 +33,7 @@ def recorded(monkeypatch, kind, name):
         (WassersteinGAN, (wgan_gp, "frozen"), {**VOLUMES, "model": "wgan-gp"}, 5),
         (LocalFusionGAN, (LocalFusion, "fit"), FUSION, 3),
     ],
+    ids=["wgan-gp", "cgan3d-laf"],
 )
 @pytest.mark.parametrize("steps", [0, 1])
 def test_what_moves_now_and_then_moves_in_the_first_step_and_in_those_that_are_timed(

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hagan_clinic.imageio.contrast import Reading, agent_given, contrast_sign, read_name
@@ -60,7 +60,6 @@ def test_the_sign_holds_no_other_words(name):
     assert "doe" not in (contrast_sign(name) or "")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80) | st.text(alphabet="t1cegdkmpostwo+-/._ ", max_size=300))
 def test_any_text_can_be_read_as_a_name_and_as_an_agent(text):
     read_name(text)

@@ -103,7 +103,7 @@ def test_a_slope_of_zero_or_not_finite_means_none(slope, tmp_path):
     assert read(path).array.max() == 59
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     angle=st.floats(-3.1, 3.1),
     codes=st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any),

@@ -107,6 +107,7 @@ def _of_few_patients(rows):
         (_renamed, "expected ['subject', 'score']"),
         (_of_few_patients, "found 1 patients"),
     ],
+    ids=["lacks", "stranger", "twice", "word", "empty", "nan", "flat", "renamed", "one patient"],
 )
 def test_a_bad_table_is_named_in_one_line(hagan, latents, exact, tmp_path, change, message):
     rows = change(list(csv.reader(exact[0].open())))

@@ -168,7 +168,11 @@ def test_a_dicomdir_in_a_folder_is_no_series(dicomdir):
     assert [name for name, _ in find_series(dicomdir.parent).ignored] == ["DICOMDIR"]
 
 
-@pytest.mark.parametrize("shown", [str.lower, lambda name: f"{name.lower()}.dcm", "{};1".format])
+@pytest.mark.parametrize(
+    "shown",
+    [str.lower, lambda name: f"{name.lower()}.dcm", "{};1".format],
+    ids=["im1", "im1.dcm", "IM1;1"],
+)
 def test_a_dicomdir_finds_its_files_as_systems_show_them(dicomdir, shown):
     """ISO 9660 under Linux: lower case; a copy to a disk: a suffix; a raw one: a version."""
     straight = find_series(dicomdir).series[0]

@@ -33,7 +33,9 @@ def corrected(one):
 
 
 @pytest.mark.parametrize(
-    "change", [corrected, lambda one: one.compress(RLELossless, generate_instance_uid=False)]
+    "change",
+    [corrected, lambda one: one.compress(RLELossless, generate_instance_uid=False)],
+    ids=["corrected", "compressed"],
 )
 def test_another_encoding_or_a_corrected_header_shows_the_same(compared, change):
     assert compared(change)

@@ -84,6 +84,7 @@ def test_a_held_out_prediction_does_not_see_its_own_measurement():
         (lambda x, y, p: (np.ones_like(x), y, p), "latents of all 60 subjects are alike"),
         (lambda x, y, p: (x, np.where(y == y[0], np.nan, y), p), "measurements hold NaN"),
     ],
+    ids=["few patients", "one patient", "one measurement", "one latent", "NaN"],
 )
 def test_what_cannot_be_fitted_is_named(change, message):
     with pytest.raises(InputError, match=message):
