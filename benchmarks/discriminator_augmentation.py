@@ -66,7 +66,7 @@ def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list
         p for part in (model.slab_discriminator, model.low_discriminator) for p in part.parameters()
     ]
     optimizer = torch.optim.AdamW(parameters, lr=config.discriminator_lr, betas=BETAS)
-    told = []
+    values = []
     for _ in range(steps):
         batch = next(batches)
         position = batch["slab_start"] / (config.size[0] - config.slab)
@@ -78,8 +78,8 @@ def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list
         optimizer.zero_grad()
         torch.stack(terms).sum().backward()
         optimizer.step()
-        told.append([float(term.detach()) / 2 for term in terms])
-    return told
+        values.append([float(term.detach()) / 2 for term in terms])
+    return values
 
 
 def main() -> None:
@@ -92,8 +92,8 @@ def main() -> None:
     print("| the discriminators see | D^H | D^L |\n|---|---|---|")
     for name, kind in KINDS.items():
         torch.manual_seed(0)
-        told = losses(arguments.run, arguments.cache, kind, arguments.steps)
-        last = torch.tensor(told[-(arguments.steps // 4) :]).mean(0)
+        values = losses(arguments.run, arguments.cache, kind, arguments.steps)
+        last = torch.tensor(values[-(arguments.steps // 4) :]).mean(0)
         print(f"| {name} | {last[0]:.3f} | {last[1]:.3f} |", flush=True)
 
 

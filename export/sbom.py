@@ -31,7 +31,7 @@ def main() -> None:
             f"{arguments.environment}: hagan-clinic is not installed there; name its environment"
         )
     python = str(commands / "python")
-    bom = told([sys.executable, "-m", "cyclonedx_py", "environment", "--sv", "1.6", python])
+    bom = output_of([sys.executable, "-m", "cyclonedx_py", "environment", "--sv", "1.6", python])
     bom["components"] += models(commands)
     text = json.dumps(bom, indent=2)
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
@@ -53,11 +53,11 @@ def models(commands: Path) -> list[dict[str, Any]]:
             "hashes": [{"alg": "SHA-256", "content": card["sha256"]}],
             "licenses": [{"license": {"id": card["licence"]}}],
         }
-        for card in told(command)
+        for card in output_of(command)
     ]
 
 
-def told(command: list[str]) -> Any:
+def output_of(command: list[str]) -> Any:
     """The JSON that a command prints."""
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode:

@@ -27,28 +27,28 @@ OURS: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("fp32, not channels-last", 4, {"channels_last": False}),
     ("bf16, compiled", 2, HALF | {"compile": True}),  # takes minutes before its first step
 )
-"""What comes first is told first."""
+"""What comes first is printed first."""
 
 
 def main() -> None:
     """A row a setting, as long as there is time."""
-    told = given()
-    steps = 2 if told.small else 12
+    arguments = given()
+    steps = 2 if arguments.small else 12
     for batch in (4, 2):
-        tell(code="authors", precision="fp32", **authors(told, batch, steps))
+        tell(code="authors", precision="fp32", **authors(arguments, batch, steps))
         for name, samples, settings in OURS:
             if samples != batch:
                 continue
-            if told.left < 5:
+            if arguments.left < 5:
                 return
-            tell(code="ours", precision=name, **ours(told, batch, steps, settings))
+            tell(code="ours", precision=name, **ours(arguments, batch, steps, settings))
 
 
-def ours(told: Given, batch: int, steps: int, settings: dict[str, Any]) -> dict[str, Any]:
+def ours(arguments: Given, batch: int, steps: int, settings: dict[str, Any]) -> dict[str, Any]:
     """The figures of one setting, or why there are none."""
-    values = {**told.cube, "batch_size": batch, **settings}
+    values = {**arguments.cube, "batch_size": batch, **settings}
     try:
-        result = measured_steps(values, told.device, steps)
+        result = measured_steps(values, arguments.device, steps)
     except Exception as error:  # the next setting is measured all the same
         return {"batch": batch, "failed": f"{type(error).__name__}: {error}"[:300]}
     finally:
@@ -60,15 +60,15 @@ def ours(told: Given, batch: int, steps: int, settings: dict[str, Any]) -> dict[
 MEMORY = ("allocated", "reserved")
 
 
-def authors(told: Given, batch: int, steps: int) -> dict[str, Any]:
+def authors(arguments: Given, batch: int, steps: int) -> dict[str, Any]:
     """The same of the authors' step, after a first one that is not timed."""
-    size = told.cube["size"]
+    size = arguments.cube["size"]
     widths = ("width", "discriminator_width", "latent")
-    sizes = {name: told.cube[name] for name in widths if name in told.cube}
+    sizes = {name: arguments.cube[name] for name in widths if name in arguments.cube}
     config = HAGANConfig(size=tuple(size), slab=default_slab(size[0]), norm="group", **sizes)
-    cuda = told.device == "cuda"
+    cuda = arguments.device == "cuda"
     try:
-        with torch.device(told.device):
+        with torch.device(arguments.device):
             step = Step(config)
             volumes = torch.rand(batch, 1, *size) * 2 - 1
         step.step(volumes, config.slab)

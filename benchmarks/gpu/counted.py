@@ -159,13 +159,13 @@ def _without_gradients(parameters: list[nn.Parameter]) -> None:
 
 def main() -> None:
     """A row a setting, with its share of the authors'."""
-    told = given()
+    arguments = given()
     half = {"precision": "bf16-mixed"}
     recomputed = half | {"gradient_checkpointing": True}
-    for batch in (2,) if told.small else (2, 4):
-        authors(told.cube, batch, theirs := Living())
-        authors(told.cube, batch, their_products := Products())
-        ours(told.cube, batch, {}, products := Products())
+    for batch in (2,) if arguments.small else (2, 4):
+        authors(arguments.cube, batch, theirs := Living())
+        authors(arguments.cube, batch, their_products := Products())
+        ours(arguments.cube, batch, {}, products := Products())
         row = {"code": "authors", "precision": "fp32", "batch": batch}
         tell(**row, **{"MiB": theirs.peak / MIB, "TFLOP": their_products.tera})
         tell(code="ours", precision="any", batch=batch, TFLOP=products.tera)
@@ -174,13 +174,13 @@ def main() -> None:
             ("fp32, checkpointing", {"gradient_checkpointing": True}),
             ("bf16", half),
             ("bf16, checkpointing", recomputed),
-            ("fp32, slab 1/2", {"slab": told.cube["size"][0] // 2}),
+            ("fp32, slab 1/2", {"slab": arguments.cube["size"][0] // 2}),
         ):
             began = time.monotonic()
-            ours(told.cube, batch, settings, living := Living())
+            ours(arguments.cube, batch, settings, living := Living())
             row = {"code": "ours", "precision": name, "batch": batch}
             tell(**row, **{"MiB": living.peak / MIB, "of their MiB": living.peak / theirs.peak})
-            if told.left < 2 * (time.monotonic() - began):
+            if arguments.left < 2 * (time.monotonic() - began):
                 return
 
 

@@ -23,15 +23,15 @@ def prepared(config: TrainingConfig, cache: Path, subjects: list[Any]) -> int:
 
 def main() -> None:
     """Prepare who trains and who is validated on."""
-    told = given()
-    config = gather_settings(None, [], {**told.generator, "data": told.cohort()})
+    arguments = given()
+    config = gather_settings(None, [], {**arguments.generator, "data": arguments.cohort()})
     recipe = mode_of(config).recipe
     subjects = find_cohort(config.data, recipe.sources, recipe.target, config.mask or None)
     split = split_by_column(subjects) or split_by_patient(subjects, config.seed, config.fractions)
     seen = [*split.train, *split.calibration]
     workers = max(1, min(os.cpu_count() or 1, len(seen), 16))
     began = time.monotonic()
-    job = partial(prepared, config, told.scratch / "cache")
+    job = partial(prepared, config, arguments.scratch / "cache")
     with ProcessPoolExecutor(workers) as pool:
         done = sum(pool.map(job, [seen[first::workers] for first in range(workers)]))
     tell(subjects=done, processes=workers, seconds=round(time.monotonic() - began, 1))

@@ -10,13 +10,17 @@ MOST = 14
 
 def main() -> None:
     """The longest operations of the unconditional step, full and half precision."""
-    told = given()
-    cuda = told.device == "cuda"
+    arguments = given()
+    cuda = arguments.device == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     for precision in ("bf16-mixed", "32-true"):
         watch = profile(activities=activities)
-        settings = {**told.cube, "batch_size": 2 if told.small else 4, "precision": precision}
-        measured_steps(settings, told.device, 2, watch=watch)
+        settings = {
+            **arguments.cube,
+            "batch_size": 2 if arguments.small else 4,
+            "precision": precision,
+        }
+        measured_steps(settings, arguments.device, 2, watch=watch)
         column = "self_device_time_total" if cuda else "self_cpu_time_total"
         events = sorted(watch.key_averages(), key=lambda event: -getattr(event, column))
         whole = sum(getattr(event, column) for event in events)
@@ -29,7 +33,7 @@ def main() -> None:
                 ms_a_step=spent / 2e3,
                 share=spent / max(whole, 1),
             )
-        if told.left < 15:
+        if arguments.left < 15:
             return
 
 

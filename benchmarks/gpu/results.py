@@ -81,8 +81,8 @@ class Results:
                     cells = (_cell(row.get(column, "")) for column in columns)
                     lines.append(f"| {' | '.join(cells)} |")
                 lines.append("")
-            told = {key: part[key] for key in ("seconds", "skipped", "failed") if key in part}
-            lines += [*(f"{key}: {value}" for key, value in told.items()), ""]
+            facts = {key: part[key] for key in ("seconds", "skipped", "failed") if key in part}
+            lines += [*(f"{key}: {value}" for key, value in facts.items()), ""]
         return "\n".join(lines)
 
 
@@ -129,8 +129,8 @@ def restore(folder: Path, run: Path) -> str:
     Raises:
         ValueError: the parts are of two checkpoints: the last one was being written.
     """
-    told = json.loads((folder / "results.json").read_text("utf-8"))
-    files, weights = told["run"], told["weights"]
+    result = json.loads((folder / "results.json").read_text("utf-8"))
+    files, weights = result["run"], result["weights"]
     parts = [folder / f"weights.{number:02d}" for number in range(weights["parts"])]
     content = b"".join(part.read_bytes() for part in parts)
     if hashlib.sha256(content).hexdigest() != weights["sha256"]:

@@ -6,10 +6,10 @@ from training import figures, train
 
 def main() -> None:
     """One row: the mean over all that was logged but the first tens of steps."""
-    told = given()
-    run = told.scratch / "speed"
-    settings = {"steps": 12 if told.small else 1_000_000, "validate_every": 1_000_000}
-    code = train(told, run, settings, until=2.0, watch=lambda: None)
+    arguments = given()
+    run = arguments.scratch / "speed"
+    settings = {"steps": 12 if arguments.small else 1_000_000, "validate_every": 1_000_000}
+    code = train(arguments, run, settings, until=2.0, watch=lambda: None)
     logged = {
         name: [value for _, value in figures(run, f"speed/{name}")]
         for name in ("steps_per_s", "share_waiting_for_data", "peak_memory_gib")
@@ -23,7 +23,7 @@ def main() -> None:
     waited = sum(w / r for w, r in zip(waits[first:], rates[first:], strict=True))
     tell(
         **{
-            "workers": told.generator["workers"],
+            "workers": arguments.generator["workers"],
             "steps": 10 * len(rates),
             "steps/s": rate,
             "waiting": waited / sum(1 / value for value in rates[first:]),

@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> None:
     """A row for each test that was not passed, and one with their numbers."""
-    told = given()
-    report = told.scratch / "tests.xml"
+    arguments = given()
+    report = arguments.scratch / "tests.xml"
     # Not the options of pyproject.toml: pytest-xdist need not be there.
     options = ["-o", "addopts=--import-mode=importlib", "-m", "gpu", f"--junitxml={report}", "-q"]
     command = [sys.executable, "-m", "pytest", *options, str(ROOT / "tests" / "gpu")]
-    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False, timeout=told.seconds)
+    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False, timeout=arguments.seconds)
     counts = {"passed": 0, "skipped": 0, "failed": 0}
     for case in ElementTree.parse(report).iter("testcase"):
         outcomes = {"failure": "failed", "error": "failed", "skipped": "skipped"}

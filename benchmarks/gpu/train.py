@@ -16,16 +16,16 @@ GUESSED_RATE = 5.0
 
 def main() -> None:
     """A row for each checkpoint that is written out."""
-    told = given()
-    run = told.scratch / "run"
-    rate = told.rate or GUESSED_RATE
+    arguments = given()
+    run = arguments.scratch / "run"
+    rate = arguments.rate or GUESSED_RATE
     # The learning rate falls to its end with the last step, so these must fit.
-    seconds = max(told.left - START_S - VALIDATION_S, 1.0)
-    steps = 12 if told.small else max(20, int(0.92 * rate * seconds))
-    often = max(4 if told.small else 10, int(rate * EVERY_S))
+    seconds = max(arguments.left - START_S - VALIDATION_S, 1.0)
+    steps = 12 if arguments.small else max(20, int(0.92 * rate * seconds))
+    often = max(4 if arguments.small else 10, int(rate * EVERY_S))
     settings = {"steps": steps, "validate_every": steps, "checkpoint_every": often}
-    copied = Copied(told, run)
-    code = train(told, run, settings, until=6.0, watch=copied.newest)
+    copied = Copied(arguments, run)
+    code = train(arguments, run, settings, until=6.0, watch=copied.newest)
     for name in ("psnr", "ssim"):
         for step, value in figures(run, f"calibration/{name}")[-1:]:
             tell(step=step, **{name: value})
@@ -36,8 +36,8 @@ def main() -> None:
 class Copied:
     """Writes each new checkpoint of a run to OUT."""
 
-    def __init__(self, told: Given, run: Path) -> None:
-        self.told, self.run = told, run
+    def __init__(self, arguments: Given, run: Path) -> None:
+        self.arguments, self.run = arguments, run
         self.seen = 0.0
         self.step = 0
 
@@ -56,14 +56,14 @@ class Copied:
         except FileNotFoundError:
             return  # none yet, or one takes the place of another just now
         self.seen = written
-        weights = write_weights(self.told.out, content)
+        weights = write_weights(self.arguments.out, content)
         tell(run=files, weights=weights)
         losses = {
             name: value
             for name in ("high", "structure")
             for _, value in figures(self.run, f"train/{name}")[-1:]
         }
-        seconds = round(self.told.seconds - self.told.left)
+        seconds = round(self.arguments.seconds - self.arguments.left)
         tell(step=self.step, parts=weights["parts"], seconds=seconds, **losses)
 
 

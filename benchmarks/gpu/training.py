@@ -15,22 +15,34 @@ COMMAND = "from hagan_clinic.cli import main; main()"
 
 
 def train(
-    told: Given, run: Path, settings: dict[str, Any], until: float, watch: Callable[[], None]
+    arguments: Given, run: Path, settings: dict[str, Any], until: float, watch: Callable[[], None]
 ) -> int:
     """Train until so many seconds are left, or to the end; returns the exit status.
 
     Args:
-        told: the arguments of the part.
+        arguments: the arguments of the part.
         run: the run folder.
         settings: over those of the generator.
         until: seconds that must be left when it has stopped.
         watch: called twice a second.
     """
-    values = {**told.generator, "data": told.cohort(), "device": told.device, **settings}
-    options = ["--mode", values.pop("mode"), "-o", str(run), "--cache", str(told.scratch / "cache")]
+    values = {
+        **arguments.generator,
+        "data": arguments.cohort(),
+        "device": arguments.device,
+        **settings,
+    }
+    options = [
+        "--mode",
+        values.pop("mode"),
+        "-o",
+        str(run),
+        "--cache",
+        str(arguments.scratch / "cache"),
+    ]
     options += ["--data", str(values.pop("data"))]
-    if told.init:
-        options += ["--init", told.init]
+    if arguments.init:
+        options += ["--init", arguments.init]
     for name, value in values.items():
         options += ["--set", f"{name}={value!r}"]
     command = [sys.executable, "-c", COMMAND, "train", *options]
@@ -39,11 +51,11 @@ def train(
     while process.poll() is None:
         time.sleep(0.5)
         watch()
-        if told.left < until and not stopped:
+        if arguments.left < until and not stopped:
             # The loop saves what it has and ends.
             process.send_signal(signal.SIGTERM)
             stopped = True
-        if told.left < 1:
+        if arguments.left < 1:
             process.kill()
     watch()
     return process.returncode
@@ -56,4 +68,4 @@ def figures(run: Path, name: str) -> list[tuple[int, float]]:
         return []
     with path.open(newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) == 3]
-    return [(int(step), float(value)) for step, told, value in rows if told == name]
+    return [(int(step), float(value)) for step, arguments, value in rows if arguments == name]

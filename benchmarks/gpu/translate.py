@@ -15,18 +15,18 @@ COMMAND = "from hagan_clinic.cli import main; main()"
 
 def main() -> None:
     """Seconds by stage: a command's, a first and later translations of one process."""
-    told = given()
-    source, report = told.scratch / "t1.nii.gz", told.scratch / "report.json"
+    arguments = given()
+    source, report = arguments.scratch / "t1.nii.gz", arguments.scratch / "report.json"
     volume = read(SAMPLE)
-    write(volume if told.small else on_brats_grid(volume), source, description="benchmark")
-    options = ["--device", told.device, "--report", str(report)]
-    output = ["-o", str(told.scratch / "flair.nii.gz")]
+    write(volume if arguments.small else on_brats_grid(volume), source, description="benchmark")
+    options = ["--device", arguments.device, "--report", str(report)]
+    output = ["-o", str(arguments.scratch / "flair.nii.gz")]
     command = [sys.executable, "-c", COMMAND, "translate", str(source), *output, *options]
     subprocess.run(command, check=True, stdout=sys.stderr)
     tell(of="command", **json.loads(report.read_text("utf-8"))["seconds"])
-    translator = Translator("t1_to_flair", device=told.device)
+    translator = Translator("t1_to_flair", device=arguments.device)
     for name in ("first", "second", "third"):
-        if told.left < 5:
+        if arguments.left < 5:
             return
         translation = translator.translate(source)
         tell(of=name, **translation.report["seconds"])

@@ -9,12 +9,12 @@ local function isT1(tags)
   if tags["Modality"] ~= "MR" or (tags["ContrastBolusAgent"] or "") ~= "" then
     return false
   end
-  local told = string.upper((tags["SeriesDescription"] or "") .. " " .. (tags["ProtocolName"] or ""))
-  if string.find(told, "SYNTHETIC", 1, true) then
+  local names = string.upper((tags["SeriesDescription"] or "") .. " " .. (tags["ProtocolName"] or ""))
+  if string.find(names, "SYNTHETIC", 1, true) then
     return false
   end
   for _, word in ipairs(WORDS) do
-    if string.find(told, word, 1, true) then
+    if string.find(names, word, 1, true) then
       return true
     end
   end

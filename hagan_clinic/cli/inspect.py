@@ -52,12 +52,12 @@ def command(path: Path, as_json: bool, source: str, allow_contrast: bool) -> Non
 
 
 def _facts(series: Series, source: str, allow_contrast: bool) -> dict[str, Any]:
-    from hagan_clinic.imageio.dicom.choice import judge
+    from hagan_clinic.imageio.dicom.choice import assess
     from hagan_clinic.imageio.dicom.geometry import stack
     from hagan_clinic.imageio.dicom.values import number, text
 
     header = series.header
-    verdict = judge(series, source, allow_contrast=allow_contrast)
+    verdict = assess(series, source, allow_contrast=allow_contrast)
     try:
         grid = stack(series).grid
     except InputError:

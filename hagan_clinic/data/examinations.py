@@ -20,7 +20,7 @@ class Examination:
         scans: Source sequence -> NIfTI file, in the order of the model's channels.
         folder: Where it stands in the cohort, relative to its top.
         mask: Brain mask on the same grid, where there is one.
-        problem: Why it cannot be translated, told when its turn comes.
+        problem: Why it cannot be translated, reported when its turn comes.
     """
 
     subject: str

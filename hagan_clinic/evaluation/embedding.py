@@ -20,7 +20,7 @@ FEWEST = 4
 
 COVERED = 0.95
 
-# Told apart without colour vision.
+# Distinguishable without colour vision.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 

@@ -118,7 +118,7 @@ def evaluate_translation(
         target: The sequence that is predicted.
         forms: Of `evaluation.cases`.
         step: Called after each subject, of `training` first.
-        show: Told of each model's prediction, with its in-brain PSNR.
+        show: Called with each model's prediction, with its in-brain PSNR.
 
     Raises:
         InputError: A subject cannot be read or evaluated, or a prediction does not fit it.

@@ -92,19 +92,19 @@ def check_shape(shape: Sequence[int]) -> Shape:
     Raises:
         InputError: If the shape is not that of one 3D image, is empty or beyond `MAX_VOXELS`.
     """
-    told = "x".join(str(size) for size in shape)
+    sizes_text = "x".join(str(size) for size in shape)
     sizes = [int(size) for size in shape]
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
     if min(sizes, default=0) < 1:
-        raise InputError(f"is empty: its header declares {told or 'no'} voxels")
+        raise InputError(f"is empty: its header declares {sizes_text or 'no'} voxels")
     if len(sizes) != 3:
         raise InputError(
-            f"has {len(sizes)} axes ({told}), expected one 3D image; extract one volume first"
+            f"has {len(sizes)} axes ({sizes_text}), expected one 3D image; extract one volume first"
         )
     if math.prod(sizes) > MAX_VOXELS:
         raise InputError(
-            f"declares {told} voxels, more than the {MAX_VOXELS} that are read; "
+            f"declares {sizes_text} voxels, more than the {MAX_VOXELS} that are read; "
             "the header is damaged, or crop the image first"
         )
     d, h, w = sizes

@@ -189,7 +189,7 @@ class _Reader:
         if self._word(at - 1) in ("ant", "anterior"):
             return True
         if set(":;,") & set(self._before(at + 1)):
-            return False  # "T1 POST: Processed" is another thing that is told
+            return False  # "T1 POST: Processed" says another thing
         return self._is(at + 1, Meaning.EVENT) or Meaning.LONG in self._unit(at + 1)
 
     def _unit(self, at: int) -> frozenset[Meaning]:

@@ -227,8 +227,8 @@ def _unknown(suffix: str) -> str:
 def _check_spacing(grid: Grid) -> None:
     low, high = _VOXEL_MM
     if not all(low <= step <= high for step in grid.spacing):
-        told = " x ".join(f"{step:.3g}" for step in grid.spacing)
+        steps = " x ".join(f"{step:.3g}" for step in grid.spacing)
         raise InputError(
-            f"has voxels of {told} mm by its affine, expected {low:g} to {high:g} mm; "
+            f"has voxels of {steps} mm by its affine, expected {low:g} to {high:g} mm; "
             "give the affine in mm"
         )

@@ -212,4 +212,4 @@ def _unprinted() -> Iterator[None]:
 def _reason(error: RuntimeError) -> str:
     """The last line of ITK's message that tells what happened."""
     lines = [line.strip() for line in str(error).strip().splitlines()]
-    return next((line for line in reversed(lines) if line != "Reason: Success"), "no reason told")
+    return next((line for line in reversed(lines) if line != "Reason: Success"), "no reason given")

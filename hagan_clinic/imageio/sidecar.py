@@ -57,8 +57,8 @@ def read_sidecar(path: Path) -> Sidecar:
     except OSError as error:
         return Sidecar(problem=error.strerror or type(error).__name__)
     if len(content) > MOST_BYTES:
-        told = f"it has more than {MOST_BYTES // 2**20} MiB"
-        return Sidecar(_made_out(_decoded(content[:MOST_BYTES])), told)
+        problem = f"it has more than {MOST_BYTES // 2**20} MiB"
+        return Sidecar(_made_out(_decoded(content[:MOST_BYTES])), problem)
     text = _decoded(content)
     for attempt in (text, _TRAILING_COMMA.sub(lambda match: match[1] or "", text)):
         try:
@@ -95,6 +95,6 @@ def _made_out(text: str) -> dict[str, Any]:
     """Names and plain values, wherever they stand."""
     found: dict[str, Any] = {}
     for match in _FIELD.finditer(text):
-        told = next((part for part in match.groups()[2:] if part is not None), "")
-        found.setdefault(match[1] or match[2], told)
+        value = next((part for part in match.groups()[2:] if part is not None), "")
+        found.setdefault(match[1] or match[2], value)
     return found

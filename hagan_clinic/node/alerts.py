@@ -1,6 +1,6 @@
-"""Alerts: someone is told when a series fails or the node does, by a webhook or a command.
+"""Alerts: someone hears when a series fails or the node does, by a webhook or a command.
 
-What is told is counts, states and the hashes that name series in the spool: nothing of a patient.
+They hold counts, states and the hashes that name series in the spool: nothing of a patient.
 """
 
 import json
@@ -32,11 +32,11 @@ _SECONDS = 10.0  # for a webhook to answer, and for a command to end
 class Alerts:
     """A part of the node with a thread of its own, so that it holds up no other.
 
-    The first failure is told at once; what fails in the `alert_every` seconds after it, together.
-    What was told is kept in the spool, and not told again after a restart.
+    The first failure is reported at once; later ones of `alert_every` seconds, together.
+    What was reported is kept in the spool, and not reported again after a restart.
 
     Args:
-        spool: Its failed series are told, and those that are incomplete for long.
+        spool: Its failed series are reported, and those that are incomplete for long.
         health: Its facts are; see `monitor.Health`.
         config: `alert_url`, `alert_command` and `alert_every`.
         metrics: Counts them.
@@ -82,9 +82,9 @@ class Alerts:
     def _body(self, news: list[Job], failed: int, problems: list[str]) -> dict[str, Any]:
         outcomes = [_outcome(job) for job in news]
         counted = ", ".join(f"{count} {outcome}" for outcome, count in Counter(outcomes).items())
-        told = [f"{len(news)} series failed ({counted})"] if news else []
+        failures = [f"{len(news)} series failed ({counted})"] if news else []
         return {
-            "text": f"{self._config.aet}: {'; '.join([*told, *problems])}",
+            "text": f"{self._config.aet}: {'; '.join([*failures, *problems])}",
             "node": self._config.aet,
             "version": __version__,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,7 +98,7 @@ class Alerts:
         }
 
     def _deliver(self, body: Mapping[str, Any]) -> bool:
-        """Whether all who are to be told have been; if not, all are told again later."""
+        """Whether everyone has been reached; if not, all are tried again later."""
         failures = []
         if self._config.alert_url:
             failures.append(_post(self._config.alert_url, body))
@@ -145,7 +145,7 @@ def _outcome(job: Job) -> str:
 
 
 def _post(url: str, body: Mapping[str, Any]) -> str:
-    """Why the webhook was not told; its address may hold a secret and is not told."""
+    """Why the webhook was not reached; its address may hold a secret and is not printed."""
     try:
         response = httpx.post(url, json=body, timeout=_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -31,7 +31,7 @@ class Associations:
         most: Associations at a time.
         most_per_peer: Of these, from one address.
         wait: Seconds within which a peer asks for one.
-        turned_away: Told why a connection came to nothing: `silent` (nothing was asked in time),
+        turned_away: Called with why a connection came to nothing: `silent` (nothing asked in time),
             `closed` (the peer went without asking), `crowded` (too many wait), `limit` or
             `peer_limit` (too many associations), `title` (AE titles).
     """

@@ -16,8 +16,8 @@ from hagan_clinic.node.logs import log
 from hagan_clinic.node.spool import Spool
 
 Missing = Callable[[Sequence[Path]], str]
-"""Told the folders of a series' instances, the latest last, says why it is plainly not whole; "" if
-it may be."""
+"""Called with the folders of a series' instances, the latest last: says why it is plainly not
+whole; "" if it may be."""
 
 
 class Collector:
@@ -47,7 +47,7 @@ class Collector:
         self._config = config
         self._endings = endings
         self._missing = missing
-        self._judged: dict[str, tuple[float, str]] = {}
+        self._assessed: dict[str, tuple[float, str]] = {}
 
     def __call__(self) -> None:
         """Look at every incoming series once."""
@@ -57,7 +57,7 @@ class Collector:
                 if self._is_released(job) or (self._is_silent(job.name) and self._is_whole(job)):
                     self._complete(job)
         names = {job.name for job in incoming}
-        self._judged = {name: told for name, told in self._judged.items() if name in names}
+        self._assessed = {name: why for name, why in self._assessed.items() if name in names}
 
     def _complete(self, job: Job) -> None:
         with self._spool.locked():  # nothing takes it before its instances are counted
@@ -66,7 +66,7 @@ class Collector:
                 return
             instances = sum(1 for _ in ready.source.iterdir())
         self._intake.forget(job.name)
-        self._judged.pop(job.name, None)
+        self._assessed.pop(job.name, None)
         log("complete", series=job.name, instances=instances)
 
     def _is_released(self, job: Job) -> bool:
@@ -82,15 +82,15 @@ class Collector:
     def _is_whole(self, job: Job) -> bool:
         """Judge a series once, and again when more of it has come."""
         heard = self._intake.heard(job.name)
-        before = self._judged.get(job.name)
+        before = self._assessed.get(job.name)
         if before is None or before[0] != heard:
             reason = self._reason(job)
             if reason is None:
                 return False
-            self._judged[job.name] = heard, reason
+            self._assessed[job.name] = heard, reason
             if reason:
                 self._hold_back(job, reason)
-        return not self._judged[job.name][1]
+        return not self._assessed[job.name][1]
 
     def _hold_back(self, job: Job, reason: str) -> None:
         """Note why; how long it has been kept counts on after a restart, until more comes."""
@@ -104,7 +104,7 @@ class Collector:
         self._spool.note(job, **facts)
 
     def _reason(self, job: Job) -> str | None:
-        """What `missing` says; None where there is nothing to judge, or it goes on meanwhile."""
+        """What `missing` says; None where there is nothing to assess, or it goes on meanwhile."""
         earlier = self._spool.earlier(job.name)
         parts = [one for one in (earlier, job) if one is not None]
         try:

@@ -131,8 +131,8 @@ class NodeConfig:
         Raises:
             InputError: Nothing says who may send.
         """
-        told = self.callers or self.tls_ca or self.allow_any_caller
-        if not told and not is_loopback(self.host):
+        limited = self.callers or self.tls_ca or self.allow_any_caller
+        if not limited and not is_loopback(self.host):
             raise InputError(
                 f"whoever reaches {self.host} could send to the node; expected callers (or "
                 '--caller TITLE), tls_ca, host = "127.0.0.1", or allow_any_caller = true'

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 Taken = Callable[[Path], None]
-"""Told each file that the archive has taken."""
+"""Called with each file that the archive has taken."""
 
 
 class UnreachableError(Exception):

@@ -62,16 +62,16 @@ class Endings:
                 self._end(job, error)
 
     def _end(self, job: Job, error: Exception) -> None:
-        told = problem(error)
+        facts = problem(error)
         if not job.folder.is_dir():
-            log("gone on meanwhile", level=logging.WARNING, series=job.name, **told)
+            log("gone on meanwhile", level=logging.WARNING, series=job.name, **facts)
             return
-        if not self._spool.was_stuck(job):  # then it has been told
-            audit(self._spool, job, "failed", **told)
+        if not self._spool.was_stuck(job):  # then it has been reported
+            audit(self._spool, job, "failed", **facts)
             self._metrics.series.labels("failed").inc()
         reason = f"{type(error).__name__}: {error}"
         if not self._spool.set_aside(job, outcome="failed", reason=reason, ended=time.time()):
-            log("cannot be moved", level=logging.ERROR, series=job.name, **told)
+            log("cannot be moved", level=logging.ERROR, series=job.name, **facts)
 
 
 def is_of_the_machine(error: BaseException) -> bool:

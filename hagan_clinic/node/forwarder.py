@@ -209,16 +209,16 @@ class Forwarder:
         self._metrics.send_failures.labels("cut_off").inc()
         log("not sent", level=logging.WARNING, series=job.name, why=str(error), retry_in=wait)
 
-    def _refused(self, job: Job, reason: str, told: Mapping[str, str] | None = None) -> None:
+    def _refused(self, job: Job, reason: str, logged: Mapping[str, str] | None = None) -> None:
         """Ask again later, but not for ever.
 
         Args:
             job: The series.
             reason: Kept beside it.
-            told: What the log may tell; the reason, if not given.
+            logged: What the log may tell; the reason, if not given.
         """
         self._metrics.send_failures.labels("refused").inc()
-        log("not sent", level=logging.WARNING, series=job.name, **(told or {"why": reason}))
+        log("not sent", level=logging.WARNING, series=job.name, **(logged or {"why": reason}))
         if job.record().get("refusals", 0) >= self._config.refusals:
             self._withdraw(job)
         self._count_refusal(job, f"{reason}{self._in_part(job)}")

@@ -87,7 +87,7 @@ class Inflow:
             message._data_set_file = _Dropped(message._data_set_file.name)
 
     def _has_budget(self, association: Any) -> bool:
-        """Whether there is budget for what an association sends, if need be that of others."""
+        """Whether there is budget for what an association sends, that of others included."""
         cut_off = []
         with self._lock:
             while True:

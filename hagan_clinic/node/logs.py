@@ -61,8 +61,8 @@ def start_logging() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.showwarning = _warned
     sys.excepthook = _crashed
-    threading.excepthook = lambda told: _crashed(told.exc_type, told.exc_value, told.exc_traceback)
-    sys.unraisablehook = lambda told: _crashed(told.exc_type, told.exc_value, told.exc_traceback)
+    threading.excepthook = lambda one: _crashed(one.exc_type, one.exc_value, one.exc_traceback)
+    sys.unraisablehook = lambda one: _crashed(one.exc_type, one.exc_value, one.exc_traceback)
 
 
 def log(event: str, *, level: int = logging.INFO, **facts: Any) -> None:

@@ -47,7 +47,7 @@ _STATUS = {
 }
 
 Report = Callable[[int, Dataset], None]
-"""Told the event type and the event information of a storage commitment."""
+"""Called with the event type and the event information of a storage commitment."""
 
 
 @contextmanager

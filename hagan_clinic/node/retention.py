@@ -88,12 +88,12 @@ class _Clock:
     def __init__(self, spool: Spool) -> None:
         self._file = spool.root / "clock.json"
         self._last = time.monotonic()
-        told, now = self._told(), time.time()
-        off = now - told.get("time", now)
+        kept, now = self._kept(), time.time()
+        off = now - kept.get("time", now)
         if not 0 <= off <= _LONGEST_STOP:
             log("long stop, or a clock was set", level=logging.WARNING, seconds=round(off))
             off = _LONGEST_STOP if off > 0 else 0.0
-        self._seconds = told.get("seconds", 0.0) + off
+        self._seconds = kept.get("seconds", 0.0) + off
 
     def tick(self) -> float:
         """The seconds by now, which are kept for the next start."""
@@ -103,10 +103,10 @@ class _Clock:
         write_text(json.dumps({"seconds": self._seconds, "time": time.time()}), self._file)
         return self._seconds
 
-    def _told(self) -> dict[str, float]:
+    def _kept(self) -> dict[str, float]:
         try:
-            told = json.loads(self._file.read_text("utf-8"))
-            return {key: float(told[key]) for key in ("seconds", "time")}
+            kept = json.loads(self._file.read_text("utf-8"))
+            return {key: float(kept[key]) for key in ("seconds", "time")}
         except (OSError, ValueError, LookupError, TypeError):
             return {}
 

@@ -106,9 +106,9 @@ class _Loop:
                 self.part()
                 self.fault = ""
             except Exception as error:
-                told = problem(error)
-                self.fault = told["problem"]
-                log("fault", level=logging.ERROR, part=self.name, **told)
+                facts = problem(error)
+                self.fault = facts["problem"]
+                log("fault", level=logging.ERROR, part=self.name, **facts)
                 self.stop.wait(1.0)
 
 

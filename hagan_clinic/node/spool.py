@@ -46,7 +46,7 @@ class Spool:
     made under a lock that holds between processes too.
 
     Args:
-        root: The folder; it is made if need be, for its owner alone.
+        root: The folder; made where missing, for its owner alone.
 
     Raises:
         OutputError: It cannot be made or written.

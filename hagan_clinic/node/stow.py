@@ -111,9 +111,9 @@ def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
 def _failed(response: httpx.Response) -> set[str]:
     """UIDs of the instances that were not stored, as the answer tells."""
     try:
-        told: Any = response.json()
-        told = told[0] if isinstance(told, list) else told
-        items = told.get(_FAILED, {}).get("Value", [])
+        answer: Any = response.json()
+        answer = answer[0] if isinstance(answer, list) else answer
+        items = answer.get(_FAILED, {}).get("Value", [])
         return {str(item[_INSTANCE]["Value"][0]) for item in items}
     except (ValueError, LookupError, TypeError, AttributeError):
         return set()

@@ -43,8 +43,8 @@ def superseded(job: Job) -> list[Delivered]:
         DamagedError: They cannot be read.
     """
     try:
-        told = json.loads((job.folder / FILE).read_text("utf-8"))
-        return [Delivered(one["series"], tuple(one["numbers"])) for one in told]
+        entries = json.loads((job.folder / FILE).read_text("utf-8"))
+        return [Delivered(one["series"], tuple(one["numbers"])) for one in entries]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, LookupError, TypeError) as error:

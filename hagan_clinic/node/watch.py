@@ -59,7 +59,7 @@ class Watch:
                 self._take(path, state, now)
 
     def _take(self, path: Path, state: _State, now: float) -> None:
-        told: dict[str, Any] = {"why": "oversized"}
+        facts: dict[str, Any] = {"why": "oversized"}
         again = False
         try:
             if state[1] <= self._most:
@@ -67,11 +67,11 @@ class Watch:
                 if verdict in _KEPT:
                     self._remove(path, state)
                     return
-                told = {"why": verdict.value}
+                facts = {"why": verdict.value}
                 again = verdict is IntakeVerdict.NO_SPACE
         except OSError as error:
-            told, again = problem(error), True
-        log("not kept", level=logging.WARNING, caller="watch", **told)
+            facts, again = problem(error), True
+        log("not kept", level=logging.WARNING, caller="watch", **facts)
         if again:
             self._seen[path] = state, now
         else:

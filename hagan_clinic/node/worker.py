@@ -133,15 +133,15 @@ class Worker:
     ) -> None:
         """Let the series stay here, with its reason."""
         shutil.rmtree(job.result, ignore_errors=True)
-        told = {"instances": sum(1 for _ in job.source.iterdir()), **(facts or {})}
-        self._endings.keep(job, outcome, reason, **told)
+        facts = {"instances": sum(1 for _ in job.source.iterdir()), **(facts or {})}
+        self._endings.keep(job, outcome, reason, **facts)
 
     def _later(self, job: Job, error: Exception) -> None:
         """Try again after a while."""
         shutil.rmtree(job.result, ignore_errors=True)
         wait = self._config.wait(job.record()["attempts"])
-        told = problem(error)
-        log("not translated", level=logging.WARNING, series=job.name, **told, retry_in=wait)
+        facts = problem(error)
+        log("not translated", level=logging.WARNING, series=job.name, **facts, retry_in=wait)
         self._spool.move(job, "ready", wait=wait, last=str(error))
 
 

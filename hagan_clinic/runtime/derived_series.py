@@ -82,7 +82,7 @@ def derivation(
 def _settings(inputs: Inputs, tf32: bool) -> str:
     """What the result depends on besides the model and the series, in words."""
     mask = f"brain mask of sha256 {inputs.mask_sha256}" if inputs.mask_sha256 else "no brain mask"
-    # The first series is told by its UIDs; a file in its place, and further scans, by hash.
+    # The first series is known by its UIDs; a file in its place, and further scans, by hash.
     others = [
         f"{name} of sha256 {facts['sha256']}"
         for number, (name, facts) in enumerate(inputs.facts.items())

@@ -73,7 +73,7 @@ class Network:
         Args:
             source: (C, D, H, W) in [-1, 1].
             plan: How to cut D; its result does not depend on it, to 1e-4.
-            progress: Told the share that is done after every slab.
+            progress: Called with the share that is done after every slab.
 
         Returns:
             Target in [-1, 1] and Laplace scale in the same units, (D, H, W) each.

@@ -35,7 +35,7 @@ from hagan_clinic.runtime.translation_outputs import write_translation
 from hagan_clinic.volume import Volume
 
 Progress = Callable[[str, float], None]
-"""Told the stage that runs, and the share of the work done before it or within it."""
+"""Called with the stage that runs, and the share of the work done before it or within it."""
 
 # The system and other programs need memory too.
 _SHARE_OF_AVAILABLE = 0.7

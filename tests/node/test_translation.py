@@ -56,7 +56,7 @@ def test_the_parts_of_a_series_are_judged_together(missing, folder):
 
 def test_a_part_without_a_slice_within_is_told_by_its_number(missing, folder):
     part = folder(T1, slice(None, None, 21), ImagesInAcquisition=22)
-    assert missing(part) == "2 of 22 images are here, as ImagesInAcquisition tells"
+    assert missing(part) == "2 of 22 images are here, as ImagesInAcquisition says"
     assert missing(part, trust_counts=False) == ""
 
 
@@ -66,7 +66,7 @@ def test_a_series_for_another_model_is_not_held_back(missing, folder):
 
 def test_few_slices_of_a_named_series_are_held_back_by_their_number(missing, folder):
     few = folder(T1, slice(0, 4), ImagesInAcquisition=22, SeriesDescription="sT1W SE")
-    assert missing(few) == "4 of 22 images are here, as ImagesInAcquisition tells"
+    assert missing(few) == "4 of 22 images are here, as ImagesInAcquisition says"
 
 
 @pytest.mark.parametrize("before", ["ready", "done"])

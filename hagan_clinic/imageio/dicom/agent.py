@@ -42,14 +42,14 @@ _AGENT = AGENT_FIELDS[0]
 
 def _usage(header: Dataset) -> bool | None:
     """Whether a frame has agent in it; None where frames do not tell."""
-    told = [
+    answers = [
         text(usage, keyword).upper()
         for groups in _GROUPS
         for group in items(header, groups)
         for usage in items(group, "ContrastBolusUsageSequence")
         for keyword in ("ContrastBolusAgentAdministered", "ContrastBolusAgentDetected")
     ]
-    return "YES" in told if any(told) else None
+    return "YES" in answers if any(answers) else None
 
 
 def _names_one(header: Dataset, keyword: str) -> bool:

@@ -17,8 +17,8 @@ def without_names(found: Found) -> Found:
     places = {name: f"file {place}" for place, name in enumerate(sorted(names), start=1)}
 
     def called(one: Instance) -> str:
-        told = number(one.header, "InstanceNumber")
-        return places[one.name] if told is None else f"image {told:.0f}"
+        instance = number(one.header, "InstanceNumber")
+        return places[one.name] if instance is None else f"image {instance:.0f}"
 
     def renamed(reason: str, name: str) -> str:
         return f"{places[name]}: {reason.removeprefix(f'{name}: ')}"

@@ -62,7 +62,7 @@ class Verdict:
     is_doubtful: bool = False
 
 
-def judge(series: Series, source: str = "t1", *, allow_contrast: bool = False) -> Verdict:
+def assess(series: Series, source: str = "t1", *, allow_contrast: bool = False) -> Verdict:
     """Whether a series is a scan of the sequence `source` that can be translated, and why.
 
     Args:
@@ -71,7 +71,7 @@ def judge(series: Series, source: str = "t1", *, allow_contrast: bool = False) -
             takes contrast-enhanced scans.
         allow_contrast: Take contrast-enhanced scans regardless.
     """
-    return _judged(series, source, allow_contrast, chosen=False)[0]
+    return _assessed(series, source, allow_contrast, chosen=False)[0]
 
 
 def choose(
@@ -86,9 +86,9 @@ def choose(
 
     Args:
         found: What there is.
-        source: As in `judge`.
+        source: As in `assess`.
         uid: Series Instance UID of the series to take, whatever its kind and weighting.
-        allow_contrast: As in `judge`.
+        allow_contrast: As in `assess`.
 
     Raises:
         UnsuitableError: If there are series, and each is plainly another kind of image.
@@ -100,13 +100,15 @@ def choose(
         if series is None:
             _refuse_damaged(found, uid)
             raise InputError(f"there is no series {uid}; {_listing(found.series)}")
-        verdict, chosen = _judged(series, source, allow_contrast, chosen=True)
+        verdict, chosen = _assessed(series, source, allow_contrast, chosen=True)
         _refuse_damaged(found, uid)
         if chosen is None:
             raise InputError(f"the series of --series cannot be used: {verdict.reason}")
         return chosen
 
-    verdicts = [(one, *_judged(one, source, allow_contrast, chosen=False)) for one in found.series]
+    verdicts = [
+        (one, *_assessed(one, source, allow_contrast, chosen=False)) for one in found.series
+    ]
     stacks = [made for _, _, made in verdicts if made is not None]
     if not stacks:
         _refuse_damaged(found, None)
@@ -150,15 +152,15 @@ def _refuse_unsure(
     ]
     if len(guessed) == 1 and not refused:
         return
-    told = f"; named so, but not usable: {'; '.join(refused)}" if refused else ""
+    unusable = f"; named so, but not usable: {'; '.join(refused)}" if refused else ""
     raise InputError(
         f"{len(guessed)} series may be {source} by their timing alone, none that can be used is "
-        f"named so{told}; give one by --series UID: "
+        f"named so{unusable}; give one by --series UID: "
         f"{_listing([made.series for made in guessed])}"
     )
 
 
-def _judged(
+def _assessed(
     series: Series, source: str, allow_contrast: bool, *, chosen: bool
 ) -> tuple[Verdict, Stack | None]:
     contrast_taken = allow_contrast or contrast_sign(source) is not None

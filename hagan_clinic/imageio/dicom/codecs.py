@@ -54,7 +54,7 @@ _PLUGINS = {
 
 # What libjpeg says of data that it decodes all the same.
 _DAMAGE = re.compile("corrupt|premature|truncated", re.IGNORECASE)
-_MAX_TOLD = 2**16
+_MAX_MESSAGES = 2**16
 
 # Filters of warnings and the terminal are the process's: one thread at a time may change them.
 _ALONE = RLock()
@@ -152,9 +152,9 @@ def _overheard() -> Iterator[None]:
             os.dup2(terminal, 2)
             os.close(terminal)
         heard.seek(0)
-        told = heard.read(_MAX_TOLD).decode("utf-8", "replace")
-    if _DAMAGE.search(told):
-        raise ValueError(told)
+        messages = heard.read(_MAX_MESSAGES).decode("utf-8", "replace")
+    if _DAMAGE.search(messages):
+        raise ValueError(messages)
 
 
 def _imports(module: str) -> bool:

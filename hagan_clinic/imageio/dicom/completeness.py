@@ -55,8 +55,8 @@ def missing_by_number(series: Series) -> str:
     frame.
     """
     headers = [one.header for one in series.instances]
-    told = number(series.header, "NumberOfSeriesRelatedInstances")
-    if reason := _short(len(headers), told, "NumberOfSeriesRelatedInstances"):
+    announced = number(series.header, "NumberOfSeriesRelatedInstances")
+    if reason := _short(len(headers), announced, "NumberOfSeriesRelatedInstances"):
         return reason
     groups = {"InConcatenationTotalNumber": "ConcatenationUID"}
     if "DERIVED" not in words(series.header, "ImageType"):  # may tell of the images it is made of
@@ -77,8 +77,8 @@ def missing_by_vendor(series: Series) -> str:
     kind = words(series.header, "ImageType")
     if is_enhanced(series.header) or "MOSAIC" in kind or "DERIVED" in kind[:1]:
         return ""
-    for told, by in _vendors_numbers(series.instances[0]):
-        if reason := _short(len(series.instances), told, by):
+    for announced, by in _vendors_numbers(series.instances[0]):
+        if reason := _short(len(series.instances), announced, by):
             return reason
     return ""
 
@@ -160,10 +160,10 @@ def _frames(header: Dataset) -> int:
     return max(1, int(number(header, "NumberOfFrames") or 1))
 
 
-def _short(have: int, told: float | None, by: str) -> str:
-    if told is None or have >= told:
+def _short(have: int, announced: float | None, by: str) -> str:
+    if announced is None or have >= announced:
         return ""
-    return f"{have} of {told:.0f} images are here, as {by} tells"
+    return f"{have} of {announced:.0f} images are here, as {by} says"
 
 
 def _vendors_numbers(instance: Instance) -> list[tuple[float, str]]:
@@ -180,10 +180,10 @@ def _vendors_numbers(instance: Instance) -> list[tuple[float, str]]:
         raise
     except Exception:  # of no use then: whatever pydicom makes of a hostile header
         return []
-    told = [(float(value), by) for value, by in found if isinstance(value, int | float)]
+    counts = [(float(value), by) for value, by in found if isinstance(value, int | float)]
     if isinstance(protocol, bytes):
-        told += _siemens_numbers(protocol, text(header, "MRAcquisitionType"))
-    return told
+        counts += _siemens_numbers(protocol, text(header, "MRAcquisitionType"))
+    return counts
 
 
 def _private(header: Dataset, group: int, creator: str, element: int) -> object:

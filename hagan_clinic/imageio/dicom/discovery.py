@@ -175,11 +175,11 @@ def _parted(
     for name, reason in ignored:
         uids = alike.get(_place_and_kind(name), set())
         if uids:
-            told = f"{reason}, though it is called as the slices beside it; copy it again"
+            problem = f"{reason}, though it is called as the slices beside it; copy it again"
             known = min(uids) if len(uids) == 1 else None
             # Where the series is not known, whoever refuses it says the rest.
-            told += ", or remove it if it is not of the series" if known else ""
-            damaged.append(Damaged(name, told, known))
+            problem += ", or remove it if it is not of the series" if known else ""
+            damaged.append(Damaged(name, problem, known))
         else:
             others.append((name, reason))
     return others, damaged
@@ -213,8 +213,8 @@ def _sorted(files: Iterator[tuple[str, _Opened]], listed: bool = False) -> Found
             else:
                 ignored.append((name, str(error)))
         except OSError as error:
-            told = f"{name}: cannot be read ({error.strerror or type(error).__name__})"
-            damaged.append(Damaged(name, told, None))
+            problem = f"{name}: cannot be read ({error.strerror or type(error).__name__})"
+            damaged.append(Damaged(name, problem, None))
         else:
             uid = text(header, "SeriesInstanceUID")
             if _is_directory(header):

@@ -40,8 +40,8 @@ def fingerprint(path: Path) -> str:
             digest.update(repr((frame.shape, rescale_of(part) or (1.0, 0.0))).encode())
             for keyword, count in _GEOMETRY:
                 values = numbers(part.plane, keyword, count)
-                told = None if values is None else np.round(values, _DECIMALS) + 0.0  # no -0
-                digest.update(repr(None if told is None else told.tolist()).encode())
+                rounded = None if values is None else np.round(values, _DECIMALS) + 0.0  # no -0
+                digest.update(repr(None if rounded is None else rounded.tolist()).encode())
             digest.update(np.ascontiguousarray(frame).tobytes())
     return digest.hexdigest()
 

@@ -181,8 +181,8 @@ def _checked_step(slices: tuple[Slice, ...], positions: Points, normal: Points) 
 
 def _refuse_contradiction(slices: tuple[Slice, ...]) -> None:
     """Refuse positions that put the slices into another order than SliceLocation does."""
-    told = [number(part.instance.header, "SliceLocation") for part in slices]
-    found = np.array([value for value in told if value is not None])
+    locations = [number(part.instance.header, "SliceLocation") for part in slices]
+    found = np.array([value for value in locations if value is not None])
     if len(found) < len(slices) or is_enhanced(slices[0].instance.header):
         return
     steps = np.diff(found)

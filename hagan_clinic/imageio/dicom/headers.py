@@ -28,7 +28,7 @@ MAX_HEADER = 64 * 2**20
 """Bytes of a header, inflated: several times the largest enhanced one."""
 
 # pydicom's warnings quote the values that they complain of, and those may be a patient's; some
-# come whatever it is told.
+# come whatever its settings.
 config.settings.reading_validation_mode = config.IGNORE
 warnings.filterwarnings("ignore", module="pydicom")
 
@@ -118,8 +118,8 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
     # Whatever a hostile header makes pydicom raise, or a damaged archive `zipfile`; the message may
     # quote a patient's data.
     except Exception as error:
-        told = f"{name}: its header is damaged ({type(error).__name__}); copy it again"
-        raise DamagedFileError(told) from None
+        problem = f"{name}: its header is damaged ({type(error).__name__}); copy it again"
+        raise DamagedFileError(problem) from None
 
 
 def _refuse_damaged_start(head: bytes) -> None:

@@ -87,8 +87,8 @@ def refuse_parts(series: Series) -> None:
             place = int(number(one.header, "InConcatenationNumber") or 0)
             parts.setdefault(uid, {})[place] = one
     for there in parts.values():
-        told = (number(one.header, "InConcatenationTotalNumber") for one in there.values())
-        total = int(max((count for count in told if count), default=max(there)))
+        totals = (number(one.header, "InConcatenationTotalNumber") for one in there.values())
+        total = int(max((count for count in totals if count), default=max(there)))
         # A number that lies must not make a long list.
         if gone := [place for place in range(1, min(total, _MAX_PARTS) + 1) if place not in there]:
             first = there[min(there)]

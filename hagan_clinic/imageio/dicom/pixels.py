@@ -93,13 +93,13 @@ def _rescales(stack: Stack) -> list[tuple[float, float]]:
     for part in stack.slices:
         with _naming(part):
             found.append(rescale_of(part))
-    told = [rescale for rescale in found if rescale is not None]
-    if told and len(told) < len(found):
+    rescales = [rescale for rescale in found if rescale is not None]
+    if rescales and len(rescales) < len(found):
         raise InputError(
             f"{name_of(stack.slices[found.index(None)])}: has no RescaleSlope, where "
-            f"{len(told)} of {len(found)} slices have one; expected the images of one scan"
+            f"{len(rescales)} of {len(found)} slices have one; expected the images of one scan"
         )
-    return told or [(1.0, 0.0)] * len(found)
+    return rescales or [(1.0, 0.0)] * len(found)
 
 
 @contextmanager
@@ -110,8 +110,8 @@ def _naming(part: Slice) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{name_of(part)}: {error}") from error.__cause__
     except OSError as error:
-        told = error.strerror or type(error).__name__
-        raise InputError(f"{name_of(part)}: cannot be read ({told})") from error
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{name_of(part)}: cannot be read ({reason})") from error
     except (BadZipFile, zlib.error) as error:
         raise InputError(f"{name_of(part)}: is damaged in its zip; copy it again") from error
 
@@ -134,24 +134,24 @@ def _rescaled(frame: NDArray[np.int64], rescale: tuple[float, float]) -> NDArray
 def rescale_of(part: Slice) -> tuple[float, float] | None:
     """RescaleSlope and RescaleIntercept of a slice, if it has them."""
     place = _transformation(part)
-    told = [element(place, "RescaleSlope"), element(place, "RescaleIntercept")]
-    if told == [None, None]:
+    given = [element(place, "RescaleSlope"), element(place, "RescaleIntercept")]
+    if given == [None, None]:
         return None
-    told = [1 if told[0] is None else told[0], 0 if told[1] is None else told[1]]
+    given = [1 if given[0] is None else given[0], 0 if given[1] is None else given[1]]
     try:
-        slope, intercept = (float(value) for value in told)
+        slope, intercept = (float(value) for value in given)
     except (TypeError, ValueError, OverflowError):
         slope = intercept = np.nan
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         raise InputError(
-            f"has the RescaleSlope {told[0]} and the RescaleIntercept {told[1]}, expected two "
+            f"has the RescaleSlope {given[0]} and the RescaleIntercept {given[1]}, expected two "
             "numbers of which the first is not 0, or none; correct the header"
         )
     return slope, intercept
 
 
 def _transformation(part: Slice) -> Dataset:
-    """Where the rescale of a slice is told (PS3.3 C.7.6.16.2.9 for an enhanced one)."""
+    """Where the rescale of a slice stands (PS3.3 C.7.6.16.2.9 for an enhanced one)."""
     header = part.instance.header
     if "PerFrameFunctionalGroupsSequence" not in header:
         return header
@@ -175,8 +175,8 @@ def _padding(
     if element(header, "PixelPaddingValue") is None:
         return None
     # They are written with all bits that are allocated; one that no sample has marks no voxel.
-    told = integer(header, "PixelPaddingValue")
-    ends = np.array([told, integer(header, "PixelPaddingRangeLimit", told)])
+    padding = integer(header, "PixelPaddingValue")
+    ends = np.array([padding, integer(header, "PixelPaddingRangeLimit", padding)])
     low, high = extend(ends, samples.allocated, samples.signed).tolist()
     mask: NDArray[np.bool_] = (frame >= min(low, high)) & (frame <= max(low, high))
     return mask if mask.any() else None

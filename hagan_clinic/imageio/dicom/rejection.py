@@ -34,7 +34,7 @@ def rejection_note(like: Dataset, series: str, numbers: Sequence[int], why: str)
         like: An instance of another derived series of the same study, or of the same one.
         series: Series Instance UID of the rejected instances.
         numbers: InstanceNumber of each.
-        why: What a reader is told.
+        why: The reason, for the reader.
 
     Returns:
         A data set with its file meta information.

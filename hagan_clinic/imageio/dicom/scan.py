@@ -20,7 +20,7 @@ from hagan_clinic.volume import Volume
 
 _BLOCK = 2**20
 _SUFFIXES = (".dcm", ".ima")
-"""Files called so are meant to be DICOM, and are told what they lack."""
+"""Files called so are meant to be DICOM, and are refused with what they lack."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def read_series(
 def _anonymously(called: str, path: Path) -> Iterator[None]:
     """Begin messages with what the scan is `called`, and let nothing of a patient into them.
 
-    Neither the path is told, which sites name after patients, nor what an error came of: the
+    The message has neither the path, which sites name after patients, nor the error's cause:
     messages of pydicom and of the system quote values and names, and `--debug` would print them.
     """
     try:
@@ -127,8 +127,8 @@ def _anonymously(called: str, path: Path) -> Iterator[None]:
     except InputError as error:
         raise type(error)(f"{called}: {str(error).removeprefix(f'{path}: ')}") from None
     except OSError as error:
-        told = error.strerror or type(error).__name__
-        raise InputError(f"{called}: cannot be read ({told})") from None
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{called}: cannot be read ({reason})") from None
 
 
 def _sha256(stack: Stack) -> str:

@@ -18,8 +18,8 @@ def text(header: Dataset, keyword: str) -> str:
 
 def words(header: Dataset, keyword: str) -> tuple[str, ...]:
     """The parts of a list of code strings, in capitals."""
-    told = text(header, keyword).upper()
-    return tuple(told.split("\\")) if told else ()
+    values = text(header, keyword).upper()
+    return tuple(values.split("\\")) if values else ()
 
 
 def number(header: Dataset, keyword: str) -> float | None:

@@ -18,13 +18,13 @@ _SEQUENCES = (*_T1, SequenceKind.FLAIR, SequenceKind.T2, SequenceKind.PD, Sequen
 
 
 def weighting(header: Dataset, source: str) -> tuple[bool, str]:
-    """Whether a series is of the sequence `source`, and by what that was told.
+    """Whether a series is of the sequence `source`, and by what it is known.
 
     A name tells it; where it tells of no sequence, the timing and more does, for a T1 alone (see
     `guess_t1`). SeriesDescription is read before ProtocolName, which may be the examination's.
     """
-    if (told := _by_name(header, source)) is not None:
-        return told
+    if (named := _by_name(header, source)) is not None:
+        return named
     if _wanted(source) != "t1":
         return False, f"does not say in its description that it is {source}"
     return guess_t1(header, _doubt(_said(header)))
@@ -32,8 +32,8 @@ def weighting(header: Dataset, source: str) -> tuple[bool, str]:
 
 def is_named(header: Dataset, source: str) -> bool:
     """Whether a series' names say that it is of the sequence `source`, and nothing against it."""
-    told = _by_name(header, source)
-    return told is not None and told[0]
+    named = _by_name(header, source)
+    return named is not None and named[0]
 
 
 def _by_name(header: Dataset, source: str) -> tuple[bool, str] | None:

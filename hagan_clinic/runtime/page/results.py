@@ -24,7 +24,7 @@ class Result:
 
     Attributes:
         path: The volume.
-        name: For people: of its file, with folders where files of one name are told apart by them.
+        name: For people: of its file, with its folder where several files have one name.
         target: Name of its sequence.
         sources: The scans that it was made from, by name.
         uncertainty: Its error bar, if there is one.
@@ -51,10 +51,10 @@ def find_results(paths: Sequence[Path]) -> list[Result]:
         InputError: There is no result, or a scan of one is not found.
     """
     volumes, reports = _searched(paths)
-    told = {path: read_sidecar(path).values for path in volumes}
+    sidecars = {path: read_sidecar(path).values for path in volumes}
     named = [path for path in paths if not path.is_dir()]
     results = []
-    for path, values in told.items():
+    for path, values in sidecars.items():
         asked = path in named or any(path.is_relative_to(one) for one in paths if one.is_dir())
         content = str(values.get("content", ""))
         if not (asked and values.get("synthetic") is True and " synthesised from " in content):
@@ -62,7 +62,7 @@ def find_results(paths: Sequence[Path]) -> list[Result]:
         made = _origin(values)
         bar = [
             other
-            for other, words in told.items()
+            for other, words in sidecars.items()
             if str(words.get("content", "")).startswith("uncertainty")
             and _origin(words) == made
             and words.get("settings") == values.get("settings")

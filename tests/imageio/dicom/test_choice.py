@@ -4,7 +4,7 @@ import pydicom
 import pytest
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.dicom.choice import choose, judge
+from hagan_clinic.imageio.dicom.choice import assess, choose
 from hagan_clinic.imageio.dicom.discovery import find_series
 
 
@@ -20,7 +20,7 @@ def judged(make_draft, save):
             for keyword in [key for key, value in elements.items() if value is None]:
                 del one[keyword]
         (series,) = find_series(save(datasets)).series
-        return judge(series, source, allow_contrast=allow_contrast)
+        return assess(series, source, allow_contrast=allow_contrast)
 
     return verdict
 
@@ -63,7 +63,7 @@ def test_two_equal_series_are_not_chosen_from(test_data):
     ],
 )
 def test_other_real_series_are_not_usable(test_data, folder, reason):
-    verdicts = [judge(series) for series in _of(test_data, folder).series]
+    verdicts = [assess(series) for series in _of(test_data, folder).series]
     assert not any(verdict.usable for verdict in verdicts)
     assert any(re.search(reason, verdict.reason) for verdict in verdicts)
 
@@ -127,7 +127,7 @@ def test_one_image_that_says_so_is_enough(make_draft, save, keyword):
     datasets = make_draft()
     setattr(datasets[7], keyword, "YES")
     (series,) = find_series(save(datasets)).series
-    assert not judge(series).usable
+    assert not assess(series).usable
 
 
 def test_a_given_series_is_taken_whatever_its_weighting(test_data):
@@ -199,13 +199,13 @@ def study(make_draft, save, tmp_path):
 def test_a_named_t1_goes_before_a_better_one_by_timing(study):
     named = {**SIZE, "SeriesDescription": "T1W_SE", "MRAcquisitionType": "2D", "count": 12}
     found = study(TURBO_FLASH, {**named, "ScanningSequence": "SE", "InversionTime": None})
-    assert [judge(series).usable for series in found.series] == [True, True]
+    assert [assess(series).usable for series in found.series] == [True, True]
     assert choose(found).series.header.SeriesNumber == 2
 
 
 def test_one_unnamed_t1_is_taken_by_its_timing(study):
     found = study(TURBO_FLASH, {"SeriesDescription": "T2", "EchoTime": 90})
-    assert judge(found.series[0]).reason == "T1 by its timing (TR 2000 ms, TE 2.5 ms, TI 900 ms)"
+    assert assess(found.series[0]).reason == "T1 by its timing (TR 2000 ms, TE 2.5 ms, TI 900 ms)"
     assert choose(found).series.header.SeriesNumber == 1
 
 
@@ -298,7 +298,7 @@ def test_an_enhanced_t1_is_known_by_its_timing(test_data, save):
     dataset = pydicom.dcmread(path)
     dataset.SeriesDescription = dataset.ProtocolName = "brain"
     (series,) = find_series(save([dataset])).series
-    assert judge(series).reason == "T1 by its timing (TR 1800 ms, TE 2.41 ms, TI 900 ms)"
+    assert assess(series).reason == "T1 by its timing (TR 1800 ms, TE 2.41 ms, TI 900 ms)"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_protocol_of_siemens_tells_of_every_slice_that_is_missing(scans):
     for part in [*CUTS, 0.995]:
         count = round(part * len(instances))
         reason = missing_by_vendor(series_of(instances[:count]))
-        assert reason == f"{count} of 192 images are here, as the protocol of Siemens tells"
+        assert reason == f"{count} of 192 images are here, as the protocol of Siemens says"
 
 
 def test_a_slab_in_the_middle_of_a_head_is_no_cut_head(scans):
@@ -87,7 +87,7 @@ def instances_with(count, **attributes):
 def test_told_numbers_are_waited_for(attribute, groups):
     told = {attribute: 4, **groups}
     assert missing_by_number(instances_with(3, **told)) == (
-        f"3 of 4 images are here, as {attribute} tells"
+        f"3 of 4 images are here, as {attribute} says"
     )
     assert missing_by_number(instances_with(4, **told)) == ""
 
@@ -96,11 +96,11 @@ def test_images_in_an_acquisition_are_frames_and_parts_of_a_concatenation_are_in
     told = {"ImagesInAcquisition": 40, "AcquisitionNumber": 1, "NumberOfFrames": 20}
     assert missing_by_number(instances_with(2, **told)) == ""
     assert missing_by_number(instances_with(1, **told)) == (
-        "20 of 40 images are here, as ImagesInAcquisition tells"
+        "20 of 40 images are here, as ImagesInAcquisition says"
     )
     parts = {"InConcatenationTotalNumber": 4, "ConcatenationUID": "1.2", "NumberOfFrames": 20}
     assert missing_by_number(instances_with(3, **parts)) == (
-        "3 of 4 images are here, as InConcatenationTotalNumber tells"
+        "3 of 4 images are here, as InConcatenationTotalNumber says"
     )
 
 

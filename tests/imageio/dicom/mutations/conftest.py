@@ -126,7 +126,7 @@ def along_normal(dataset):
 
 
 @pytest.fixture
-def judge(sources, tmp_path):
+def assess(sources, tmp_path):
     """A function that damages a copy of a source, and sees that it is read as it should be.
 
     The right outcome is one of

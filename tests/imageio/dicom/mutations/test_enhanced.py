@@ -118,6 +118,6 @@ SOURCES = ["enhanced", "enhanced"]
 
 
 def test_a_damaged_enhanced_instance_is_refused_or_read_as_what_it_is(
-    mutation, outcome, series, seed, judge
+    mutation, outcome, series, seed, assess
 ):
-    judge(mutation, outcome, series, seed)
+    assess(mutation, outcome, series, seed)

@@ -122,6 +122,6 @@ SOURCES = ["brainix", "mprage", "supine", "rle", "jpeg_ls", "jpeg_2000"]
 
 
 def test_a_series_of_changed_files_is_refused_or_read_as_what_it_is(
-    mutation, outcome, series, seed, judge
+    mutation, outcome, series, seed, assess
 ):
-    judge(mutation, outcome, series, seed)
+    assess(mutation, outcome, series, seed)

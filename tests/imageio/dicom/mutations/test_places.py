@@ -105,6 +105,6 @@ SOURCES = ["brainix", "mprage", "supine", "rle", "jpeg_ls", "jpeg_2000"]
 
 
 def test_a_series_with_slices_elsewhere_is_refused_or_read_as_what_it_is(
-    mutation, outcome, series, seed, judge
+    mutation, outcome, series, seed, assess
 ):
-    judge(mutation, outcome, series, seed)
+    assess(mutation, outcome, series, seed)
