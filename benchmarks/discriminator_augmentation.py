@@ -26,8 +26,8 @@ from hagan_clinic.data.split import read_split
 from hagan_clinic.training.checkpoint import load_tensors
 from hagan_clinic.training.modes import mode_of, read_config
 from hagan_clinic.training.run_folder import LAST
-from hagan_clinic.training.unconditional import UnconditionalRun
-from hagan_clinic.unconditional.model import BETAS
+from hagan_clinic.unconditional.hagan import BETAS
+from hagan_clinic.unconditional.settings import UnconditionalRun
 
 OFF = DiffAugment(brightness=0, contrast=0, shift=0, cutout=-1)
 KINDS = {

@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
 from hagan_clinic.data.augmented import Batch
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.queue import slab_loader
-from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
 
 PATIENTS = 12
@@ -37,7 +37,7 @@ SETTINGS = {"spacing": 1.0, "size": (160, 192, 160)}
 OLD = """
 import json, os, sys, time
 from hagan_clinic.data.cohort import find_cohort
-from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
+from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 

@@ -21,7 +21,7 @@ from hagan_clinic.intensity import from_unit
 from hagan_clinic.metrics.diversity import pairwise_ms_ssim
 from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.training.modes import gather_settings, mode_of
-from hagan_clinic.training.synthesis import PAIRS, SAMPLES
+from hagan_clinic.unconditional.validation import PAIRS, SAMPLES
 
 COMPONENTS = (0, 1, 2, 4, 8, 16, 32)
 

@@ -260,8 +260,8 @@ def build_unconditional_run(folder, **settings):
     import torch
 
     from hagan_clinic.training.checkpoint import save_tensors
-    from hagan_clinic.training.unconditional import UnconditionalConfig
     from hagan_clinic.unconditional import Autoencoder
+    from hagan_clinic.unconditional.settings import UnconditionalConfig
 
     sizes = {"size": (32, 32, 32), "spacing": 6.0, "slab": 4, "latent": 8}
     sizes |= {"width": 64, "discriminator_width": 64}

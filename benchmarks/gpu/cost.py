@@ -9,8 +9,8 @@ from authors import Step
 from given import Given, given, tell
 
 from hagan_clinic.evaluation.cost_step import MIB, measured_steps
-from hagan_clinic.training.unconditional import default_slab
 from hagan_clinic.unconditional import HAGANConfig
+from hagan_clinic.unconditional.settings import default_slab
 
 HALF = {"precision": "bf16-mixed"}
 CHECKPOINTING = {"gradient_checkpointing": True}

@@ -7,14 +7,14 @@ from pathlib import Path
 from hagan_clinic.backbone.synthesising import EncodingNetwork, GeneratingNetwork
 from hagan_clinic.backbone.translating import TranslatingNetwork
 from hagan_clinic.conditional import ConditionalGenerator
+from hagan_clinic.conditional.trained import load_translator
 from hagan_clinic.errors import ModelError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_first_weights
 from hagan_clinic.training.modes import config_from_dict, mode_of, read_config
-from hagan_clinic.training.trained import load_autoencoder
-from hagan_clinic.training.trained_translator import load_translator
+from hagan_clinic.unconditional.trained import load_autoencoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ def check_class(generator: Generator, label: str | None) -> None:
 def _load_run(
     run: Path, device: str, *, encoder: bool = False
 ) -> tuple[Facts, AutoencodingNetwork, torch.device]:
-    from hagan_clinic.training.trained import load_autoencoder
+    from hagan_clinic.unconditional.trained import load_autoencoder
 
     place = torch_device(device)
     trained = load_autoencoder(run, encoder=encoder)

@@ -37,7 +37,7 @@ def command(
 
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise OutputError(f"{output} exists and is not empty: give a new folder")
-    from hagan_clinic.training.imported import write_released_run
+    from hagan_clinic.unconditional.imported import write_released_run
     from hagan_clinic.unconditional.released import read_released
 
     released = read_released(generator, discriminator, encoder, sub_encoder)

@@ -1,7 +1,7 @@
 """Conditional HA-GAN: one sequence of a volume in, another out, slab by slab."""
 
 from hagan_clinic.conditional.generator import SIDE_MULTIPLE, ConditionalGenerator, GeneratorConfig
-from hagan_clinic.conditional.model import ConditionalHAGAN, LossWeights
+from hagan_clinic.conditional.hagan import ConditionalHAGAN, LossWeights
 
 __all__ = [
     "SIDE_MULTIPLE",

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.baselines.slab_unet import STRIDE
+from hagan_clinic.conditional.slab_unet import STRIDE
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.evaluation.fresh_process import MIB, run
 from hagan_clinic.evaluation.tables import Table, as_csv, number

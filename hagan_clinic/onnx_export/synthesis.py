@@ -41,9 +41,8 @@ from hagan_clinic.runtime.model_interface import (
 )
 from hagan_clinic.runtime.synthesis import Encoder
 from hagan_clinic.training.run_folder import SPLIT, read_facts
-from hagan_clinic.training.trained import TrainedAutoencoder, load_autoencoder
 from hagan_clinic.unconditional import Autoencoder, VolumeEncoder
-from hagan_clinic.unconditional.trained import TorchEncoder
+from hagan_clinic.unconditional.trained import TorchEncoder, TrainedAutoencoder, load_autoencoder
 
 PARTS = (GENERATOR, ENCODER)
 

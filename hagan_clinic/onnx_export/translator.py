@@ -16,6 +16,7 @@ import torch
 
 from hagan_clinic.backbone.translating import TranslatingNetwork
 from hagan_clinic.conditional import SIDE_MULTIPLE
+from hagan_clinic.conditional.trained import load_translator
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.split import read_split
 from hagan_clinic.errors import HaganClinicError, ModelError
@@ -37,7 +38,6 @@ from hagan_clinic.runtime.model_file import DEFAULT_ACTIVATION_BYTES
 from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.run_folder import SPLIT
-from hagan_clinic.training.trained_translator import load_translator
 
 TRACED_SIDES = (4, 5, 6)
 """Sides of the traced input, in multiples of 16: unequal, so that none is taken for another."""

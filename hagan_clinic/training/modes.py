@@ -9,22 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from hagan_clinic.backbone.parts import Part
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.nearest import did_you_mean
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.baselines.cgan2d import SliceRun
-from hagan_clinic.training.baselines.cgan3d import FusionRun, PatchRun
-from hagan_clinic.training.baselines.slab_unet import SlabUNetRun
-from hagan_clinic.training.baselines.volumes import (
-    AlphaRun,
-    ProgressiveRun,
-    VariationalRun,
-    WassersteinRun,
-)
-from hagan_clinic.training.conditional import ConditionalRun
 from hagan_clinic.training.config import (
     TrainingConfig,
     read_settings,
@@ -32,7 +23,6 @@ from hagan_clinic.training.config import (
 )
 from hagan_clinic.training.renamed import current_settings
 from hagan_clinic.training.run_folder import CONFIG, check_run
-from hagan_clinic.training.unconditional import UnconditionalRun
 from hagan_clinic.training.variant import TrainableModel, Validation
 
 
@@ -78,6 +68,9 @@ class Mode(Protocol):
     ) -> Validation:
         """Validate the averaged part on the calibration patients, of these classes if any."""
 
+    def parts(self, model: Any) -> list[Part]:
+        """The parts of its model, in the order of the paper's figure."""
+
 
 class Kind(Protocol):
     """A model of a mode: its settings, and itself ``of`` a configuration."""
@@ -98,28 +91,28 @@ class Kind(Protocol):
         """The mode that its configuration describes."""
 
 
-MODELS: dict[str, dict[str, Kind]] = {
+MODELS: dict[str, dict[str, str]] = {
     "conditional": {
-        "hagan": ConditionalRun,
-        "slab-unet": SlabUNetRun,
-        "cgan2d": SliceRun,
-        "cgan3d-patch": PatchRun,
-        "cgan3d-laf": FusionRun,
+        "hagan": "hagan_clinic.conditional.settings:ConditionalRun",
+        "slab-unet": "hagan_clinic.conditional.slab_unet:SlabUNetRun",
+        "cgan2d": "hagan_clinic.conditional.cgan2d:SliceRun",
+        "cgan3d-patch": "hagan_clinic.conditional.cgan3d_patch:PatchRun",
+        "cgan3d-laf": "hagan_clinic.conditional.cgan3d_laf:FusionRun",
     },
     "unconditional": {
-        "hagan": UnconditionalRun,
-        "wgan-gp": WassersteinRun,
-        "vae-gan": VariationalRun,
-        "alpha-gan": AlphaRun,
-        "progressive-gan": ProgressiveRun,
+        "hagan": "hagan_clinic.unconditional.settings:UnconditionalRun",
+        "wgan-gp": "hagan_clinic.unconditional.wgan_gp:WassersteinRun",
+        "vae-gan": "hagan_clinic.unconditional.vae_gan:VariationalRun",
+        "alpha-gan": "hagan_clinic.unconditional.alpha_gan:AlphaRun",
+        "progressive-gan": "hagan_clinic.unconditional.progressive_gan:ProgressiveRun",
     },
 }
-"""Every model of ``TrainingConfig.model``, by the mode that it is of."""
+"""Where every model of ``TrainingConfig.model`` is, by the mode that it is of."""
 
 
 def mode_of(config: TrainingConfig) -> Mode:
     """The mode that a configuration names, as it describes it."""
-    return _kind({"mode": config.mode, "model": config.model}, "").of(config)
+    return kind_of(config.mode, config.model).of(config)
 
 
 def gather_settings(
@@ -142,7 +135,7 @@ def gather_settings(
     named: dict[str, Any] = {"mode": TrainingConfig.mode, "model": TrainingConfig.model}
     for table, _ in tables:
         named |= {name: table[name] for name in named if name in table}
-    kind = _kind(named, "")
+    kind = kind_of(**named)
     if preset is not None and preset not in kind.presets:
         near = did_you_mean(preset, kind.presets)
         raise InputError(f"--preset {preset}: expected one of {', '.join(kind.presets)}{near}")
@@ -162,7 +155,9 @@ def config_from_dict(values: dict[str, Any], where: str) -> TrainingConfig:
     """
     # A run from before there was a choice of models has none in its configuration.
     named = {"mode": values.get("mode"), "model": values.get("model", TrainingConfig.model)}
-    return _kind(named, f"{where}: ").settings.from_dict(current_settings(values, where), where)
+    return kind_of(**named, where=f"{where}: ").settings.from_dict(
+        current_settings(values, where), where
+    )
 
 
 def read_config(run: Path) -> TrainingConfig:
@@ -180,31 +175,30 @@ def read_config(run: Path) -> TrainingConfig:
         raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-def _kind(named: Mapping[str, Any], where: str) -> Kind:
-    """The model of a mode that these two names stand for."""
-    mode, model = named["mode"], named["model"]
+def kind_of(mode: Any, model: Any, where: str = "") -> Kind:
+    """The model of a mode that these two names stand for; ``where`` begins errors.
+
+    Raises:
+        InputError: there is none.
+    """
     if mode not in MODELS:
         near = did_you_mean(str(mode), MODELS)
         raise InputError(f"{where}mode is {mode!r}: expected one of {', '.join(MODELS)}{near}")
-    if isinstance(model, str) and ":" in model:
-        return _own_kind(model, where)
-    if model not in MODELS[mode]:
+    own = isinstance(model, str) and ":" in model
+    if not own and model not in MODELS[mode]:
         expected = ", ".join(MODELS[mode])
         raise InputError(
             f"{where}model is {model!r}: expected one of {expected} with --mode {mode}, or "
             f"package.module:Class of your own{did_you_mean(str(model), MODELS[mode])}"
         )
-    return MODELS[mode][model]
-
-
-def _own_kind(name: str, where: str) -> Kind:
-    """A user's own model, ``package.module:Class``, from what Python can import."""
-    module, _, attribute = name.partition(":")
+    module, _, attribute = (model if own else MODELS[mode][model]).partition(":")
     try:
-        kind = getattr(importlib.import_module(module), attribute)
+        kind: Kind = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a user's module raises, and what names no module
+        if not own:
+            raise
         raise InputError(
-            f"{where}model is {name!r}, and it cannot be imported ({error}): install its package, "
+            f"{where}model is {model!r}, and it cannot be imported ({error}): install its package, "
             "or name its folder in PYTHONPATH"
         ) from error
     missing = [
@@ -212,13 +206,12 @@ def _own_kind(name: str, where: str) -> Kind:
     ]
     if missing:
         raise InputError(
-            f"{where}model is {name!r}, which has no {', '.join(missing)}: expected a class like "
+            f"{where}model is {model!r}, which has no {', '.join(missing)}: expected a class like "
             "those of hagan_clinic.training.modes.MODELS"
         )
-    if kind.settings.model != name:
+    if kind.settings.model != model:
         raise InputError(
-            f"{where}model is {name!r}, whose settings are of {kind.settings.model!r}: expected "
-            f"the default model: str = {name!r} in them"
+            f"{where}model is {model!r}, whose settings are of {kind.settings.model!r}: expected "
+            f"the default model: str = {model!r} in them"
         )
-    own: Kind = kind
-    return own
+    return kind

@@ -4,7 +4,7 @@ Everything is computed on torch's meta device, which has shapes and no values: 2
 little time and memory as 32 cubed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.baselines.alpha_gan import AlphaGAN
-from hagan_clinic.baselines.paired import PairedGAN
-from hagan_clinic.baselines.progressive_gan import ProgressiveGAN
-from hagan_clinic.baselines.vae_gan import VAEGAN
-from hagan_clinic.baselines.wgan_gp import WassersteinGAN
-from hagan_clinic.conditional import ConditionalHAGAN
-from hagan_clinic.conditional.generator import InAir, near_head
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import mode_of
-from hagan_clinic.unconditional import HAGAN
 
-BASELINES = (PairedGAN, WassersteinGAN, VAEGAN, AlphaGAN, ProgressiveGAN)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 NORMS = {
@@ -95,18 +84,11 @@ def summarise(config: TrainingConfig) -> list[PartSummary]:
         )
     with torch.device("meta"):
         model = mode.model()
-        if isinstance(model, HAGAN):
-            parts = list(_unconditional(model))
-        elif isinstance(model, ConditionalHAGAN):
-            assert isinstance(config, ConditionalConfig)
-            parts = list(_conditional(model, config, config.size))
-        else:
-            assert isinstance(model, BASELINES)
-            parts = model.parts(config.size)
+        parts = mode.parts(model)
         layers = [_layers(part) for part in parts]
         kept: list[dict[str, int]] = [{} for _ in parts]
         for name, precision in PRECISIONS.items():
-            model.to(precision)
+            model.module.to(precision)
             for part, of_part in zip(parts, kept, strict=True):
                 # What three samples keep beyond two is a sample's own; the rest are weights. Of one
                 # alone a batch norm has no statistics.
@@ -115,73 +97,6 @@ def summarise(config: TrainingConfig) -> list[PartSummary]:
         PartSummary(part.symbol, its_layers, _parameters(part.module), its_bytes)
         for part, its_layers, its_bytes in zip(parts, layers, kept, strict=True)
     ]
-
-
-def _unconditional(model: HAGAN) -> Iterator[Part]:
-    config, objective = model.config, model.objective
-    generator, encoder = model.autoencoder.generator, model.autoencoder.encoder
-    d, h, w = config.size
-    low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
-    context, slab = (config.context_channels, *low), (1, config.slab, h, w)
-
-    def slabs(features: Tensor) -> Tensor:
-        starts = torch.zeros(len(features), dtype=torch.long, device="cpu")
-        return generator.slabs(features, starts, config.slab)
-
-    joined = (config.latent + config.classes,)
-    yield Part("G^A", generator.trunk, (joined,), generator.context)
-    if objective.low_res_branch:
-        yield Part("G^L", generator.low, (context,), generator.low)
-    yield Part("G^H", generator.high, (context,), slabs)
-    yield Part("D^H", model.slab_discriminator, (slab, ()), model.slab_discriminator.logits)
-    if model.low_discriminator is not None:
-        yield Part("D^L", model.low_discriminator, ((1, *low),), model.low_discriminator.logits)
-    if objective.encoder:
-        yield Part("E^H", encoder.slab, (slab,), encoder.slab)
-        yield Part("E^G", encoder.latent, (context,), encoder.latent)
-
-
-def _conditional(
-    model: ConditionalHAGAN, config: ConditionalConfig, size: tuple[int, int, int]
-) -> Iterator[Part]:
-    generator = model.generator
-    channels = generator.config.source_channels
-    d, h, w = size
-    low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
-    slab = min(config.slab, d)
-    window = min(slab + 2 * config.halo, d)
-    half, quarter = (
-        (width, window // by, h // by, w // by)
-        for width, by in ((generator.config.half_width, 2), (generator.config.quarter_width, 4))
-    )
-    given = [(channels, window, h, w), half, quarter]
-    if generator.config.low_res_branch:
-        context = (generator.config.trunk_widths[0], *low)
-        yield Part("G^A", generator.trunk, ((channels, *low),), generator.trunk)
-        yield Part("G^L", generator.low, (context,), generator.low)
-        given.append((2 * context[0], *quarter[1:]))
-
-    def encode(source: Tensor) -> tuple[InAir, InAir]:
-        result: tuple[InAir, InAir] = generator.encoder(source, near_head(source))
-        return result
-
-    def high(
-        source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        half_air, air = (part[:1, :, :1, :1, :1] for part in (half, quarter))
-        near = near_head(source)
-        result: tuple[Tensor, Tensor] = generator.high(
-            source, near, (half, half_air), (quarter, air), context
-        )
-        return result
-
-    yield Part("E^H", generator.encoder, (given[0],), encode)
-
-    yield Part("G^H", generator.high, tuple(given), high)
-    pair = channels + 1
-    yield Part("D^H", model.slab_discriminator, ((pair, slab, h, w), ()), model.slab_discriminator)
-    if model.low_discriminator is not None:
-        yield Part("D^L", model.low_discriminator, ((pair, *low),), model.low_discriminator)
 
 
 def _inputs(part: Part, samples: int, precision: torch.dtype) -> list[Tensor]:

@@ -2,8 +2,7 @@
 
 from hagan_clinic.unconditional.encoder import VolumeEncoder
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
-from hagan_clinic.unconditional.model import HAGAN, Autoencoder
-from hagan_clinic.unconditional.objective import Objective
+from hagan_clinic.unconditional.hagan import HAGAN, Autoencoder, Objective
 
 __all__ = [
     "HAGAN",

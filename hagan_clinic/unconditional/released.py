@@ -17,8 +17,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from hagan_clinic.errors import ModelError
 from hagan_clinic.unconditional.generator import HAGANConfig
-from hagan_clinic.unconditional.model import HAGAN
-from hagan_clinic.unconditional.objective import Objective
+from hagan_clinic.unconditional.hagan import HAGAN, Objective
 
 ORDER = "G, D, E, Sub_E"
 _PREFIX = "module."

@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.augmented import augmented
 from hagan_clinic.data.cohort import find_cohort
@@ -17,7 +18,6 @@ from hagan_clinic.data.prefetch import batches_ahead
 from hagan_clinic.data.prepared import PreparedSubject, prepare_cohort
 from hagan_clinic.data.samplers import NumberedCubes, NumberedSlabs
 from hagan_clinic.data.stream import VolumeStream
-from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 
 SHAPE = (48, 40, 32)
 MIXED = Affine((1.08, 0.93, 1.05), (9.0, -12.0, 14.0), (4.0, -5.0, 3.0))

@@ -13,7 +13,7 @@ from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.node.config import NodeConfig
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import MODELS
+from hagan_clinic.training.modes import MODELS, kind_of
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 COMMANDS = main.list_commands(click.Context(main))
@@ -89,9 +89,9 @@ def defaults(settings):
 
 
 KINDS = {
-    f"--mode {mode}" if model == "hagan" else f"--model {model}": kind
+    f"--mode {mode}" if model == "hagan" else f"--model {model}": kind_of(mode, model)
     for mode, models in MODELS.items()
-    for model, kind in models.items()
+    for model in models
 }
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from hagan_clinic.baselines import wgan_gp
-from hagan_clinic.baselines.cgan3d_laf import LocalFusion, LocalFusionGAN
-from hagan_clinic.baselines.progressive_gan import GrowingLayers
-from hagan_clinic.baselines.wgan_gp import WassersteinGAN
+from hagan_clinic.conditional.cgan3d_laf import LocalFusion, LocalFusionGAN
 from hagan_clinic.evaluation.cost_step import measured_steps, random_batch
 from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.unconditional import wgan_gp
+from hagan_clinic.unconditional.progressive_gan import GrowingLayers
+from hagan_clinic.unconditional.wgan_gp import WassersteinGAN
 
 VOLUMES = {"mode": "unconditional", "size": [32, 32, 32], "batch_size": 2, "width": 4, "latent": 8}
 PAIRS = {"mode": "conditional", "size": [32, 48, 32], "batch_size": 1}

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hagan_clinic.conditional import ConditionalGenerator
+from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.onnx_export import export_run, translator
 from hagan_clinic.runtime.model_file import load_model
@@ -15,7 +16,6 @@ from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training.checkpoint import save_tensors
-from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.initial import load_first_weights
 
 SAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patient07"

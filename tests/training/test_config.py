@@ -1,8 +1,8 @@
 import pytest
 
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.config import CHOICES, read_settings, typed
 from hagan_clinic.training.modes import MODELS, gather_settings
 

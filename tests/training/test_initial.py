@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from hagan_clinic.conditional import ConditionalGenerator, GeneratorConfig
+from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
 from hagan_clinic.errors import ModelError
 from hagan_clinic.onnx_export import export_run
 from hagan_clinic.runtime import load_model
-from hagan_clinic.training.conditional import ConditionalConfig, ConditionalRun
 from hagan_clinic.training.initial import load_first_weights
 from hagan_clinic.training.run import run_training
 

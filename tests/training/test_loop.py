@@ -14,11 +14,11 @@ from torch import nn
 
 from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.conditional import ConditionalHAGAN
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.errors import (
     DeviceError,
 )
 from hagan_clinic.training import loop, muon
-from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.loop import learning_rate
 from hagan_clinic.training.run import run_training
 from hagan_clinic.training.run_folder import read_state

@@ -49,7 +49,7 @@ def test_it_is_trained_exported_and_translates(plain, small_cohort, tmp_path):
         ("plain:Missing", "cannot be imported .*Missing"),
         ("broken_model:Run", "cannot be imported .*broken_model.py"),
         ("plain:Plain", "which has no settings, presets, variants, of"),
-        ("hagan_clinic.training.baselines.slab_unet:SlabUNetRun", "settings are of 'slab-unet'"),
+        ("hagan_clinic.conditional.slab_unet:SlabUNetRun", "settings are of 'slab-unet'"),
         (":", "cannot be imported"),
     ],
     ids=["no module", "no class", "broken module", "no model", "another name", "no name"],

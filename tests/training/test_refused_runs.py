@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from hagan_clinic.conditional import ConditionalHAGAN
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.errors import (
     DeviceError,
     InputError,
     ModelError,
     OutputError,
 )
-from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.loop import _no_memory_for_a_step
 from hagan_clinic.training.run import run_training
 from hagan_clinic.training.run_folder import read_state

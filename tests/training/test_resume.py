@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from hagan_clinic.conditional import ConditionalHAGAN
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.errors import (
     DeviceError,
     InputError,
     ModelError,
 )
 from hagan_clinic.training import loop, run
-from hagan_clinic.training.conditional import ConditionalConfig
 from hagan_clinic.training.run import run_training
 from hagan_clinic.training.run_folder import read_facts, read_state
 
@@ -167,7 +167,7 @@ TWO_PROCESSES = """
 import itertools, json, sys
 from pathlib import Path
 from hagan_clinic.training import run
-from hagan_clinic.training.conditional import ConditionalConfig
+from hagan_clinic.conditional.settings import ConditionalConfig
 
 settings, folder, batches = sys.argv[1:]
 whole = run.slab_loader

@@ -9,8 +9,9 @@ compare features of the discriminator instead of voxels.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,8 +19,10 @@ from torch.nn import functional
 from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.volume_gan import VolumeGAN
-from hagan_clinic.baselines.volumes import VolumeSizes, doubling, halvings
+from hagan_clinic.training.config import check_range
+from hagan_clinic.training.variant import TrainableModel
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volumes import VolumeSizes, doubling, halvings
 
 BETAS = (0.9, 0.999)
 BASE = 2
@@ -188,3 +191,32 @@ class VAEGAN(VolumeGAN):
             Part("E", self.encoder, (sides,), self.encoder.distribution),
             Part("D", self.discriminator, (sides,), self.discriminator),
         ]
+
+
+@dataclass(frozen=True)
+class VariationalConfig(VolumeConfig):
+    """Settings of ``--model vae-gan``.
+
+    Attributes:
+        weight_reconstruction: of the squared error in the generator's loss.
+    """
+
+    model: str = "vae-gan"
+    weight_reconstruction: float = 10.0
+    encoder: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("weight_reconstruction",), zero=True)
+
+
+@dataclass(frozen=True)
+class VariationalRun(VolumeRun):
+    """The 3D VAE-GAN that a configuration describes."""
+
+    config: VariationalConfig
+    settings: ClassVar[type[VariationalConfig]] = VariationalConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
+        """The model of these sizes."""
+        return VAEGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)

@@ -1,25 +1,28 @@
 """What ``--mode conditional`` trains: recipe, model and validation of a translation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.conditional import (
     SIDE_MULTIPLE,
     ConditionalHAGAN,
     GeneratorConfig,
     LossWeights,
 )
+from hagan_clinic.conditional.generator import InAir, near_head
+from hagan_clinic.conditional.validation import validate_translation
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig, check_choice, check_range, check_window
-from hagan_clinic.training.validation import validate_translation
 from hagan_clinic.training.variant import Validation
 
 
@@ -162,3 +165,51 @@ class ConditionalRun:
     ) -> Validation:
         """Figures of the averaged generator on the calibration patients."""
         return validate_translation(averaged, subjects, device)
+
+    def parts(self, model: ConditionalHAGAN) -> list[Part]:
+        """The parts of its model."""
+        assert self.config.size is not None
+        return list(_parts(model, self.config, self.config.size))
+
+
+def _parts(
+    model: ConditionalHAGAN, config: ConditionalConfig, size: tuple[int, int, int]
+) -> Iterator[Part]:
+    generator = model.generator
+    channels = generator.config.source_channels
+    d, h, w = size
+    low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
+    slab = min(config.slab, d)
+    window = min(slab + 2 * config.halo, d)
+    half, quarter = (
+        (width, window // by, h // by, w // by)
+        for width, by in ((generator.config.half_width, 2), (generator.config.quarter_width, 4))
+    )
+    given = [(channels, window, h, w), half, quarter]
+    if generator.config.low_res_branch:
+        context = (generator.config.trunk_widths[0], *low)
+        yield Part("G^A", generator.trunk, ((channels, *low),), generator.trunk)
+        yield Part("G^L", generator.low, (context,), generator.low)
+        given.append((2 * context[0], *quarter[1:]))
+
+    def encode(source: Tensor) -> tuple[InAir, InAir]:
+        result: tuple[InAir, InAir] = generator.encoder(source, near_head(source))
+        return result
+
+    def high(
+        source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        half_air, air = (part[:1, :, :1, :1, :1] for part in (half, quarter))
+        near = near_head(source)
+        result: tuple[Tensor, Tensor] = generator.high(
+            source, near, (half, half_air), (quarter, air), context
+        )
+        return result
+
+    yield Part("E^H", generator.encoder, (given[0],), encode)
+
+    yield Part("G^H", generator.high, tuple(given), high)
+    pair = channels + 1
+    yield Part("D^H", model.slab_discriminator, ((pair, slab, h, w), ()), model.slab_discriminator)
+    if model.low_discriminator is not None:
+        yield Part("D^L", model.low_discriminator, ((pair, *low),), model.low_discriminator)

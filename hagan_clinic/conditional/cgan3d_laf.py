@@ -17,15 +17,24 @@ volume, translated as it would be at deployment, and older ones fade as the netw
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from hagan_clinic.backbone.optimisation import Update
-from hagan_clinic.baselines.cgan3d_patch import PatchPairGAN, PatchTranslator
-from hagan_clinic.baselines.paired import PairedObjective, same_everywhere
-from hagan_clinic.baselines.patches import PatchGrid, place
+from hagan_clinic.conditional.cgan3d_patch import (
+    PatchConfig,
+    PatchPairGAN,
+    PatchRun,
+    PatchTranslator,
+)
+from hagan_clinic.conditional.paired import PairedGAN, PairedObjective, presets, same_everywhere
+from hagan_clinic.conditional.patches import PatchGrid, place
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.config import check_range
 
 FADES = 0.98
 """What is left of the sums when a volume is added: about fifty volumes count."""
@@ -175,3 +184,68 @@ class LocalFusionGAN(PatchPairGAN):
             volume = (batch[f"{name}_whole"][:1].float() for name in ("source", "target", "brain"))
             self.translator.fit(*volume)
         return terms
+
+
+@dataclass(frozen=True)
+class FusionConfig(PatchConfig):
+    """Settings of ``--model cgan3d-laf``.
+
+    Attributes:
+        size: (D, H, W) of the training box, which holds a brain at 1.5 mm by default.
+        cell: side of the cells in which patches are fused, which divides patch and size.
+        ridge: how strongly the weights of a cell are drawn to the mean.
+        fit_every: steps from one whole volume of the fit to the next.
+    """
+
+    model: str = "cgan3d-laf"
+    size: tuple[int, int, int] | None = (128, 160, 128)
+    cell: int = 16
+    ridge: float = 0.01
+    fit_every: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("cell", "ridge", "fit_every"))
+        if self.size is None:
+            raise InputError(
+                "size is missing: the fusion is fitted at places of a box, e.g. --size 128,160,128"
+            )
+        if any(length % self.cell for length in (self.patch, *self.size)):
+            raise InputError(
+                f"cell is {self.cell}: expected a number that divides patch ({self.patch}) and "
+                f"size ({'x'.join(map(str, self.size))})"
+            )
+
+
+@dataclass(frozen=True)
+class FusionRun(PatchRun):
+    """The same with local adaptive fusion."""
+
+    config: FusionConfig
+
+    settings: ClassVar[type[FusionConfig]] = FusionConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
+        {"size": (32, 48, 32), "patch": 32, "levels": 5, "cell": 8, "fit_every": 1}
+    )
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How ``data.queue.slab_loader`` cuts patches."""
+        return {"cube": self.config.patch, "whole": True}
+
+    def built(self, objective: PairedObjective) -> PairedGAN:
+        """The model of this configuration."""
+        config, channels = self.config, len(self.config.source)
+        assert config.size is not None
+        translator = LocalFusion(
+            channels,
+            config.size,
+            patch=config.patch,
+            cell=config.cell,
+            ridge=config.ridge,
+            levels=config.levels,
+            width=config.width,
+        )
+        return LocalFusionGAN(
+            translator, channels, objective, width=config.width, fit_every=config.fit_every
+        )

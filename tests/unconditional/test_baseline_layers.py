@@ -3,22 +3,22 @@
 import pytest
 import torch
 
-from hagan_clinic.baselines.alpha_gan import CodeCritic, CodeLayers
-from hagan_clinic.baselines.progressive_gan import (
+from hagan_clinic.unconditional.alpha_gan import CodeCritic, CodeLayers
+from hagan_clinic.unconditional.progressive_gan import (
     GrowingLayers,
     ShrinkingCritic,
     pixel_norm,
     schedule,
     with_spread,
 )
-from hagan_clinic.baselines.vae_gan import (
+from hagan_clinic.unconditional.vae_gan import (
     DecoderLayers,
     EncoderLayers,
     VolumeDiscriminator,
     divergence,
 )
-from hagan_clinic.baselines.volumes import VolumeSizes
-from hagan_clinic.baselines.wgan_gp import Critic, NoiseLayers
+from hagan_clinic.unconditional.volumes import VolumeSizes
+from hagan_clinic.unconditional.wgan_gp import Critic, NoiseLayers
 
 PAPER = VolumeSizes()
 VOLUME = (2, 1, 128, 128, 128)

@@ -8,7 +8,8 @@ the penalty is on the slope of every sample by itself.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,12 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.vae_gan import VolumeDiscriminator, discriminator_widths
-from hagan_clinic.baselines.volume_gan import VolumeGAN
-from hagan_clinic.baselines.volumes import VolumeSizes, gradient_penalty, halvings
-from hagan_clinic.baselines.wgan_gp import NoiseLayers
+from hagan_clinic.training.config import check_range
+from hagan_clinic.training.variant import TrainableModel
+from hagan_clinic.unconditional.vae_gan import VolumeDiscriminator, discriminator_widths
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volumes import VolumeSizes, gradient_penalty, halvings
+from hagan_clinic.unconditional.wgan_gp import NoiseLayers
 
 BETAS = (0.9, 0.999)
 WEIGHT_PENALTY = 10.0
@@ -130,3 +133,34 @@ class AlphaGAN(VolumeGAN):
             Part("D", self.critic, (sides,), self.critic),
             Part("code D", self.code_critic, (code,), self.code_critic),
         ]
+
+
+@dataclass(frozen=True)
+class AlphaConfig(VolumeConfig):
+    """Settings of ``--model alpha-gan``.
+
+    Attributes:
+        weight_reconstruction: of the L1 error.
+    """
+
+    model: str = "alpha-gan"
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    weight_reconstruction: float = 10.0
+    encoder: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("weight_reconstruction",), zero=True)
+
+
+@dataclass(frozen=True)
+class AlphaRun(VolumeRun):
+    """The 3D alpha-WGAN that a configuration describes."""
+
+    config: AlphaConfig
+    settings: ClassVar[type[AlphaConfig]] = AlphaConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
+        """The model of these sizes."""
+        return AlphaGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hagan_clinic.baselines.cgan3d_laf import LocalFusion
-from hagan_clinic.baselines.cgan3d_patch import PatchTranslator
+from hagan_clinic.conditional.cgan3d_laf import LocalFusion
+from hagan_clinic.conditional.cgan3d_patch import PatchTranslator
 
 BOX = (16, 24, 16)
 

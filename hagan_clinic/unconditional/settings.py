@@ -1,22 +1,24 @@
 """What ``--mode unconditional`` trains: recipe, model and validation of a synthesis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hagan_clinic.backbone.diffaugment import DiffAugment
+from hagan_clinic.backbone.parts import Part
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig, check_choice, check_range, check_window
-from hagan_clinic.training.synthesis import validate_synthesis
 from hagan_clinic.training.variant import Validation
 from hagan_clinic.unconditional import HAGAN, Autoencoder, HAGANConfig, Objective
+from hagan_clinic.unconditional.validation import validate_synthesis
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -267,3 +269,31 @@ class UnconditionalRun:
             encoder=self.config.encoder,
             labels=labels,
         )
+
+    def parts(self, model: HAGAN) -> list[Part]:
+        """The parts of its model."""
+        return list(_parts(model))
+
+
+def _parts(model: HAGAN) -> Iterator[Part]:
+    config, objective = model.config, model.objective
+    generator, encoder = model.autoencoder.generator, model.autoencoder.encoder
+    d, h, w = config.size
+    low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
+    context, slab = (config.context_channels, *low), (1, config.slab, h, w)
+
+    def slabs(features: Tensor) -> Tensor:
+        starts = torch.zeros(len(features), dtype=torch.long, device="cpu")
+        return generator.slabs(features, starts, config.slab)
+
+    joined = (config.latent + config.classes,)
+    yield Part("G^A", generator.trunk, (joined,), generator.context)
+    if objective.low_res_branch:
+        yield Part("G^L", generator.low, (context,), generator.low)
+    yield Part("G^H", generator.high, (context,), slabs)
+    yield Part("D^H", model.slab_discriminator, (slab, ()), model.slab_discriminator.logits)
+    if model.low_discriminator is not None:
+        yield Part("D^L", model.low_discriminator, ((1, *low),), model.low_discriminator.logits)
+    if objective.encoder:
+        yield Part("E^H", encoder.slab, (slab,), encoder.slab)
+        yield Part("E^G", encoder.latent, (context,), encoder.latent)

@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, write
-from hagan_clinic.training import run, synthesis
+from hagan_clinic.training import run
 from hagan_clinic.training.curves import draw_curves
 from hagan_clinic.training.modes import gather_settings, read_config
 from hagan_clinic.training.run import run_training
-from hagan_clinic.training.unconditional import UnconditionalConfig, default_slab
+from hagan_clinic.unconditional import validation
+from hagan_clinic.unconditional.settings import UnconditionalConfig, default_slab
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def test_the_stripped_form_is_what_is_learnt(test_data, tmp_path):
     from hagan_clinic.data.cohort import find_cohort
     from hagan_clinic.data.prepared import prepare_cohort
     from hagan_clinic.data.queue import slab_loader
-    from hagan_clinic.training.unconditional import UnconditionalRun
+    from hagan_clinic.unconditional.settings import UnconditionalRun
 
     config = UnconditionalConfig(size=(32, 32, 32), spacing=6.0, slab=4)
     described = UnconditionalRun.of(config)
@@ -252,9 +253,9 @@ def test_a_bad_subject_leaves_no_run(settings, small_cohort, tmp_path):
 
 def test_patients_are_brought_back_with_their_own_class(settings, labelled, tmp_path, monkeypatch):
     seen = []
-    whole = synthesis._one_hot
+    whole = validation._one_hot
     monkeypatch.setattr(
-        synthesis, "_one_hot", lambda a, label, d: seen.append(label) or whole(a, label, d)
+        validation, "_one_hot", lambda a, label, d: seen.append(label) or whole(a, label, d)
     )
     classes = {"data": str(labelled), "label": "group", "classes": ("a", "b"), "steps": 1}
     train(settings | classes, tmp_path / "run")

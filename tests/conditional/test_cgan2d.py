@@ -1,6 +1,6 @@
 import torch
 
-from hagan_clinic.baselines.cgan2d import SliceTranslator, as_slices
+from hagan_clinic.conditional.cgan2d import SliceTranslator, as_slices
 
 
 def translator(**sizes):

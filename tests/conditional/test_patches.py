@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from hagan_clinic.baselines.patches import PatchGrid, place
+from hagan_clinic.conditional.patches import PatchGrid, place
 
 
 @pytest.mark.parametrize("box", [(128, 160, 128), (176, 192, 160), (32, 300, 140), (64, 64, 64)])

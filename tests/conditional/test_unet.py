@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hagan_clinic.baselines.unet import PatchGAN, UNet
+from hagan_clinic.conditional.unet import PatchGAN, UNet
 
 
 def parameters(part):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hagan_clinic.baselines.slab_unet import HALO, STRIDE, SlabPairDiscriminator, SlabUNet
+from hagan_clinic.conditional.slab_unet import HALO, STRIDE, SlabPairDiscriminator, SlabUNet
 
 
 def parameters(part):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hagan_clinic.baselines.volumes import VolumeGenerator, VolumeSizes, gradient_penalty
 from hagan_clinic.errors import InputError
+from hagan_clinic.unconditional.volumes import VolumeGenerator, VolumeSizes, gradient_penalty
 
 
 @pytest.mark.parametrize("side", [16, 96, 512])

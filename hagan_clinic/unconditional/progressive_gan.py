@@ -9,8 +9,9 @@ sees how much the volumes of a batch differ. WGAN-GP with a drift term.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,9 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.volume_gan import VolumeGAN
-from hagan_clinic.baselines.volumes import VolumeSizes, gradient_penalty
+from hagan_clinic.training.variant import TrainableModel
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volumes import VolumeSizes, gradient_penalty
 
 BETAS = (0.0, 0.99)
 WEIGHT_PENALTY = 10.0
@@ -258,3 +260,22 @@ class ProgressiveGAN(VolumeGAN):
             Part("G", layers, ((self.config.latent,),), lambda z: layers.at(z, last, 1.0)),
             Part("D", critic, (sides,), lambda volume: critic(volume, last, 1.0)),
         ]
+
+
+@dataclass(frozen=True)
+class ProgressiveConfig(VolumeConfig):
+    """Settings of ``--model progressive-gan``; it grows over ``steps``."""
+
+    model: str = "progressive-gan"
+
+
+@dataclass(frozen=True)
+class ProgressiveRun(VolumeRun):
+    """The growing 3D GAN that a configuration describes."""
+
+    config: ProgressiveConfig
+    settings: ClassVar[type[ProgressiveConfig]] = ProgressiveConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
+        """The model of these sizes."""
+        return ProgressiveGAN(sizes, steps=self.config.steps, **settings)

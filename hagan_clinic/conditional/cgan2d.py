@@ -4,14 +4,26 @@ Every slice is translated for itself, so neighbouring slices need not agree.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.translating import TranslatingNetwork
-from hagan_clinic.baselines.paired import PairedGAN, PairedObjective, Pieces, same_everywhere
-from hagan_clinic.baselines.unet import PatchGAN, UNet
+from hagan_clinic.conditional.paired import (
+    PairedConfig,
+    PairedGAN,
+    PairedObjective,
+    PairedRun,
+    Pieces,
+    check_levels,
+    presets,
+    same_everywhere,
+)
+from hagan_clinic.conditional.unet import PatchGAN, UNet
+from hagan_clinic.training.config import check_range
 
 BACKGROUND = -1.0
 
@@ -91,3 +103,48 @@ class SliceGAN(PairedGAN):
             Part("G", self.translator.unet, ((self.channels, *size[1:]),), self.translator.slices),
             Part("D", self.discriminator, ((self.channels + 1, *size[1:]),), self.discriminator),
         ]
+
+
+@dataclass(frozen=True)
+class SliceConfig(PairedConfig):
+    """Settings of ``--model cgan2d``; the defaults are those of pix2pix.
+
+    Attributes:
+        slab: neighbouring slices of a volume that a step learns from, a multiple of 4.
+        levels: how often the U-Net halves a slice; slices are padded to multiples of 2 ** levels.
+        dropout: probability of it in the U-Net's decoder, in training.
+    """
+
+    model: str = "cgan2d"
+    slab: int = 4
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    levels: int = 8
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_levels(self.levels)
+        check_range(self, ("dropout",), zero=True, highest=1)
+
+
+@dataclass(frozen=True)
+class SliceRun(PairedRun):
+    """The 2D conditional GAN that a configuration describes."""
+
+    config: SliceConfig
+
+    settings: ClassVar[type[SliceConfig]] = SliceConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets({"levels": 5})
+    halo: ClassVar[int] = 0
+
+    def built(self, objective: PairedObjective) -> PairedGAN:
+        """The model of this configuration."""
+        config = self.config
+        return SliceGAN(
+            len(config.source),
+            objective,
+            levels=config.levels,
+            width=config.width,
+            dropout=config.dropout,
+        )

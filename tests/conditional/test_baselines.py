@@ -201,7 +201,7 @@ def test_bad_settings_are_named(changes, message):
 
 
 def test_settings_of_another_model_are_no_configuration():
-    from hagan_clinic.training.conditional import ConditionalConfig
+    from hagan_clinic.conditional.settings import ConditionalConfig
 
     with pytest.raises(InputError, match="model is 'cgan2d': expected one of hagan"):
         ConditionalConfig(model="cgan2d")

@@ -18,8 +18,7 @@ from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 from hagan_clinic.training import run
 from hagan_clinic.training.modes import MODELS, gather_settings, mode_of, read_config
 from hagan_clinic.training.run import run_training
-from hagan_clinic.training.trained import load_autoencoder
-from hagan_clinic.unconditional.trained import TorchEncoder, TorchGenerator
+from hagan_clinic.unconditional.trained import TorchEncoder, TorchGenerator, load_autoencoder
 
 BASELINES = [model for model in MODELS["unconditional"] if model != "hagan"]
 WITH_ENCODER = ["vae-gan", "alpha-gan"]

@@ -6,16 +6,18 @@ norm over the batch would mix.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.baselines.volume_gan import VolumeGAN
-from hagan_clinic.baselines.volumes import VolumeSizes, doubling, gradient_penalty, halvings
+from hagan_clinic.training.variant import TrainableModel
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volumes import VolumeSizes, doubling, gradient_penalty, halvings
 
 CRITIC_STEPS = 5
 WEIGHT_PENALTY = 10.0
@@ -116,3 +118,22 @@ class WassersteinGAN(VolumeGAN):
             Part("G", self.decoder, ((self.config.latent,),), self.decoder),
             Part("D", self.critic, (sides,), self.critic),
         ]
+
+
+@dataclass(frozen=True)
+class WassersteinConfig(VolumeConfig):
+    """Settings of ``--model wgan-gp``; a step is one of the critic."""
+
+    model: str = "wgan-gp"
+
+
+@dataclass(frozen=True)
+class WassersteinRun(VolumeRun):
+    """The 3D WGAN-GP that a configuration describes."""
+
+    config: WassersteinConfig
+    settings: ClassVar[type[WassersteinConfig]] = WassersteinConfig
+
+    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
+        """The model of these sizes."""
+        return WassersteinGAN(sizes, **settings)

@@ -6,15 +6,31 @@ where they do, their mean is taken.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.translating import TranslatingNetwork
-from hagan_clinic.baselines.paired import PairedGAN, PairedObjective, Pieces, same_everywhere
-from hagan_clinic.baselines.patches import PatchGrid, pad_volume, place
-from hagan_clinic.baselines.unet import PatchGAN, UNet
+from hagan_clinic.conditional.paired import (
+    PairedConfig,
+    PairedGAN,
+    PairedObjective,
+    PairedRun,
+    Pieces,
+    check_levels,
+    presets,
+    same_everywhere,
+)
+from hagan_clinic.conditional.patches import PatchGrid, pad_volume, place
+from hagan_clinic.conditional.unet import PatchGAN, UNet
+from hagan_clinic.errors import InputError
+from hagan_clinic.training.config import TrainingConfig
+
+SMALLEST_PATCH = 32
+"""What the PatchGAN's kernels need."""
 
 CELL = 16
 """Starts of patches are multiples of it where it divides the patch."""
@@ -94,3 +110,61 @@ class PatchPairGAN(PairedGAN):
             Part("G", unet, ((self.channels, *sides),), unet),
             Part("D", self.discriminator, ((self.channels + 1, *sides),), self.discriminator),
         ]
+
+
+@dataclass(frozen=True)
+class PatchConfig(PairedConfig):
+    """Settings of ``--model cgan3d-patch``; the defaults are the paper's.
+
+    Attributes:
+        patch: side of the patches that it learns from and translates.
+        levels: how often the U-Net halves a patch.
+    """
+
+    model: str = "cgan3d-patch"
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    weight_l1: float = 300.0
+    patch: int = 128
+    levels: int = 7
+
+    smaller: ClassVar[str] = "--set patch=N"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_levels(self.levels)
+        if self.patch < SMALLEST_PATCH or self.patch % 2**self.levels:
+            raise InputError(
+                f"patch is {self.patch}: expected at least {SMALLEST_PATCH} and a multiple of "
+                f"{2**self.levels}, as the U-Net halves it {self.levels} times (levels)"
+            )
+        if self.slab != TrainingConfig.slab:
+            raise InputError(
+                f"--slab is {self.slab}: --model {self.model} learns from patches; give their "
+                "side with --set patch=N"
+            )
+
+
+@dataclass(frozen=True)
+class PatchRun(PairedRun):
+    """The 3D conditional GAN on patches that a configuration describes."""
+
+    config: PatchConfig
+
+    settings: ClassVar[type[PatchConfig]] = PatchConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets({"patch": 32, "levels": 5})
+    halo: ClassVar[int] = 0
+    least_squares: ClassVar[bool] = True
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How ``data.queue.slab_loader`` cuts patches."""
+        return {"cube": self.config.patch}
+
+    def built(self, objective: PairedObjective) -> PairedGAN:
+        """The model of this configuration."""
+        config, channels = self.config, len(self.config.source)
+        translator = PatchTranslator(
+            channels, patch=config.patch, levels=config.levels, width=config.width
+        )
+        return PatchPairGAN(translator, channels, objective, width=config.width)

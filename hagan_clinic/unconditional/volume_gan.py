@@ -1,4 +1,4 @@
-"""What ``--mode unconditional --model wgan-gp`` and its like train."""
+"""An unconditional baseline in training: what the training loop asks of each of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -6,23 +6,103 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hagan_clinic.backbone.noise import noise
+from hagan_clinic.backbone.optimisation import ParameterGroup
+from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork
-from hagan_clinic.baselines.alpha_gan import AlphaGAN
-from hagan_clinic.baselines.progressive_gan import ProgressiveGAN
-from hagan_clinic.baselines.vae_gan import VAEGAN
-from hagan_clinic.baselines.volumes import SIDES, VolumeSizes
-from hagan_clinic.baselines.wgan_gp import WassersteinGAN
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
-from hagan_clinic.training.config import TrainingConfig, check_range, check_window
-from hagan_clinic.training.synthesis import validate_synthesis
-from hagan_clinic.training.unconditional import UnconditionalRun
+from hagan_clinic.training.config import TrainingConfig, check_window
 from hagan_clinic.training.variant import TrainableModel, Validation
+from hagan_clinic.unconditional.settings import UnconditionalRun
+from hagan_clinic.unconditional.validation import validate_synthesis
+from hagan_clinic.unconditional.volumes import (
+    SIDES,
+    VolumeAutoencoder,
+    VolumeGenerator,
+    VolumeSizes,
+    WholeVolumeEncoder,
+)
+
+
+class VolumeGAN(nn.Module, ABC):
+    """Networks that stay after training, discriminators that do not, and their optimisers.
+
+    Args:
+        config: sizes.
+        decoder: the generator's layers.
+        encoder: the encoder's, if there is one.
+        generator_lr: of the Adam of generator and encoder.
+        discriminator_lr: of those of the discriminators.
+        seed: of the noise.
+    """
+
+    betas: ClassVar[tuple[float, float]]
+    """Of every Adam."""
+
+    def __init__(
+        self,
+        config: VolumeSizes,
+        decoder: nn.Module,
+        encoder: nn.Module | None = None,
+        *,
+        generator_lr: float,
+        discriminator_lr: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.generator_lr, self.discriminator_lr = generator_lr, discriminator_lr
+        self.seed = seed
+        self.autoencoder = VolumeAutoencoder(
+            config,
+            VolumeGenerator(config, decoder),
+            None if encoder is None else WholeVolumeEncoder(config, encoder),
+        )
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The generator's layers."""
+        return self.autoencoder.generator.layers
+
+    @property
+    def module(self) -> nn.Module:
+        """All that trains."""
+        return self
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Generator and encoder."""
+        return self.autoencoder
+
+    @property
+    @abstractmethod
+    def discriminators(self) -> Mapping[str, nn.Module]:
+        """By the name of its parameter group."""
+
+    @property
+    def makers(self) -> Mapping[str, nn.Module]:
+        """The same of generator and encoder."""
+        return {"generator": self.autoencoder}
+
+    def groups(self) -> dict[str, ParameterGroup]:
+        """Parameters by the name of their optimiser."""
+        rated = [(self.discriminators, self.discriminator_lr), (self.makers, self.generator_lr)]
+        return {
+            name: ParameterGroup(list(part.parameters()), rate, self.betas)
+            for parts, rate in rated
+            for name, part in parts.items()
+        }
+
+    def drawn(self, batch: Mapping[str, Tensor], draw: int) -> Tensor:
+        """The noise z (B, latent) of a batch."""
+        latent = noise(self.seed, batch["index"], draw, self.config.latent)
+        return latent.to(batch["source_whole"].device)
 
 
 @dataclass(frozen=True)
@@ -88,56 +168,6 @@ class VolumeConfig(TrainingConfig):
         """
         assert self.size is not None
         return VolumeSizes(self.size, self.latent, self.width)
-
-
-@dataclass(frozen=True)
-class WassersteinConfig(VolumeConfig):
-    """Settings of ``--model wgan-gp``; a step is one of the critic."""
-
-    model: str = "wgan-gp"
-
-
-@dataclass(frozen=True)
-class VariationalConfig(VolumeConfig):
-    """Settings of ``--model vae-gan``.
-
-    Attributes:
-        weight_reconstruction: of the squared error in the generator's loss.
-    """
-
-    model: str = "vae-gan"
-    weight_reconstruction: float = 10.0
-    encoder: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, ("weight_reconstruction",), zero=True)
-
-
-@dataclass(frozen=True)
-class AlphaConfig(VolumeConfig):
-    """Settings of ``--model alpha-gan``.
-
-    Attributes:
-        weight_reconstruction: of the L1 error.
-    """
-
-    model: str = "alpha-gan"
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
-    weight_reconstruction: float = 10.0
-    encoder: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, ("weight_reconstruction",), zero=True)
-
-
-@dataclass(frozen=True)
-class ProgressiveConfig(VolumeConfig):
-    """Settings of ``--model progressive-gan``; it grows over ``steps``."""
-
-    model: str = "progressive-gan"
 
 
 @dataclass(frozen=True)
@@ -224,50 +254,8 @@ class VolumeRun(ABC):
             averaged, subjects, device, seed=self.config.seed, encoder=self.config.encoder
         )
 
-
-@dataclass(frozen=True)
-class WassersteinRun(VolumeRun):
-    """The 3D WGAN-GP that a configuration describes."""
-
-    config: WassersteinConfig
-    settings: ClassVar[type[WassersteinConfig]] = WassersteinConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return WassersteinGAN(sizes, **settings)
-
-
-@dataclass(frozen=True)
-class VariationalRun(VolumeRun):
-    """The 3D VAE-GAN that a configuration describes."""
-
-    config: VariationalConfig
-    settings: ClassVar[type[VariationalConfig]] = VariationalConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return VAEGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)
-
-
-@dataclass(frozen=True)
-class AlphaRun(VolumeRun):
-    """The 3D alpha-WGAN that a configuration describes."""
-
-    config: AlphaConfig
-    settings: ClassVar[type[AlphaConfig]] = AlphaConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return AlphaGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)
-
-
-@dataclass(frozen=True)
-class ProgressiveRun(VolumeRun):
-    """The growing 3D GAN that a configuration describes."""
-
-    config: ProgressiveConfig
-    settings: ClassVar[type[ProgressiveConfig]] = ProgressiveConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return ProgressiveGAN(sizes, steps=self.config.steps, **settings)
+    def parts(self, model: Any) -> list[Part]:
+        """The parts of its model."""
+        assert self.config.size is not None
+        parts: list[Part] = model.parts(self.config.size)
+        return parts

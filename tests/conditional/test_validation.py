@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from hagan_clinic.conditional.validation import validate_translation
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.validation import validate_translation
 
 SHAPE = (16, 24, 20)
 CPU = torch.device("cpu")

@@ -1,1 +1,0 @@
-"""What ``--model`` trains besides HA-GAN: settings, recipe and model of each baseline."""
