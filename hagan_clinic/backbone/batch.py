@@ -144,6 +144,8 @@ class SynthesisBatch(_Batch):
         index: (B,) int64, the samples' numbers, from which the noise is drawn.
         source_whole: (B, 1, D, H, W), for the encoder; None without one.
         label: (B,) int64, class labels; None without classes.
+        measurements: (B, M) in standard scores, NaN where nothing was measured; None without.
+        region_whole: (B, 1, D, H, W) in [0, 1], where reconstruction counts more; None without.
 
     Raises:
         InputError: Shapes that do not fit together.
@@ -155,6 +157,8 @@ class SynthesisBatch(_Batch):
     index: Tensor
     source_whole: Tensor | None = None
     label: Tensor | None = None
+    measurements: Tensor | None = None
+    region_whole: Tensor | None = None
 
     def __post_init__(self) -> None:
         samples, _, _, height, width = _five(self, "source_window")
@@ -166,6 +170,8 @@ class SynthesisBatch(_Batch):
             "index": (samples,),
             "source_whole": (samples, 1, None, height, width),
             "label": (samples,),
+            "measurements": (samples, None),
+            "region_whole": (samples, 1, None, height, width),
         }
         self._check({name: size for name, size in sizes.items() if getattr(self, name) is not None})
 

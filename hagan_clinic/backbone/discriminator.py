@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from hagan_clinic.backbone.deviation import deviation, with_deviation
+
 WIDTH = 512
 """Channels of D^H's widest layer in the paper."""
 
@@ -54,12 +56,20 @@ class SlabDiscriminator(nn.Module):
             3 for 256-voxel sides, 2 for 128, 1 for 64, 0 for 32 (the paper's layers).
         width: channels of the widest layer; the others are parts of it.
         classes: number of class labels of an auxiliary head; 0 for none.
+        compares: whether it is told how unlike the slabs of a batch are (``deviation``).
     """
 
     def __init__(
-        self, channels: int = 1, levels: int = 2, *, width: int = WIDTH, classes: int = 0
+        self,
+        channels: int = 1,
+        levels: int = 2,
+        *,
+        width: int = WIDTH,
+        classes: int = 0,
+        compares: bool = False,
     ) -> None:
         super().__init__()
+        self.compares = compares
         widths = (channels, *(width // 32, width // 16, width // 8)[3 - levels :])
         cubes = [spectral_convolution(a, b) for a, b in pairwise(widths)]
         last = widths[-1]
@@ -73,7 +83,8 @@ class SlabDiscriminator(nn.Module):
                 spectral_convolution(width, width // 4, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
             ]
         )
-        self.hidden = spectral_norm(nn.Linear(width // 4 + 1, width // 8), eps=1e-4)
+        told = 1 + int(compares)  # the position, and how unlike the slabs are
+        self.hidden = spectral_norm(nn.Linear(width // 4 + told, width // 8), eps=1e-4)
         self.head = spectral_norm(nn.Linear(width // 8, 1), eps=1e-4)
         self.class_head = (
             spectral_norm(nn.Linear(width // 8, classes), eps=1e-4) if classes else None
@@ -89,7 +100,10 @@ class SlabDiscriminator(nn.Module):
         for layer in self.layers:
             features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
-        joined = torch.cat([pooled, position.to(pooled, non_blocking=True).unsqueeze(1)], dim=1)
+        told = [position.to(pooled, non_blocking=True).unsqueeze(1)]
+        if self.compares:
+            told.append(deviation(pooled).expand(len(pooled), 1))
+        joined = torch.cat([pooled, *told], dim=1)
         hidden = functional.leaky_relu(self.hidden(joined), 0.2)
         logits: Tensor = self.head(hidden)
         labels = hidden[:, :0] if self.class_head is None else self.class_head(hidden)
@@ -105,16 +119,25 @@ class LowResolutionDiscriminator(nn.Module):
             256-voxel sides, 3 for 128, 2 for 64, 1 for 32 (the paper's layers).
         width: twice the channels of the widest layer; the others are parts of it.
         classes: number of class labels of an auxiliary head; 0 for none.
+        compares: whether it is told how unlike the volumes of a batch are (``deviation``).
     """
 
     def __init__(
-        self, channels: int = 1, levels: int = 3, *, width: int = WIDTH, classes: int = 0
+        self,
+        channels: int = 1,
+        levels: int = 3,
+        *,
+        width: int = WIDTH,
+        classes: int = 0,
+        compares: bool = False,
     ) -> None:
         super().__init__()
+        self.compares = compares
         all_widths = (width // 16, width // 8, width // 4, width // 2)
         widths = (channels, *all_widths[4 - levels :])
         self.layers = nn.ModuleList([spectral_convolution(a, b) for a, b in pairwise(widths)])
-        self.head = spectral_convolution(widths[-1], 1 + classes, (4, 4, 4), (1, 1, 1), (0, 0, 0))
+        last = widths[-1] + int(compares)
+        self.head = spectral_convolution(last, 1 + classes, (4, 4, 4), (1, 1, 1), (0, 0, 0))
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of whole low-resolution volumes."""
@@ -125,5 +148,7 @@ class LowResolutionDiscriminator(nn.Module):
         features = image
         for layer in self.layers:
             features = functional.leaky_relu(layer(pad_to(features, (2, 2, 2))), 0.2)
+        if self.compares:
+            features = with_deviation(features)
         logits = self.head(pad_to(features, (4, 4, 4))).mean(dim=(2, 3, 4))
         return logits[:, 0], logits[:, 1:]

@@ -74,7 +74,8 @@ class RawSample:
         target: uint8 (1, d, h, w), or None.
         brain: uint8 (1, d, h, w), 0 or 1.
         averages: uint8 (C + T + 1, ...), see ``data.averages``: source, target and brain.
-        held: Where in the volume the first three are; all else that the sample shows is empty.
+        region: uint8 (1, d, h, w), see ``data.region``: 255 is what counts most; or None.
+        held: Where in the volume all but the averages are; all else that the sample shows is empty.
         shape: (D, H, W) of the volume.
         spacing: mm along D, H, W.
         cut: What is wanted.
@@ -87,13 +88,14 @@ class RawSample:
     target: Tensor | None
     brain: Tensor
     averages: Tensor
+    region: Tensor | None
     held: Box
     shape: Shape
     spacing: tuple[float, float, float]
     cut: Cut
     drawn: Drawn
     noise_seed: int
-    numbers: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, int | list[float]] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> "RawSample":
         """On the device; to CUDA through pinned memory, without waiting for it."""
@@ -109,6 +111,7 @@ class RawSample:
             target=None if self.target is None else there(self.target),
             brain=there(self.brain),
             averages=there(self.averages),
+            region=None if self.region is None else there(self.region),
         )
 
 
@@ -134,10 +137,12 @@ def augmented(sample: RawSample) -> Batch:
     around = seen.grown((drawn.erosion,) * 3, shape) if drawn.stripped else learnt
     wanted = [Wanted(sample.source, lens), Wanted(sample.brain, around, nearest=True)]
     wanted += [] if bare is None else [Wanted(bare, learnt)]
-    source, brain, *targets = moved(wanted, sample.held, matrix)
+    wanted += [] if sample.region is None else [Wanted(sample.region, everything)]
+    source, brain, *others = moved(wanted, sample.held, matrix)
+    region = None if sample.region is None else others.pop()
     bias = _low_bias(sample, low)
     source = _scanned(sample, source.div_(255), lens, seen, bias)
-    target = targets[0].div_(255) if targets else None
+    target = others[0].div_(255) if others else None
     if drawn.stripped:
         brain = seen.of(_eroded(brain, drawn.erosion), around.start)
         source.mul_(brain)  # again: interpolation has smeared the edge of the brain
@@ -156,6 +161,8 @@ def augmented(sample: RawSample) -> Batch:
     if cut.whole:
         wholes = images if cut.names[0] == cut.names[1] else {"source": images["source"]}
         result |= {f"{name}_whole": image for name, image in wholes.items()}
+    if region is not None:
+        result["region_whole"] = region.div_(255)
     if not cut.low:
         return result
     if seen == everything == learnt:

@@ -21,6 +21,7 @@ batch b see, sample for sample, what one process with batch 2b sees.
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -115,6 +116,8 @@ def slab_loader(
     whole: bool = False,
     cube: int = 0,
     labels: Sequence[int] | None = None,
+    measurements: Sequence[Sequence[float]] | None = None,
+    regions: Sequence[Path] | None = None,
     device: torch.device | str = "cpu",
     resident_share: float = 0.0,
 ) -> Iterator[Batch]:
@@ -139,6 +142,9 @@ def slab_loader(
         whole: Give the whole volume with every slab.
         cube: Give cubes of this side instead of slabs; 0 gives slabs.
         labels: The class of every subject, if they have one.
+        measurements: What every subject was measured to be, if it was.
+        regions: The file of every subject's region (``data.region``), if they have one; needs
+            ``whole``.
         device: Where batches are augmented, and are.
         resident_share: Of a GPU's memory; a cohort that takes no more of it stays there and is
             cut there, and ``workers`` have nothing to do.
@@ -151,8 +157,10 @@ def slab_loader(
         ``index`` (the sample's number in the global stream), ``volume`` (the number of the
         augmented volume it is from). Without a target in the recipe the two target entries are
         absent. With ``whole`` there is ``source_whole`` (B, C, D, H, W), and for subjects with a
-        class ``label`` (B,). With ``cube`` there are ``index``, ``volume``, and of source, target
-        and brain ``source_patch`` and so on, with ``whole`` also ``source_whole`` and so on.
+        class ``label`` (B,), of measured ones ``measurements`` (B, M), of those with a region
+        ``region_whole`` (B, 1, D, H, W) in [0, 1]. With ``cube`` there are ``index``, ``volume``,
+        and of source, target and brain ``source_patch`` and so on, with ``whole`` also
+        ``source_whole`` and so on.
 
     Raises:
         InputError: No subjects, unequal shapes, or sizes that do not fit them.
@@ -169,7 +177,13 @@ def slab_loader(
     place = torch.device(device)
     stays = fits(subjects, place, resident_share)
     stream = VolumeStream(
-        subjects, augment or AugmentConfig.none(), seed, labels, place if stays else None
+        subjects,
+        augment or AugmentConfig.none(),
+        seed,
+        labels,
+        place if stays else None,
+        measurements=measurements,
+        regions=regions,
     )
     # Each loader draws a seed for its workers as it starts; training's own stream is left alone.
     with torch.random.fork_rng(devices=[]):

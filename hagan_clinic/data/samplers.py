@@ -49,12 +49,15 @@ class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
             held = filled_box(subject.averages, held)
         if "label" in subject:
             numbers["label"] = int(subject.label)
+        if "measurements" in subject:
+            numbers["measurements"] = list(subject.measurements)
         # The bytes are copied: a view would keep the whole volume in the queue.
         return RawSample(
             source=held.of(subject.source.data).clone(),
             target=held.of(subject.target.data).clone() if "target" in subject else None,
             brain=held.of(subject.brain.data).clone(),
             averages=subject.averages,
+            region=held.of(subject.region.data).clone() if "region" in subject else None,
             held=held,
             shape=self.shape,
             spacing=subject.spacing,
@@ -65,7 +68,7 @@ class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
         )
 
     @abstractmethod
-    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int]]:
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int | list[float]]]:
         """What sample ``number`` of a volume shows, and the numbers that say where it is."""
 
     def _random(self, volume: int, number: int, purpose: int) -> np.random.Generator:
@@ -103,14 +106,17 @@ class NumberedSlabs(NumberedSampler):
         self.in_turn = in_turn
         self.whole = whole
 
-    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int]]:
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int | list[float]]]:
         """A slab with its window."""
         slab = Slab(self._start(volume, number), self.thickness)
         window = slab.window(self.shape[0], self.halo)
         seen, learnt = (
             Box((part.start, 0, 0), (part.stop, *self.shape[1:])) for part in (window, slab)
         )
-        numbers = {"slab_start": slab.start, "window_start": window.start}
+        numbers: dict[str, int | list[float]] = {
+            "slab_start": slab.start,
+            "window_start": window.start,
+        }
         return Cut(seen, learnt, ("window", "slab"), whole=self.whole), numbers
 
     def _start(self, volume: int, number: int) -> int:
@@ -137,7 +143,7 @@ class NumberedCubes(NumberedSampler):
         self.side = side
         self.whole = whole
 
-    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int]]:
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int | list[float]]]:
         """A cube."""
         rng = self._random(volume, number, 1)
         d, h, w = (int(rng.integers(max(side - self.side, 0) + 1)) for side in self.shape)

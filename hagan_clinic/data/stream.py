@@ -3,6 +3,7 @@
 import math
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class VolumeStream(Dataset[tio.Subject]):
         augment: Of what is drawn.
         seed: Of the run.
         labels: The class of every subject, if they have one.
+        measurements: What every subject was measured to be, if it was.
+        regions: The file of every subject's region (``data.region``), if they have one.
         resident: A device on which every volume stays once it has been read.
     """
 
@@ -41,10 +44,15 @@ class VolumeStream(Dataset[tio.Subject]):
         seed: int,
         labels: Sequence[int] | None = None,
         resident: torch.device | None = None,
+        *,
+        measurements: Sequence[Sequence[float]] | None = None,
+        regions: Sequence[Path] | None = None,
     ) -> None:
         self.subjects = subjects
         self.resident = resident
         self.labels = labels
+        self.measurements = measurements
+        self.regions = regions
         self.augment = augment
         self.seed = seed
         self.opened: dict[int, tuple[Tensor, Tensor]] = {}
@@ -61,8 +69,12 @@ class VolumeStream(Dataset[tio.Subject]):
         prepared = self.subjects[index]
         drawn = draw(self.augment, self.seed, number, prepared.channels, prepared.forms)
         label = None if self.labels is None else self.labels[index]
+        measurements = None if self.measurements is None else self.measurements[index]
         images, averages = self._form(index, drawn.stripped)
-        return raw_subject(images, averages, drawn, number, prepared.spacing, label)
+        if self.regions is not None:
+            region = torch.from_numpy(opened(self.regions[index], "c"))
+            images["region"] = region if self.resident is None else region.to(self.resident)
+        return raw_subject(images, averages, drawn, number, prepared.spacing, label, measurements)
 
     def _form(self, index: int, stripped: bool) -> tuple[dict[str, Tensor], Tensor]:
         """A form of a subject and its area averages, by memory map: only what is cut is read."""
@@ -93,15 +105,16 @@ def raw_subject(
     number: int,
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
     label: int | None = None,
+    measurements: Sequence[float] | None = None,
 ) -> tio.Subject:
     """What samplers cut: bytes of ``source``, ``target`` (or none) and ``brain``, un-augmented.
 
-    Beside these the subject has ``averages`` of the three, what is ``drawn`` for it, its
-    ``number`` and, if it has a class, ``label``.
+    Beside these, and ``region`` if there is one, the subject has ``averages`` of the three, what is
+    ``drawn`` for it, its ``number`` and, if it has them, ``label`` and ``measurements``.
     """
     # TorchIO needs a geometry for millimetres and axes, so the array's own axes are the world's.
     affine = np.diag([*spacing, 1.0])
-    kinds: dict[str, type[tio.Image]] = {"brain": tio.LabelMap}
+    kinds: dict[str, type[tio.Image]] = {"brain": tio.LabelMap, "region": tio.LabelMap}
     entries: dict[str, Any] = {
         name: kinds.get(name, tio.ScalarImage)(tensor=image, affine=affine)
         for name, image in images.items()
@@ -109,6 +122,8 @@ def raw_subject(
     entries |= {"averages": averages, "drawn": drawn, "number": number}
     if label is not None:
         entries["label"] = label
+    if measurements is not None:
+        entries["measurements"] = tuple(measurements)
     return tio.Subject(entries)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hagan_clinic.backbone.attention import SelfAttention
 from hagan_clinic.backbone.blocks import normalisation
 from hagan_clinic.backbone.chain import Step, chained
 from hagan_clinic.backbone.doubling import convolve_doubled
@@ -42,6 +43,7 @@ class HAGANConfig:
         classes: class labels that z is joined with, as one-hot vectors.
         norm: ``group``, the paper's: whole volumes and slabs differ. ``position``: G^H normalises
             over channels, and slabs with their halo are what the whole volume is.
+        attention: whether G^A attends to its whole coarsest grid (``backbone.attention``).
 
     Raises:
         InputError: sizes that do not fit together.
@@ -54,6 +56,7 @@ class HAGANConfig:
     discriminator_width: int = 512
     classes: int = 0
     norm: str = "position"
+    attention: bool = False
 
     def __post_init__(self) -> None:
         if min(self.size) < SMALLEST_BASE * 2 * LOW_RES_FACTOR:
@@ -145,6 +148,7 @@ class NoiseTrunk(nn.Module):
         width = config.width
         self.shape = (width, *config.base)
         self.project = nn.Linear(config.latent + config.classes, math.prod(self.shape))
+        self.attention = SelfAttention(width) if config.attention else None
         widths = (width, width, width // 2, width // 4, width // 8)
         self.blocks = nn.ModuleList([ConvolutionBlock(width, width, "group", double=False)])
         for number in range(LARGEST_UPSAMPLES):
@@ -158,7 +162,10 @@ class NoiseTrunk(nn.Module):
         features: Tensor = self.project(latent).reshape(-1, *self.shape)
         blocks = [cast(ConvolutionBlock, block) for block in self.blocks]
         convolutions = [block.convolve for block in blocks]
-        activate = [block.activate for block in blocks]
+        activate: list[Step] = [block.activate for block in blocks]
+        if self.attention is not None:
+            first, attend = activate[0], self.attention
+            activate[0] = lambda features: attend(first(features))
         features = chained(features, convolutions, activate[:-1], recompute=self.checkpointing)
         return activate[-1](features)
 

@@ -138,3 +138,19 @@ def test_checkpointing_gives_the_same_gradients():
     for kept, recomputed in zip(*gradients, strict=True):
         assert torch.allclose(kept, recomputed, rtol=1e-4, atol=1e-7)
         assert kept.abs().max() > 0
+
+
+def test_attention_joins_the_far_ends_of_the_coarsest_grid_at_once():
+    generator = small((64, 64, 64), attention=True)
+    trunk, seen = generator.trunk, []
+    assert small((64, 64, 64)).trunk.attention is None
+    trunk.attention.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    latent = torch.randn(1, 6)
+    with torch.inference_mode():
+        before, _ = generator(latent)
+        trunk.attention.gain.data.fill_(5.0)
+        after, _ = generator(latent)
+    assert (before - after).abs().max() > 1e-3
+    (_, same), (given, changed) = seen
+    assert given.shape == (1, 64, 4, 4, 4) and torch.equal(same, given)
+    assert not torch.allclose(changed, given)
