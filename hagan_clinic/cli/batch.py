@@ -23,6 +23,7 @@ class TranslationTask:
         source: The scan, or the scans by their sequences.
         output: Of the synthesised volume; then of what else is wanted.
         called: For people, where the file's name will not do.
+        series: Series Instance UID to take, where the source holds others that could be meant.
         subject: Of a cohort, whom the scans are of.
         mask: Brain mask on the scan's grid.
         notes: What the sidecars say besides.
@@ -35,6 +36,7 @@ class TranslationTask:
     preview: Path | None = None
     report: Path | None = None
     called: str = ""
+    series: str | None = None
     subject: str = ""
     mask: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -88,10 +90,10 @@ def many_jobs(
     scans = list(_scans(inputs, source_name))
     top = _top_of([scan for scan, place in scans if not place])
     for scan, place in scans:
-        stem, suffix = f"series{place:03}", ""
+        stem, suffix, called = f"series{place:03}", "", f"input {place}"
         if not place:
             below = scan.absolute().parent.relative_to(top) if top else Path()
-            stem, suffix = str(below / stem_of(scan)), ".nii.gz"
+            stem, suffix, called = str(below / stem_of(scan)), ".nii.gz", str(below / scan.name)
         output = folder / f"{stem}_{target}{suffix}"
         if output in jobs:
             raise OutputError(
@@ -104,7 +106,7 @@ def many_jobs(
             uncertainty and uncertainty / f"{stem}_{target}_uncertainty{suffix}",
             preview and preview / f"{stem}_{target}.png",
             report and report / f"{stem}_{target}_report.json",
-            f"input {place}" if place else "",
+            called,
         )
     return list(jobs.values())
 

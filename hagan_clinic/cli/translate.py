@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hagan_clinic.cli.options import device_option
-from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.series_options import series_options
-from hagan_clinic.printable import printable
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from hagan_clinic.cli.batch import TranslationTask
-    from hagan_clinic.cli.translated_page import TranslatedPage
-    from hagan_clinic.imageio.dicom.options import SeriesOptions
-    from hagan_clinic.runtime import Translation, Translator
 
 _EXAMPLE = """\b
 Examples:
@@ -32,16 +20,6 @@ Examples:
 """
 # Whether a scan can be read is found when its turn comes, so that the others go on.
 _PATH = click.Path(path_type=Path, readable=False)
-
-
-@dataclass(frozen=True)
-class _Options:
-    series: str | None
-    dicom_like: Path | None
-    series_options: SeriesOptions | None
-    allow_contrast: bool
-    overwrite: bool
-    quiet: bool
 
 
 @click.command(epilog=_EXAMPLE)
@@ -142,13 +120,17 @@ def command(
 
     # Imported here, so that --help is quick.
     from hagan_clinic.cli.batch import TranslationTask, many_jobs, may_be_series
-    from hagan_clinic.cli.batch_run import folders, is_done, print_results, results_name, run_all
+    from hagan_clinic.cli.batch_run import run_batch
     from hagan_clinic.cli.cohort_jobs import cohort_jobs, describe_derivative, is_cohort
+    from hagan_clinic.cli.one_translation import Settings, folders, perform
+    from hagan_clinic.cli.results_printing import print_one, progress_bar, told
+    from hagan_clinic.cli.results_table import results_name
     from hagan_clinic.cli.series_options import Given
-    from hagan_clinic.cli.translated_page import TranslatedPage
+    from hagan_clinic.cli.translated_page import write_results_page
     from hagan_clinic.imageio import SUFFIXES, suffix_of
     from hagan_clinic.runtime import Translator
     from hagan_clinic.runtime.outputs import is_directory, is_folder
+    from hagan_clinic.runtime.page import check_page_path, room_for
     from hagan_clinic.runtime.provenance import model_identity
 
     given = Given(**chosen)
@@ -166,13 +148,14 @@ def command(
         raise click.UsageError(f"{given.names()} go with a DICOM series as the output.")
     if series is not None and (not from_series or len(scans) > 1):
         raise click.UsageError("--series goes with one input, which holds DICOM series.")
-    options = _Options(
-        series,
-        dicom_like,
-        given.options() if writes_series else None,
-        allow_contrast,
-        overwrite,
-        quiet,
+    settings = Settings(
+        series=series,
+        dicom_like=dicom_like,
+        series_options=given.options() if writes_series else None,
+        allow_contrast=allow_contrast,
+        skip_existing=skip_existing,
+        overwrite=overwrite,
+        page_room=room_for(1) if html else None,
     )
     translator = Translator(model, device, max_memory=max_memory, threads=threads, tf32=tf32)
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
@@ -186,17 +169,14 @@ def command(
         job = TranslationTask(
             by_name or inputs[0], output, uncertainty, preview, report, called, mask=mask
         )
-        if skip_existing and is_done(job, translator, overwrite=overwrite):
-            if not quiet:
-                say(f"kept {output}")
-            return
-        page = TranslatedPage(html, translator, overwrite=overwrite) if html else None
-        with _progress(quiet) as progress:
-            translation = _run(translator, job, options, progress, page)
-        if page:
-            page.write()
+        if html:
+            check_page_path(html, overwrite=overwrite)
+        with progress_bar(quiet) as progress:
+            result = perform(job, translator, settings, told(progress, job))
+        if html:
+            write_results_page([result], html, translator)
         if not quiet:
-            _print_one(translator, job, translation, html)
+            print_one(translator, result, html)
         return
 
     for option, one in {"mask": mask, "dicom-like": dicom_like}.items():
@@ -211,34 +191,12 @@ def command(
     else:
         jobs, is_bids = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted), False
     places = [place for place in (output, *wanted.values()) if place is not None]
-    table = output / results_name(participants) if cohorts else None
-    with folders(places), _progress(quiet, total=len(jobs)) as progress:
-        page = None
-        if html:
-            page = TranslatedPage(html, translator, len(jobs), output, overwrite=overwrite)
+    table = output / results_name(participants) if cohorts or len(jobs) > 1 else None
+    with folders(places):
         if is_bids:
             describe_derivative(output, cohorts[0], model_identity(translator.model))
-        results = run_all(
-            jobs,
-            lambda job, done: _run(translator, job, options, progress, page, base=done),
-            keep=lambda job: skip_existing and is_done(job, translator, overwrite=overwrite),
-            table=table,
-        )
-        if page:
-            page.write()
-    if not quiet:
-        print_results(translator, results, listed_in=table)
-        if page and page.subjects:
-            say(f"wrote {html}")
-        _print_terms(translator)
-    failures = [result for result in results if result.exit_code]
-    if failures:
-        say(
-            f"error: {len(failures)} of {len(results)} failed; the exit code "
-            f"{failures[0].exit_code} is that of {failures[0].job.name}",
-            err=True,
-        )
-        context.exit(failures[0].exit_code)
+        code = run_batch(jobs, translator, settings, table=table, html=html, quiet=quiet)
+    context.exit(code)
 
 
 def _by_name(sources: tuple[str, ...]) -> dict[str, Path]:
@@ -251,69 +209,3 @@ def _by_name(sources: tuple[str, ...]) -> dict[str, Path]:
             )
         by_name[name] = Path(path)
     return by_name
-
-
-def _run(
-    translator: Translator,
-    job: TranslationTask,
-    options: _Options,
-    progress: Progress,
-    page: TranslatedPage | None,
-    base: float = 0.0,
-) -> Translation:
-    task = progress.task_ids[0]
-    translation = translator.translate(
-        job.source,
-        job.output,
-        mask=job.mask,
-        uncertainty=job.uncertainty,
-        preview=job.preview,
-        report=job.report,
-        series=options.series,
-        dicom_like=options.dicom_like,
-        series_options=options.series_options,
-        notes=job.notes,
-        allow_contrast=options.allow_contrast,
-        overwrite=options.overwrite,
-        progress=lambda stage, share: progress.update(
-            task, completed=base + share, description=f"{stage} {printable(job.name)}"
-        ),
-    )
-    if page:
-        page.add(job, translation, options.series, allow_contrast=options.allow_contrast)
-    return translation
-
-
-@contextmanager
-def _progress(quiet: bool, total: int = 1) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        progress.add_task("", total=total)
-        yield progress
-
-
-def _print_one(
-    translator: Translator, job: TranslationTask, translation: Translation, html: Path | None
-) -> None:
-    for path in (job.output, job.uncertainty, job.preview, job.report, html):
-        if path is not None:
-            say(f"wrote {path}")
-    for warning in translation.report["warnings"]:
-        say(f"warning: {warning}", err=True)
-    total = translation.report["seconds"]["total"]
-    say(f"{translator.model.card.name} on {translator.device.name}, {total:.1f} s")
-    _print_terms(translator)
-
-
-def _print_terms(translator: Translator) -> None:
-    from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
-
-    if translator.device.note:
-        say(translator.device.note)
-    say(f"Weights: {licence_in_words(translator.model.card.licence)}")
-    say(REMINDER)

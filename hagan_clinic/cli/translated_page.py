@@ -1,93 +1,61 @@
-"""The page of `translate --html`, which grows by one subject a translation."""
+"""The page of `translate --html`: what it shows of each translation, and its writing at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hagan_clinic.cli.batch import TranslationTask, may_be_series
 from hagan_clinic.imageio import read
 from hagan_clinic.imageio.dicom.scan import read_series
-from hagan_clinic.imageio.sidecar import stem_of
+from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime import Translation, Translator
-from hagan_clinic.runtime.page import Subject, make_subject, room_for, write_page
-from hagan_clinic.runtime.page.page import check_page_path
+from hagan_clinic.runtime.page import Failure, Subject, make_subject, write_page
 from hagan_clinic.runtime.provenance import licence_in_words
 from hagan_clinic.volume import Volume
 
+if TYPE_CHECKING:
+    from hagan_clinic.cli.one_translation import Result, Settings
 
-class TranslatedPage:
-    """A page that is not written yet.
 
-    Args:
-        path: Where it goes.
-        translator: Its model makes the results.
-        count: How many results there will be at most.
-        folder: Of several results; they are named by their places in it.
-        overwrite: Replace a page that exists.
+def page_subject(
+    job: TranslationTask, translation: Translation, recipe: Recipe, settings: Settings
+) -> Subject:
+    """What a page shows of a translation and its scans."""
+    paths = {recipe.sources[0]: job.source} if isinstance(job.source, Path) else job.source
+    series = job.series or settings.series
+
+    def scan(name: str) -> Volume:
+        path = paths[name]
+        if may_be_series(path):
+            return read_series(path, name, series, allow_contrast=settings.allow_contrast).volume
+        return read(path)
+
+    assert settings.page_room is not None  # who calls wants a page
+    return make_subject(
+        job.name,
+        [(name, scan(name)) for name in recipe.sources],
+        (recipe.target, translation.volume),
+        uncertainty=translation.uncertainty,
+        warnings=translation.report["warnings"],
+        limit=settings.page_room,
+    )
+
+
+def write_results_page(results: Sequence[Result], path: Path, translator: Translator) -> bool:
+    """Write the page of what was translated or failed, unless nothing was.
 
     Raises:
-        OutputError: It cannot be written there.
+        OutputError: It cannot be written.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        translator: Translator,
-        count: int = 1,
-        folder: Path | None = None,
-        *,
-        overwrite: bool,
-    ) -> None:
-        check_page_path(path, overwrite=overwrite)
-        self.path = path
-        self.subjects: list[Subject] = []
-        self._folder = folder
-        self._model = translator.model
-        self._room = room_for(count)
-
-    def add(
-        self,
-        job: TranslationTask,
-        translation: Translation,
-        series: str | None = None,
-        *,
-        allow_contrast: bool = False,
-    ) -> None:
-        """Take a translation and its scans in."""
-        recipe = self._model.recipe
-        paths = {recipe.sources[0]: job.source} if isinstance(job.source, Path) else job.source
-
-        def scan(name: str) -> Volume:
-            path = paths[name]
-            if may_be_series(path):
-                return read_series(path, name, series, allow_contrast=allow_contrast).volume
-            return read(path)
-
-        self.subjects.append(
-            make_subject(
-                self._name(job),
-                [(name, scan(name)) for name in recipe.sources],
-                (recipe.target, translation.volume),
-                uncertainty=translation.uncertainty,
-                warnings=translation.report["warnings"],
-                limit=self._room,
-            )
-        )
-
-    def _name(self, job: TranslationTask) -> str:
-        # Scans of many folders may all be called t1.nii.gz.
-        if job.called or self._folder is None:
-            return job.name
-        return str(job.output.relative_to(self._folder).with_name(stem_of(job.output)))
-
-    def write(self) -> None:
-        """Write the page; where nothing was translated there is none.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        if self.subjects:
-            card = self._model.card
-            licence = licence_in_words(card.licence)
-            footer = f"{card.name}, weights {self._model.sha256[:12]}, {licence}"
-            write_page(self.subjects, self.path, footer)
+    rows = [
+        Failure(result.job.name, result.message) if result.exit_code else result.shown
+        for result in results
+    ]
+    shown = [row for row in rows if row is not None]
+    if shown:
+        card = translator.model.card
+        licence = licence_in_words(card.licence)
+        write_page(shown, path, f"{card.name}, weights {translator.model.sha256[:12]}, {licence}")
+    return bool(shown)

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -128,7 +129,10 @@ def test_one_failure_does_not_stop_the_others(run, scan, tmp_path):
     out = tmp_path / "out"
     result = run(tmp_path / "bad.nii.gz", good, tmp_path / "worse.nii.gz", "-o", out)
     assert result.exit_code == 3
-    assert _names(out) == ["good_flair.json", "good_flair.nii.gz"]
+    assert _names(out) == ["good_flair.json", "good_flair.nii.gz", "results.csv"]
+    rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["failed", "translated", "failed"]
+    assert "bad.nii.gz: " in rows[0]["reason"] and rows[1]["output"].endswith("good_flair.nii.gz")
     assert f"error: {tmp_path}/bad.nii.gz: " in result.stderr
     assert "2 of 3 failed; the exit code 3 is that of bad.nii.gz" in result.stderr
 
@@ -149,7 +153,7 @@ def test_a_scan_that_cannot_be_read_does_not_stop_the_others(run, scan, tmp_path
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in closed)
     result = run(*closed, scan("good.nii.gz"), "-o", tmp_path / "out")
     assert result.exit_code == 3
-    assert _names(tmp_path / "out") == ["good_flair.json", "good_flair.nii.gz"]
+    assert _names(tmp_path / "out") == ["good_flair.json", "good_flair.nii.gz", "results.csv"]
     assert result.stderr.count("cannot be read (Permission denied)") == 3
     assert "IM1" not in result.stderr  # it may be a patient's name
 
@@ -170,12 +174,30 @@ def test_a_name_longer_than_a_file_system_takes_is_an_output_error(run, scan, tm
     assert run(scan(), "-o", tmp_path / ("y" * 250 + ".nii.gz")).exit_code == 6
 
 
-def test_nothing_translated_leaves_no_folder(run, tmp_path):
+def test_nothing_translated_leaves_nothing_but_the_table_that_says_why(run, tmp_path):
     (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
     (tmp_path / "worse.nii.gz").write_bytes(b"")
     out = tmp_path / "out"
     assert run(tmp_path / "bad.nii.gz", tmp_path / "worse.nii.gz", "-o", out).exit_code == 3
-    assert not out.exists()
+    assert _names(out) == ["results.csv"]
+    alone = run(tmp_path / "bad.nii.gz", "-o", tmp_path / "flair.nii.gz")
+    assert alone.exit_code == 3 and not (tmp_path / "flair.nii.gz").exists()
+
+
+def test_files_of_a_list_that_are_done_are_kept(run, scan, tmp_path):
+    scans = [scan("a/t1.nii.gz"), scan("b/t1.nii.gz", seed=1)]
+    out = tmp_path / "out"
+    assert run(*scans, "-o", out).exit_code == 0
+    (out / "b/t1_flair.nii.gz").unlink()
+    again = run(*scans, "-o", out, "--skip-existing")
+    assert again.exit_code == 0, again.output
+    assert "1 of 2 translated, 1 kept" in again.stdout
+    rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
+    assert [(row["status"], row["source"]) for row in rows] == [
+        ("kept", str(scans[0])),
+        ("translated", str(scans[1])),
+    ]
+    assert all("slices 5.0 mm apart" in row["warnings"] for row in rows)
 
 
 @pytest.mark.parametrize(

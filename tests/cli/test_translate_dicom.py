@@ -382,7 +382,7 @@ def test_several_series_give_numbered_results_and_one_refusal_stops_no_other(
     assert "1 of 3 failed; the exit code 3 is that of input 1" in result.stderr
     assert "patient" not in result.output
     made = [tmp_path / "out" / name for name in ("series002_flair", "series003_flair")]
-    assert sorted((tmp_path / "out").iterdir()) == made
+    assert sorted((tmp_path / "out").iterdir()) == [tmp_path / "out/results.csv", *made]
     assert [len(list(folder.iterdir())) for folder in made] == [22, 35]
     assert headers(made[0])[0].BurnedInAnnotation == "YES"
     assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == [
@@ -398,7 +398,7 @@ def test_series_and_volume_files_can_be_translated_together(done, dicom, tmp_pat
     nib.save(nib.Nifti1Image(volume.get_fdata(), volume.affine), tmp_path / "t1.nii.gz")
     done(tmp_path / "t1.nii.gz", dicom / "brainix/t1", "-o", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("series002_flair", "t1_flair.json", "t1_flair.nii.gz"),
+        *("results.csv", "series002_flair", "t1_flair.json", "t1_flair.nii.gz"),
     ]
 
 

@@ -54,15 +54,19 @@ def test_view_shows_the_same_and_the_real_image(translated, tmp_path):
     assert again.exit_code == 6 and "--overwrite" in again.output
 
 
-def test_several_translations_make_one_page(tmp_path, toy_generator, test_data):
-    inputs = [T1, test_data / "dicom" / "brainix" / "t1"]
+def test_several_translations_make_one_page_with_those_that_failed(
+    tmp_path, toy_generator, test_data
+):
+    (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
+    inputs = [T1, tmp_path / "bad.nii.gz", test_data / "dicom" / "brainix" / "t1"]
     model = ["--model", toy_generator, "--device", "cpu"]
     result = run(
         "translate", *inputs, "-o", tmp_path / "out", "--html", tmp_path / "qc.html", *model
     )
-    assert result.exit_code == 0, result.output
-    names = {one["name"] for one in facts(tmp_path / "qc.html")}
-    assert names == {"open_ms_patient07_t1_flair", "input 2"}
+    assert result.exit_code == 3, result.output
+    failed, *shown = facts(tmp_path / "qc.html")
+    assert failed["name"] == "bad.nii.gz" and "bad.nii.gz: " in failed["problem"]
+    assert {one["name"] for one in shown} == {T1.name, "input 3"}
 
 
 def test_a_page_that_exists_stops_translate_before_its_work(translated, tmp_path, toy_generator):

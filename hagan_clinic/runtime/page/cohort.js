@@ -30,6 +30,7 @@ function judge(verdict) {
 const figures = [...new Set(subjects.flatMap((subject) => Object.keys(subject.figures)))];
 const COLUMNS = [
   ["result", (subject) => subject.name],
+  ...(subjects.some((subject) => subject.problem) ? [["failed because", (subject) => subject.problem ?? ""]] : []),
   ["warnings", (subject) => subject.warnings.length],
   ...figures.map((name) => [name, (subject) => subject.figures[name] ?? null]),
   ["verdict", (subject) => verdictOf(subject).verdict],
@@ -56,8 +57,8 @@ function fill() {
   }));
   find("#cohort tbody").replaceChildren(...order.map((number) => {
     const subject = subjects[number];
-    const picture = element("img", { src: subject.thumbnail, alt: "", height: 48 });
-    const row = element("tr", { onclick: () => show(number) }, element("td", {}, picture));
+    const picture = subject.thumbnail ? [element("img", { src: subject.thumbnail, alt: "", height: 48 })] : [];
+    const row = element("tr", { onclick: () => show(number) }, element("td", {}, ...picture));
     for (const [name, valueOf] of COLUMNS) {
       const value = valueOf(subject);
       const cell = element("td", { className: typeof value === "number" ? "number" : "" });
@@ -104,4 +105,4 @@ find("#note").oninput = () => keep(view.subject, { note: find("#note").value });
 document.querySelector("#verdict").addEventListener("keydown", (event) => { if (event.key === "Escape") event.target.blur(); });
 
 fill();
-show(order[0]);
+show(order.find((number) => subjects[number].pictures.length) ?? order[0]);

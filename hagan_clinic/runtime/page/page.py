@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
@@ -11,7 +12,7 @@ from typing import Any
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import write_text
-from hagan_clinic.runtime.page.subject import Subject
+from hagan_clinic.runtime.page.subject import Failure, Subject
 from hagan_clinic.runtime.provenance import NOTICE
 
 ONE_LIMIT = 19 * 2**20
@@ -39,26 +40,24 @@ def check_page_path(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: exists already; choose another path or --overwrite")
 
 
-def write_page(subjects: Sequence[Subject], path: Path, footer: str = "") -> None:
-    """Write the page, atomically; the subject with the most warnings comes first.
+def write_page(rows: Sequence[Subject | Failure], path: Path, footer: str = "") -> None:
+    """Write the page, atomically: failures first, then the subject with the most warnings.
 
     Args:
-        subjects: At least one.
+        rows: At least one.
         path: An `.html` file.
         footer: One line about model and licence.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    ordered = sorted(
-        subjects,
-        key=lambda one: (-len(one.warnings), *(-figure for figure in one.figures.values())),
-    )
+    ordered = sorted((row for row in rows if isinstance(row, Subject)), key=_worst_first)
+    failures = [row for row in rows if isinstance(row, Failure)]
     # Within a script element "<" could end it, or begin a comment.
-    facts = json.dumps([_facts(one) for one in ordered]).replace("<", "\\u003c")
+    facts = json.dumps([*map(_failed, failures), *map(_facts, ordered)]).replace("<", "\\u003c")
     volumes = "\n".join(
         f'<script type="text/plain" id="volume-{number}-{place}">{picture.data}</script>'
-        for number, subject in enumerate(ordered)
+        for number, subject in enumerate(ordered, start=len(failures))
         for place, picture in enumerate(subject.pictures)
     )
     text = _part("page.html")
@@ -77,6 +76,22 @@ def write_page(subjects: Sequence[Subject], path: Path, footer: str = "") -> Non
 
 def _part(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _worst_first(subject: Subject) -> tuple[float, ...]:
+    return (-len(subject.warnings), *(-figure for figure in subject.figures.values()))
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    return {
+        "name": failure.name,
+        "key": hashlib.sha256(failure.name.encode()).hexdigest()[:16],
+        "problem": failure.reason,
+        "shape": [0, 0, 0],
+        "warnings": [],
+        "figures": {},
+        "pictures": [],
+    }
 
 
 def _facts(subject: Subject) -> dict[str, Any]:

@@ -79,6 +79,19 @@ class Subject:
         return sum(len(picture.data) for picture in self.pictures) + len(self.thumbnail)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A scan of which there is nothing to show.
+
+    Attributes:
+        name: For people.
+        reason: Why, in one line.
+    """
+
+    name: str
+    reason: str
+
+
 def make_subject(
     name: str,
     sources: Sequence[tuple[str, Volume]],

@@ -34,7 +34,7 @@ async function show(number) {
   windowsOf(subject);
   view.at = subject.shape.map((size) => size >> 1);
   find("#subject").textContent = subject.name;
-  find("#warnings").replaceChildren(...subject.warnings.map((text) => element("li", { textContent: text })));
+  find("#warnings").replaceChildren(...[subject.problem ?? [], subject.warnings].flat().map((text) => element("li", { textContent: text })));
   build();
   draw();
   subjectShown();
@@ -43,6 +43,11 @@ async function show(number) {
 
 function build() {
   const { pictures, shape, spacing } = view.subject;
+  if (!pictures.length) { // a scan that failed
+    view.columns = [];
+    ["#viewer", "#sliders", "#first", "#second", "#place"].forEach((name) => find(name).replaceChildren());
+    return;
+  }
   const names = pictures.map((picture) => `${picture.kind === "error bar" ? "" : picture.name + ", "}${picture.kind}`);
   for (const [select, chosen] of [["#first", "synthetic"], ["#second", "real"]]) {
     const wanted = pictures.findIndex((picture) => picture.kind === chosen);
@@ -159,6 +164,7 @@ function content(picture, voxel) {
 
 function draw() {
   const { shape, affine } = view.subject;
+  if (!view.columns.length) return;
   const voxel = (view.at[0] * shape[1] + view.at[1]) * shape[2] + view.at[2];
   const mm = affine.slice(0, 3).map((row) => row[3] + row.slice(0, 3).reduce((sum, v, i) => sum + v * view.at[i], 0));
   find("#place").textContent = `R ${mm[0].toFixed(1)}  A ${mm[1].toFixed(1)}  S ${mm[2].toFixed(1)} mm`;

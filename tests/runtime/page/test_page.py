@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.runtime.page import LIMIT, room_for, write_page
+from hagan_clinic.runtime.page import LIMIT, Failure, room_for, write_page
 from hagan_clinic.runtime.page.page import check_page_path
 
 
@@ -179,6 +179,27 @@ def test_a_click_on_a_heading_sorts_the_table(browser, page):
     assert browser.run(names) == ["</script><b>odd", "quiet"]
     browser.run("document.querySelectorAll('thead button')[1].click()")
     assert browser.run(names) == ["quiet", "</script><b>odd"]
+
+
+def test_a_scan_that_failed_has_a_row_with_its_reason_and_nothing_to_draw(
+    browser, subject_of, tmp_path
+):
+    failure = Failure("patient <8>", "the file is no volume")
+    write_page([subject_of("sound", limit=2**19), failure], tmp_path / "qc.html")
+    browser.open(tmp_path / "qc.html")
+    cells = "[...document.querySelectorAll('tbody tr')[0].cells].map(c => c.textContent)"
+    assert browser.run(cells)[1:3] == ["patient <8>", "the file is no volume"]
+    assert browser.run("view.subject.name") == "sound"  # there is something to see at first
+    browser.press("p")
+    browser.wait_for("document.body.dataset.shown === '0'")
+    assert browser.run("document.querySelectorAll('#viewer canvas').length") == 0
+    for key in ("]", "ArrowUp", "b", "r", "n"):
+        browser.press(key)
+    browser.wait_for("document.body.dataset.shown === '1'")
+    assert browser.run("document.querySelectorAll('#viewer canvas').length") == 15
+    rows = browser.run("csv()").split("\r\n")
+    assert '"the file is no volume"' in rows[1] and '"reject"' in rows[1]
+    browser.run("localStorage.clear()")
 
 
 def test_a_formula_in_a_note_stays_text_in_a_spreadsheet(browser, page):

@@ -1,0 +1,104 @@
+"""What `translate` shows: a bar while it works, then what became of each scan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hagan_clinic.cli.batch import TranslationTask
+from hagan_clinic.cli.one_translation import Result
+from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.printable import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from hagan_clinic.runtime import Translator
+
+
+@contextmanager
+def progress_bar(quiet: bool, total: int = 1) -> Iterator[Progress]:
+    """A bar of so many jobs, on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        progress.add_task("", total=total)
+        yield progress
+
+
+def told(progress: Progress, job: TranslationTask, place: int = 0) -> Callable[[str, float], None]:
+    """What moves the bar within a job, given its place among all from 0."""
+    task = progress.task_ids[0]
+    return lambda stage, share: progress.update(
+        task, completed=place + share, description=f"{stage} {printable(job.name)}"
+    )
+
+
+def print_results(
+    translator: Translator, results: list[Result], *, listed_in: Path | None = None
+) -> None:
+    """A table for people: each scan, what became of it, and how many.
+
+    Args:
+        translator: What made them.
+        results: In their order.
+        listed_in: The table on disk, if there is one, which tells the outputs' long paths.
+    """
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    names = (Column(name, overflow="fold") for name in ("scan", "result"))
+    table = Table(*names, "seconds", "warnings")
+    for result in results:
+        failed, kept = result.status == "failed", result.status == "kept"
+        became = result.status if listed_in else str(result.job.output)
+        table.add_row(
+            cell(result.job.name),
+            cell(f"failed ({result.exit_code})" if failed else became),
+            "" if kept and listed_in else "kept" if kept else f"{result.seconds:.1f}",
+            str(len(result.warnings) or ""),
+        )
+    Console().print(table)
+    for result in results:
+        for warning in result.warnings:
+            say(f"warning: {result.job.name}: {warning}", err=True)
+    counts = Counter(result.status for result in results)
+    kept_too = f", {counts['kept']} kept" if counts["kept"] else ""
+    say(
+        f"{counts['translated']} of {len(results)} translated{kept_too}, "
+        f"{translator.model.card.name} on {translator.device.name}"
+    )
+    if listed_in:
+        say(f"wrote {listed_in}")
+
+
+def print_one(translator: Translator, result: Result, html: Path | None) -> None:
+    """What a call of one scan did."""
+    job = result.job
+    if result.status == "kept":
+        say(f"kept {job.output}")
+        return
+    for path in (job.output, job.uncertainty, job.preview, job.report, html):
+        if path is not None:
+            say(f"wrote {path}")
+    for warning in result.warnings:
+        say(f"warning: {warning}", err=True)
+    say(f"{translator.model.card.name} on {translator.device.name}, {result.seconds:.1f} s")
+    print_terms(translator)
+
+
+def print_terms(translator: Translator) -> None:
+    """Under which terms results may be used."""
+    from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
+
+    if translator.device.note:
+        say(translator.device.note)
+    say(f"Weights: {licence_in_words(translator.model.card.licence)}")
+    say(REMINDER)
