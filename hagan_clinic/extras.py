@@ -21,4 +21,7 @@ NODE = {
 }
 """The same of the extra ``[node]``."""
 
-EXTRAS = {"train": TRAINING, "node": NODE}
+CLUSTER = {"distributed": "distributed", "cryptography": "cryptography"}
+"""The same of the extra ``[cluster]``."""
+
+EXTRAS = {"train": TRAINING, "node": NODE, "cluster": CLUSTER}

@@ -1,0 +1,170 @@
+"""Work on processes that Dask keeps; functions travel by value, as no worker has this file."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from hagan_clinic import cluster
+from hagan_clinic.cluster import UnfitWorkerError, connected, spread
+from hagan_clinic.errors import DeviceError, InputError
+
+distributed = pytest.importorskip("distributed")
+
+INTERRUPTED = """
+import sys
+from hagan_clinic.cluster import connected, spread
+
+def say(*told):
+    print(*told, flush=True)
+
+if __name__ == "__main__":
+    def patient(number):
+        import time
+        from hagan_clinic.cluster import asked_to_stop
+        for _ in range(100 * number):
+            if asked_to_stop():
+                return "asked"
+            time.sleep(0.1)
+        return "done"
+    try:
+        with connected("local:1") as client:
+            say(client.scheduler.address.partition(":")[0])
+            for result in spread(client, patient, range(9), say=say):
+                say(*result)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Three workers of another's cluster: its address."""
+    with distributed.LocalCluster(
+        n_workers=3, threads_per_worker=2, dashboard_address=None
+    ) as scheduler:
+        yield scheduler
+
+
+def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(workers, tmp_path):
+    def write(number):
+        time.sleep(0.05)
+        if number == 4 and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (tmp_path / f"{number}.txt").open("x") as file:  # a second time is an error
+            file.write(str(os.getpid()))
+        return number * number
+
+    told = []
+    with connected(workers.scheduler_address) as client:
+        found = list(spread(client, write, range(20), say=told.append))
+    assert [line for line in told if "was lost; what it had is done by another" in line]
+    assert sorted(found) == [(number, number * number) for number in range(20)]
+    assert len({path.read_text() for path in tmp_path.glob("*.txt")}) >= 2
+
+
+def test_a_piece_that_kills_every_worker_is_an_error_and_the_others_are_done(workers):
+    def deadly(number):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with connected(workers.scheduler_address) as client:
+        found = dict(spread(client, deadly, range(3), say=print))
+    assert (found[0], found[2]) == (0, 2)
+    assert isinstance(found[1], DeviceError) and "memory runs out" in str(found[1])
+
+
+def test_an_error_is_a_result_and_no_name_is_seen_by_dask(workers, caplog):
+    def failing(name):
+        raise ValueError(f"{name} is wrong")
+
+    with connected(workers.scheduler_address) as client:
+        ((_, error),) = spread(client, failing, ["Doe^Jane"], say=print)
+        told = client.get_worker_logs(), client.get_scheduler_logs()
+        held = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
+    assert isinstance(error, ValueError) and "Doe^Jane is wrong" in str(error)
+    assert "Doe" not in f"{told}{held}{caplog.text}{cluster._Piece(failing, 'Doe', '', '')!r}"
+
+
+def test_a_worker_does_one_piece_at_a_time_with_its_threads(workers):
+    def alone(number):
+        started = time.monotonic()
+        time.sleep(0.1)
+        return os.getpid(), cluster.own_threads(), started
+
+    with connected(workers.scheduler_address) as client:
+        found = [value for _, value in spread(client, alone, range(9), say=print)]
+    assert {threads for _, threads, _ in found} == {2}
+    for process in {process for process, _, _ in found}:
+        starts = sorted(start for of, _, start in found if of == process)
+        assert all(after - before > 0.1 for before, after in pairwise(starts))
+
+
+def test_workers_of_another_version_are_named(workers, monkeypatch):
+    monkeypatch.setattr(cluster, "__version__", "9.9")
+    with (
+        pytest.raises(
+            DeviceError,
+            match=r"\d of \d workers are unfit: tcp://\S+ has 0\.\S+; .*expected hagan-clinic 9\.9",
+        ),
+        connected(workers.scheduler_address),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["local:", "local:0", "local:many"])
+def test_a_number_of_processes_that_cannot_be_is_wrong(address):
+    with pytest.raises(InputError, match="expected local, or local:3"), connected(address):
+        pass
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
+def test_an_address_without_a_scheduler_is_named(address, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with pytest.raises(DeviceError, match="no scheduler answers there"), connected(address):
+        pass
+
+
+def test_a_file_of_the_scheduler_is_an_address(workers, tmp_path):
+    file = Path(tmp_path / "scheduler.json")
+    file.write_text(f'{{"address": "{workers.scheduler_address}"}}')
+    with connected(str(file)) as client:
+        assert client.nthreads()
+
+
+def test_ctrl_c_stops_after_what_is_in_work_and_tells_it_to_end(tmp_path):
+    script = tmp_path / "main.py"
+    script.write_text(INTERRUPTED)
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "tls\n"  # no other user of the machine gives it work
+    assert process.stdout.readline() == "0 done\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert out == "stopping; what is in work is finished first (Ctrl-C again: at once)\n1 asked\n"
+    assert err == ""
+
+
+def test_a_worker_that_turns_out_unfit_is_refused_by_name_and_another_does_its_piece(workers):
+    def fussy(unfit):
+        if distributed.get_worker().address == unfit:
+            raise UnfitWorkerError("its model is another")
+        return "done"
+
+    told = []
+    with connected(workers.scheduler_address) as client:
+        unfit = next(iter(client.nthreads()))
+        found = [value for _, value in spread(client, fussy, [unfit] * 4, say=told.append)]
+        assert unfit not in client.nthreads()
+    assert found == ["done"] * 4
+    assert told == [f"worker {unfit} is refused: its model is another"]
