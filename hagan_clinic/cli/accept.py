@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hagan_clinic.cli.options import device_option
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import say, show_table
 
 if TYPE_CHECKING:
     from hagan_clinic.runtime.acceptance import Acceptance
@@ -139,14 +139,15 @@ def _reason(outcome: Acceptance) -> str:
 
 
 def _print(outcome: Acceptance, facts: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("output", "voxels", "largest difference", "mean difference", "within limits")
-    for one in outcome.comparisons:
-        cells = [f"{one.largest:.2e}", f"{one.mean:.2e}", "yes" if one.passed else "no"]
-        table.add_row(one.subject, str(one.voxels), *cells)
-    Console().print(table)
+    header = ("output", "voxels", "largest difference", "mean difference", "within limits")
+    rows = [
+        (
+            *(one.subject, str(one.voxels), f"{one.largest:.2e}", f"{one.mean:.2e}"),
+            "yes" if one.passed else "no",
+        )
+        for one in outcome.comparisons
+    ]
+    show_table(header, rows)
     ran = facts["device"]["ran"]
     say(f"{facts['verdict']}: {facts['model']['name']} on {ran}, {facts['seconds']:.1f} s")
 

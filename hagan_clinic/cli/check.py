@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.cli.printing import say, show_table
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ _EXAMPLE = """\b
 Example:
   hagan-clinic check cohort --source t1 --target flair -o faults.csv
 """
-_NAMES_WIDE = 26
-"""Columns for a subject's name, so that the rest fits into 80."""
-
-_NO_TERMINAL = 1000
-"""Columns where the output is a file or a pipe: nothing is wrapped there."""
 
 
 @click.command(epilog=_EXAMPLE)
@@ -74,7 +69,10 @@ def command(
 
         write_text(_as_csv(findings), output)
     if findings and not quiet:
-        _show(findings)
+        show_table(
+            ("subject", "severity", "fault", "what to do"),
+            [(one.subject or "all", one.severity, one.fault, one.text) for one in findings],
+        )
     errors = [one for one in findings if one.severity is Severity.ERROR]
     told = f"{len(errors)} errors and {len(findings) - len(errors)} warnings"
     if errors:
@@ -98,22 +96,3 @@ def _as_csv(findings: Sequence[Finding]) -> str:
     writer.writerow(("subject", "severity", "fault", "text"))
     writer.writerows((one.subject, one.severity, one.fault, one.text) for one in findings)
     return text.getvalue()
-
-
-def _show(findings: Sequence[Finding]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=_NO_TERMINAL)
-    table = Table(box=box.SIMPLE_HEAD)
-    wide = console.width >= _NO_TERMINAL
-    table.add_column("subject", overflow="fold", max_width=None if wide else _NAMES_WIDE)
-    table.add_column("severity", no_wrap=True)
-    table.add_column("fault", no_wrap=True)
-    table.add_column("what to do", overflow="fold")
-    for one in findings:
-        table.add_row(*map(cell, (one.subject or "all", one.severity, one.fault, one.text)))
-    console.print(table)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import say, show_table
 
 
 @click.command(short_help="Check what this machine can run, and why not.")
@@ -24,19 +24,17 @@ def command(context: click.Context, as_json: bool) -> None:
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        from rich.console import Console
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table("", "works", "detail")
+        rows = []
         for finding in findings:
             word, style = {True: ("yes", "green"), False: ("no", "yellow"), None: ("", "")}[
                 finding.works
             ]
             if finding.works is False and finding.needed:
                 style = "red"
-            table.add_row(Text(finding.subject), Text(word, style), Text(finding.detail))
-        Console().print(table)
+            rows.append((finding.subject, Text(word, style), finding.detail))
+        show_table(("", "works", "detail"), rows)
     broken = [finding for finding in findings if finding.needed and finding.works is False]
     for finding in broken:
         say(f"error: {finding.subject}: {finding.detail}", err=True)

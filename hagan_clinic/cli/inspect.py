@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.cli.printing import say, show_table
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,36 +97,29 @@ def _counted(facts: list[dict[str, Any]], found: Found) -> dict[str, Any]:
 
 
 def _print(facts: list[dict[str, Any]], found: Found, why: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     if facts:
-        headings = ("number", "modality", "description", "size", "spacing mm", "orientation")
-        table = Table(*headings, "verdict", "reason")
-        for fact in facts:
-            verdict = "chosen" if fact["chosen"] else "usable" if fact["usable"] else "no"
-            cells = [
-                "" if fact["number"] is None else str(fact["number"]),
-                fact["modality"],
-                fact["description"],
-                f"{fact['files']} files" if fact["size"] is None else _times(fact["size"]),
-                "" if fact["spacing_mm"] is None else _times(fact["spacing_mm"]),
-                fact["orientation"] or "",
-                verdict,
-                fact["reason"],
-            ]
-            table.add_row(*map(cell, cells))
-        console.print(table)
-        say("For --series:")
-        for fact in facts:
-            say(f"  {'' if fact['number'] is None else fact['number']:>5}  {fact['uid']}")
+        header = ("#", "number", "series", "size", "spacing mm", "plane", "verdict")
+        show_table(header, [(f"{place}", *_cells(one)) for place, one in enumerate(facts, 1)])
+        say("\nFor --series, and why:")
+        for place, fact in enumerate(facts, 1):
+            say(f"{place:>4}  {fact['uid']}\n      {fact['reason']}")
     for damaged in found.damaged:
         say(f"damaged: {damaged.reason}", err=True)
     if found.ignored:
         say(f"{len(found.ignored)} other files, for example {found.ignored[0][1]}")
     if why:
         say(f"None would be translated as it is: {why}")
+
+
+def _cells(fact: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        "" if fact["number"] is None else str(fact["number"]),
+        f"{fact['modality']} {fact['description']}",
+        f"{fact['files']} files" if fact["size"] is None else _times(fact["size"]),
+        "" if fact["spacing_mm"] is None else _times(fact["spacing_mm"]),
+        fact["orientation"] or "",
+        "chosen" if fact["chosen"] else "usable" if fact["usable"] else "no",
+    )
 
 
 def _times(values: list[float]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.cli.printing import cell, say, show_facts, show_table
 from hagan_clinic.errors import HaganClinicError
 
 if TYPE_CHECKING:
@@ -79,17 +79,12 @@ def _facts(model: ModelFile, verified: bool) -> dict[str, Any]:
 
 
 def _print_list(models: list[ModelFile], verified: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from hagan_clinic.runtime.provenance import licence_in_words
 
     if not models:
         say("No usable model in this installation.")
         return
-    table = Table("model", "translates", "spacing", "size", "licence")
-    if verified:
-        table.add_column("sha256")
+    rows = []
     for model in models:
         recipe = model.recipe
         cells = [
@@ -99,25 +94,21 @@ def _print_list(models: list[ModelFile], verified: bool) -> None:
             f"{len(model.content) / 2**20:.1f} MiB",
             licence_in_words(model.card.licence),
         ]
-        table.add_row(*map(cell, [*cells, "as published"] if verified else cells))
-    Console().print(table)
+        rows.append([*cells, "as published"] if verified else cells)
+    header = ("model", "translates", "spacing", "size", "licence")
+    show_table((*header, "sha256") if verified else header, rows)
     say("`hagan-clinic models NAME` shows a model's card.")
 
 
 def _print_card(model: ModelFile, verified: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from hagan_clinic.runtime.provenance import licence_in_words
 
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
     facts = {**_facts(model, verified), "licence": licence_in_words(model.card.licence)}
-    for key, value in facts.items():
-        if value not in ("", {}, []):
-            table.add_row(key.replace("_", " "), cell(_shown(value)))
-    Console().print(table)
+    show_facts(
+        (key.replace("_", " "), cell(_shown(value)))
+        for key, value in facts.items()
+        if value not in ("", {}, [])
+    )
 
 
 def _shown(value: Any, indent: str = "") -> str:

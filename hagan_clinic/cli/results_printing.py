@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.one_translation import Result
-from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.cli.printing import say, show_table
 from hagan_clinic.printable import printable
 
 if TYPE_CHECKING:
@@ -51,21 +51,18 @@ def print_results(
         results: In their order.
         listed_in: The table on disk, if there is one, which tells the outputs' long paths.
     """
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    names = (Column(name, overflow="fold") for name in ("scan", "result"))
-    table = Table(*names, "seconds", "warnings")
+    rows = []
     for result in results:
         failed, kept = result.status == "failed", result.status == "kept"
         became = result.status if listed_in else str(result.job.output)
-        table.add_row(
-            cell(result.job.name),
-            cell(f"failed ({result.exit_code})" if failed else became),
+        cells = (
+            result.job.name,
+            f"failed ({result.exit_code})" if failed else became,
             "" if kept and listed_in else "kept" if kept else f"{result.seconds:.1f}",
             str(len(result.warnings) or ""),
         )
-    Console().print(table)
+        rows.append(cells)
+    show_table(("scan", "result", "seconds", "warnings"), rows)
     for result in results:
         for warning in result.warnings:
             say(f"warning: {result.job.name}: {warning}", err=True)

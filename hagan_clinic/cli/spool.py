@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hagan_clinic.cli.lazy_group import NearGroup
-from hagan_clinic.cli.printing import cell, say
+from hagan_clinic.cli.printing import say, show_table
 
 if TYPE_CHECKING:
     from hagan_clinic.node.job import Job
@@ -45,15 +45,17 @@ def show(folder: Path, as_json: bool) -> None:
     if as_json:
         say(json.dumps(facts, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("series", "state", "outcome", "instances", "age", "attempts", "reason")
-    for fact in facts:
-        age = f"{fact['age_seconds'] / 60:.0f} min"
-        cells = [fact["series"], fact["state"], fact["outcome"], str(fact["instances"]), age]
-        table.add_row(*map(cell, [*cells, str(fact["attempts"]), fact["reason"]]))
-    Console().print(table)
+    rows = [
+        (
+            *(fact["series"], fact["state"], fact["outcome"], str(fact["instances"])),
+            f"{fact['age_seconds'] / 60:.0f} min",
+            *(str(fact["attempts"]), fact["reason"]),
+        )
+        for fact in facts
+    ]
+    show_table(
+        ("series", "state", "outcome", "files", "age", "tries", "reason"), rows, whole=["series"]
+    )
 
 
 @command.command()

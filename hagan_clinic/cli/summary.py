@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import say, show_table
 from hagan_clinic.cli.settings import assignment, numbers
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from hagan_clinic.training.summary import PartSummary
 
 MIB = 2**20
@@ -68,23 +71,22 @@ def command(assignments: tuple[str, ...], as_json: bool, **options: Any) -> None
 
 
 def _print(parts: list[PartSummary], parameters: int, totals: dict[str, int]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table("part", "layer", "output (C, D, H, W)")
-    for title in ("parameters", *(f"{name} MiB" for name in totals)):
-        table.add_column(title, justify="right")
+    numbers = ("parameters", *(f"{name} MiB" for name in totals))
+    header = ("part", "layer", "output (C, D, H, W)", *numbers)
+    rows: list[Sequence[str | Text]] = []
     for part in parts:
         for number, layer in enumerate(part.layers):
             output = " × ".join(map(str, layer.output))
             symbol = "" if number else part.symbol
-            table.add_row(symbol, layer.kind, output, f"{layer.parameters:,}")
+            cells = (symbol, layer.kind, output, f"{layer.parameters:,}", *("" for _ in totals))
+            rows.append(cells)
         used = (f"{part.activation_bytes[name] / MIB:,.1f}" for name in totals)
-        table.add_row(
-            "", f"{part.symbol} together", "", f"{part.parameters:,}", *used, style="bold"
-        )
-        table.add_section()
+        cells = ("", f"{part.symbol} together", "", f"{part.parameters:,}", *used)
+        rows.append([Text(one, "bold") for one in cells])
     used = (f"{total / MIB:,.1f}" for total in totals.values())
-    table.add_row("all", "", "", f"{parameters:,}", *used, style="bold")
-    Console().print(table)
+    cells = ("all", "", "", f"{parameters:,}", *used)
+    rows.append([Text(one, "bold") for one in cells])
+    show_table(header, rows, right=numbers)
     say("MiB: what one sample leaves in memory for the backward pass, by precision.")

@@ -9,19 +9,31 @@ from click.testing import CliRunner
 from hagan_clinic.cli import main
 
 
-def _run(*arguments):
-    return CliRunner(env={"COLUMNS": "200"}).invoke(main, ["inspect", *map(str, arguments)])
+def _run(*arguments, columns=200):
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(main, ["inspect", *map(str, arguments)])
 
 
 def test_table_shows_every_series_and_the_chosen_one(test_data):
     result = _run(test_data / "dicom" / "brainix")
     assert result.exit_code == 0, result.output
-    flair, t1 = re.findall(r"│ ([46]01 .*) │", result.stdout)
+    flair, t1 = re.findall(r"^\d +[46]01 .*", result.stdout, re.MULTILINE)
     assert "T1/SE/extrp" in t1 and "512×512×22" in t1 and "0.4688×0.4688×6" in t1
     assert "axial, 4° oblique" in t1 and "chosen" in t1
-    assert "is no T1 ('flair' in its description)" in flair
+    assert "chosen" not in flair and "is no T1 ('flair' in its description)" in result.stdout
     for uid in ("2006120114285654497", "2006120114333440565"):
         assert f".5.5396.{uid}\n" in result.stdout
+
+
+def test_a_row_is_matched_to_its_uid_in_80_columns_too(test_data):
+    found = json.loads(_run(test_data / "dicom" / "decubitus", "--json").stdout)["series"]
+    lines = _run(test_data / "dicom" / "decubitus", columns=80).stdout.splitlines()
+    rows, below = lines[: lines.index("")], lines[lines.index("") :]
+    assert max(map(len, rows)) <= 80
+    for place, series in enumerate(found, start=1):
+        (row,) = [line for line in rows if line.startswith(f"{place} ")]
+        assert row.split()[1] == str(series["number"])
+        assert f"{place:>4}  {series['uid']}" in below
+        assert len(f"{place:>4}  {series['uid']}") <= 80
 
 
 def test_json_holds_the_same(test_data):

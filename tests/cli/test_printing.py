@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import hagan_clinic.cli
 from hagan_clinic.cli import main
+from hagan_clinic.cli.printing import show_table
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"
 
@@ -66,3 +67,60 @@ def test_the_spool_cannot_write_over_the_terminal(tmp_path):
     (folder / "source").mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps({"reason": f"is {EVIL}"}))
     assert_fit_for_a_terminal(printed("spool", "show", "--spool", spool.root))
+
+
+def lines_of(table, capsys, monkeypatch, columns=None, **options):
+    """A table as it is printed in so many columns, or into a pipe."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    show_table(*table, **options)
+    return capsys.readouterr().out.splitlines()
+
+
+PATIENTS = (
+    ["patient", "file", "fault"],
+    [["p1", "/data/" + "long/" * 12 + "t1.nii.gz", "is not\nas [bold]expected[/] here, " * 4]] * 2,
+)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_table_holds_at_any_width_and_nothing_is_cut_off(columns, capsys, monkeypatch):
+    lines = lines_of(PATIENTS, capsys, monkeypatch, columns)
+    assert max(map(len, lines)) <= columns
+    assert "…" not in "".join(lines)
+    letters = re.sub(r"\s", "", "".join(lines))
+    for cell in PATIENTS[1][0]:
+        for letter in set(cell) - {"\n", " "}:
+            least = sum(text.count(letter) for row in PATIENTS[1] for text in row)
+            assert letters.count(letter) >= least, letter
+
+
+def test_a_table_in_a_pipe_has_each_row_in_a_line(capsys, monkeypatch):
+    header, ((*cells, _), _) = PATIENTS
+    lines = lines_of((header[:2], [cells] * 2), capsys, monkeypatch)
+    assert [line.split() for line in lines[2:]] == [cells] * 2
+
+
+def test_what_has_to_be_copied_is_never_broken(capsys, monkeypatch):
+    uid = "1.2.826.0.1.3680043.8.498.172569766509356581228571744"
+    table = (["uid", "why"], [[uid, "is no T1 by its timing"]])
+    assert uid in "\n".join(lines_of(table, capsys, monkeypatch, 66, whole=["uid"]))
+    assert uid not in "\n".join(lines_of(table, capsys, monkeypatch, 66))
+
+
+def test_where_columns_are_narrower_than_words_each_row_is_a_block(capsys, monkeypatch):
+    table = (
+        [f"heading{n}" for n in range(8)],
+        [[f"value{n}{row}" for n in range(8)] for row in "ab"],
+    )
+    lines = lines_of(table, capsys, monkeypatch, 70)
+    assert lines[-1] == "", "a block ends with an empty line"
+    assert ["heading7", "value7a"] in [line.split() for line in lines]
+    assert len(lines_of(table, capsys, monkeypatch, 80)) == 4  # header, rule, rows
+
+
+def test_every_command_prints_its_tables_by_the_one_function():
+    for path in Path(hagan_clinic.cli.__file__).parent.rglob("*.py"):
+        if path.name != "printing.py":
+            assert "rich.table" not in path.read_text(), path
