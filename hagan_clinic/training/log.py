@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import atomic_path, write_text
+from hagan_clinic.progress import duration
 from hagan_clinic.runtime import memory
 from hagan_clinic.runtime.provenance import NOTICE
 from hagan_clinic.training.curves import draw_curves
@@ -36,6 +38,15 @@ def peak_memory_gib(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     peak = memory.peak()
     return math.nan if peak is None else peak / 2**30
+
+
+class _Progress(Progress):
+    """A bar with the metrics under it, which are too many for the rest of its line."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and then the metrics."""
+        yield from super().get_renderables()
+        yield Text(self.tasks[0].fields["metrics"] if self.tasks else "")
 
 
 class RunLog:
@@ -61,14 +72,14 @@ class RunLog:
             self.file = path.open("a", newline="", encoding="utf-8")
         self.rows = csv.writer(self.file)
         self.console = Console(stderr=True)
-        self.progress = Progress(
+        self.progress = _Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
             console=self.console,
             refresh_per_second=1,
+            disable=not self.console.is_terminal,
         )
         self.task = self.progress.add_task("train", total=steps, completed=start, metrics="")
 
@@ -131,7 +142,10 @@ class RunLog:
         shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in metrics.items())
         self.progress.update(self.task, metrics=shown)
         if not self.console.is_terminal:
-            self.console.print(f"step {step}  {shown}", soft_wrap=True)
+            task = self.progress.tasks[0]
+            left = "" if task.time_remaining is None else f"  {duration(task.time_remaining)} left"
+            line = f"step {step}/{task.total:.0f}{left}  {shown}"
+            self.console.print(line, soft_wrap=True, highlight=False)
 
     def curves(self) -> None:
         """Draw what was logged so far as ``curves.png``."""

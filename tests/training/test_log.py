@@ -1,10 +1,13 @@
 import csv
 import io
+import re
+import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hagan_clinic.errors import OutputError
@@ -65,6 +68,36 @@ def test_a_picture_is_a_file_too_and_says_that_it_is_synthetic(tmp_path):
     shown = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Images("calibration")[0]
     with Image.open(io.BytesIO(shown.encoded_image_string)) as logged_picture:
         assert np.array_equal(np.asarray(logged_picture.convert("L")), rows)
+
+
+METRICS = {f"train/metric_{letter}": 0.125 for letter in "abcdefghijkl"}
+
+
+def test_a_terminal_of_80_columns_shows_step_bar_and_time_and_the_metrics_under_them(
+    tmp_path,
+):
+    with RunLog(tmp_path, 20000, 0) as log:
+        log.progress.start_task(log.task)
+        log.step(5000)
+        log.metrics(5000, METRICS)
+        screen = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
+        with screen.capture() as shown:
+            screen.print(log.progress.get_renderable())
+    bar, *below = shown.get().splitlines()
+    assert re.fullmatch(r"step +5000/20000 ━+ +(\d+:\d\d:\d\d|-:--:--) *", bar)
+    assert max(map(len, [bar, *below])) <= 80
+    assert " ".join(" ".join(below).split()) == " ".join(f"{n[6:]} 0.125" for n in METRICS)
+
+
+def test_a_log_of_training_says_step_time_left_and_metrics_in_a_line(tmp_path, capsys):
+    with RunLog(tmp_path, 100, 0) as log:
+        for step in range(1, 4):
+            log.step(step)
+            time.sleep(0.01)
+        log.metrics(3, {"train/high": 0.25})
+    line, *others = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"step 3/100  0:00:0\d left  high 0.25", line)
+    assert others == []
 
 
 def test_a_silent_log_writes_nothing(tmp_path):
