@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime.model_file import ModelFile
 from hagan_clinic.runtime.model_interface import CONTEXT, SCALE, SOURCE, TARGET
+from hagan_clinic.runtime.pace import Pace
 from hagan_clinic.runtime.providers import Device
 from hagan_clinic.runtime.session import Session, check_shape, check_varies
 from hagan_clinic.runtime.slabs import STEP, MemoryModel, SlabPlan
@@ -41,6 +42,7 @@ class Network:
         self._threads = threads
         self._whole: Session | None = None
         self._halves: tuple[Session, Session] | None = None
+        self._pace = Pace()
 
     @property
     def providers(self) -> list[str]:
@@ -73,7 +75,8 @@ class Network:
         Args:
             source: (C, D, H, W) in [-1, 1].
             plan: How to cut D; its result does not depend on it, to 1e-4.
-            progress: Called with the share that is done after every slab.
+            progress: Called with the share that is done after every slab, and with what is likely
+                done within one.
 
         Returns:
             Target in [-1, 1] and Laplace scale in the same units, (D, H, W) each.
@@ -98,7 +101,9 @@ class Network:
         batch = source[np.newaxis]
         one = (1, 1, *source.shape[1:])
         if plan.is_whole:
-            target, scale = self._whole_session().run({SOURCE: batch}, [TARGET, SCALE])
+            whole = self._whole_session()
+            with self._pace.run(batch.size, progress) as told:
+                target, scale = whole.run({SOURCE: batch}, [TARGET, SCALE], told)
             check_shape(target, one, TARGET)
             check_shape(scale, one, SCALE)
             progress(1.0)
@@ -117,7 +122,9 @@ class Network:
             if self._model.has_context:
                 low_window = slice(slab.first // STEP, slab.last // STEP)
                 inputs[CONTEXT] = np.ascontiguousarray(context[:, :, low_window])
-            results = high.run(inputs, [TARGET, SCALE])
+            within = _from((done - 1) / plan.count, 1 / plan.count, progress)
+            with self._pace.run(inputs[SOURCE].size, within) as told:
+                results = high.run(inputs, [TARGET, SCALE], told)
             expected = (*one[:2], slab.last - slab.first, *one[3:])
             for name, volume, result in zip((TARGET, SCALE), (target, scale), results, strict=True):
                 check_shape(result, expected, name)
@@ -138,6 +145,11 @@ class Network:
                 Session(high, self._device, self._threads),
             )
         return self._halves
+
+
+def _from(start: float, part: float, progress: Callable[[float], None]) -> Callable[[float], None]:
+    """Progress within a part of the whole."""
+    return lambda share: progress(start + part * share)
 
 
 def cut_at_context(proto: ModelProto) -> tuple[bytes, bytes]:

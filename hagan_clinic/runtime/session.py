@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ Float32 = NDArray[np.float32]
 
 LONGEST_RUN = 3600.0
 """Seconds after which a network is stopped: many times what the slowest machine takes for one."""
+
+_LOOK = 0.2
+"""Seconds between looks at a network that runs; Windows hears of Ctrl-C only then."""
 
 
 class Session:
@@ -59,15 +64,20 @@ class Session:
                 f"{', '.join(self.providers)}; `hagan-clinic doctor` says why"
             )
 
-    def run(self, inputs: dict[str, Float32], outputs: list[str]) -> list[Float32]:
-        """The named outputs for the named inputs.
+    def run(
+        self,
+        inputs: dict[str, Float32],
+        outputs: list[str],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> list[Float32]:
+        """The named outputs for the named inputs; `meanwhile` is called a few times a second.
 
         Raises:
             DeviceError: Memory did not suffice.
             ModelError: The network failed, or gave NaN or infinite values.
         """
         try:
-            results = self._run(inputs, outputs)
+            results = self._run(inputs, outputs, meanwhile)
         except ModelError:
             raise
         except Exception as error:  # as above
@@ -85,19 +95,23 @@ class Session:
                 )
         return results
 
-    def _run(self, inputs: dict[str, Float32], outputs: list[str]) -> list[Any]:
+    def _run(
+        self, inputs: dict[str, Float32], outputs: list[str], meanwhile: Callable[[], None]
+    ) -> list[Any]:
         """Run in another thread, so that this one hears of Ctrl-C and can stop the network."""
         options = runtime().RunOptions()
         with ThreadPoolExecutor(max_workers=1) as executor:
             running = executor.submit(self._session.run, outputs, inputs, options)
             try:
-                results: list[Any] = running.result(LONGEST_RUN)
-            except TimeoutError:
-                options.terminate = True
-                raise ModelError(
-                    f"the network was not done after {LONGEST_RUN:g} s and was stopped; give a "
-                    "smaller --max-memory, more --threads, or another model"
-                ) from None
+                last = time.monotonic() + LONGEST_RUN
+                while not wait([running], min(_LOOK, LONGEST_RUN)).done:
+                    if time.monotonic() > last:
+                        raise ModelError(
+                            f"the network was not done after {LONGEST_RUN:g} s and was stopped; "
+                            "give a smaller --max-memory, more --threads, or another model"
+                        )
+                    meanwhile()
+                results: list[Any] = running.result()
             except BaseException:
                 options.terminate = True
                 raise

@@ -66,6 +66,15 @@ def test_progress_ends_at_one(toy_generator):
     assert told == [1 / 3, 2 / 3, 1.0]
 
 
+@pytest.mark.parametrize("thickness", [24, SHAPE[0]])
+def test_progress_moves_while_the_network_runs(toy_generator, monkeypatch, thickness):
+    monkeypatch.setattr(session, "_LOOK", 1e-4)
+    plan, told = SlabPlan(SHAPE[0], thickness, halo=4), []
+    _network(toy_generator).run(_volume(), plan, told.append)
+    assert len(told) >= 2 * plan.count, "something between the ends of the slabs"
+    assert told == sorted(told) and told[0] > 0 and told[-1] == 1.0
+
+
 @pytest.mark.parametrize("thickness", [16, SHAPE[0]])
 def test_network_giving_nan_is_refused(make_generator, tmp_path, thickness):
     network = _network(make_generator(tmp_path / "nan.onnx", nan=True))
