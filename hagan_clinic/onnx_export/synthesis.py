@@ -132,8 +132,7 @@ class _SlabsToLatent(nn.Module):
 
     def forward(self, slabs: Tensor) -> tuple[Tensor, Tensor]:
         features = self.encoder.slab(slabs)
-        latent: Tensor = self.encoder.latent(torch.cat(features.split(1), dim=2))
-        return latent, features
+        return self.encoder.from_features(features), features
 
 
 def _slabs_shape(config: SynthesisSizes) -> tuple[int, ...]:

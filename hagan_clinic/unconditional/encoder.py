@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.blocks import normalisation
 from hagan_clinic.backbone.chain import chained
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.backbone.synthesising import EncodingNetwork
 from hagan_clinic.unconditional.generator import HAGANConfig
 
@@ -31,15 +32,20 @@ class EncodingBlock(nn.Module):
 
 
 class SlabEncoder(nn.Module):
-    """E^H: slabs (B, 1, d, H, W) -> A_r (B, 64, d/4, H/4, W/4)."""
+    """E^H: slabs (B, 1, d, H, W) -> A_r (B, 64, d/4, H/4, W/4).
 
-    def __init__(self, context_channels: int, *, checkpointing: bool = False) -> None:
+    The same layers, of features instead of an image, bring those of a finer level to a coarser one.
+    """
+
+    def __init__(
+        self, context_channels: int, in_channels: int = 1, *, checkpointing: bool = False
+    ) -> None:
         super().__init__()
         self.checkpointing = checkpointing
         half = context_channels // 2
         self.blocks = nn.ModuleList(
             [
-                EncodingBlock(1, half),
+                EncodingBlock(in_channels, half),
                 EncodingBlock(half, half, halve=False),
                 EncodingBlock(half, context_channels),
             ]
@@ -77,6 +83,9 @@ class LatentEncoder(nn.Module):
 class VolumeEncoder(EncodingNetwork):
     """E: X^H (B, 1, D, H, W) -> z, by E^H on the D / d disjoint slabs and E^G on all of them.
 
+    With more than one level, ``coarser`` stands between them, from the finest level down; each
+    takes disjoint slabs of d slices of its own.
+
     Args:
         config: sizes.
         checkpointing: recompute norms and activations in the backward pass, see ``chained``.
@@ -85,17 +94,34 @@ class VolumeEncoder(EncodingNetwork):
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.slab = SlabEncoder(config.context_channels, checkpointing=checkpointing)
+        channels = config.context_channels
+        self.slab = SlabEncoder(channels, checkpointing=checkpointing)
+        self.coarser = nn.ModuleList(
+            SlabEncoder(channels, channels, checkpointing=checkpointing)
+            for _ in range(config.levels - 1)
+        )
         self.latent = LatentEncoder(config, checkpointing=checkpointing)
 
     def context(self, volume: Tensor) -> Tensor:
         """A of whole volumes (B, 1, D, H, W), one slab after the other to hold one at a time."""
-        slabs = volume.split(self.config.slab, dim=2)
-        return torch.cat([self.slab(slab) for slab in slabs], dim=2)
+        slab = self.config.slab
+        thick = slab * LOW_RES_FACTOR ** len(self.coarser)  # what one slab of level 1 comes from
+        parts = []
+        for features in volume.split(thick, dim=2):
+            for encoder in (self.slab, *self.coarser):
+                features = torch.cat([encoder(part) for part in features.split(slab, dim=2)], dim=2)
+            parts.append(features)
+        return torch.cat(parts, dim=2)
 
     def forward(self, slabs: Tensor) -> Tensor:
         """One volume as its disjoint slabs in order (D / d, 1, d, H, W) -> z (1, latent)."""
-        features = self.slab(slabs)
+        return self.from_features(self.slab(slabs))
+
+    def from_features(self, features: Tensor) -> Tensor:
+        """From E^H's features of one volume's slabs in order (D / d, 64, d/4, ...) its z."""
+        for encoder in self.coarser:
+            slabs = features.unflatten(0, (-1, LOW_RES_FACTOR))  # four make a slab of this level
+            features = encoder(slabs.transpose(1, 2).flatten(2, 3))
         latent: Tensor = self.latent(torch.cat(features.split(1), dim=2))
         return latent
 

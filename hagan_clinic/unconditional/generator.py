@@ -1,12 +1,14 @@
 """G^A from noise, G^H, and the generator of the unconditional HA-GAN (Sun et al. 2022, fig. 2).
 
 The layers are those of the paper at 32, 64, 128 and 256 cubes; other sizes follow the same rule.
+More than one level of slabs (``levels``) is the paper's outlook, for 512 cubes.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +22,14 @@ from hagan_clinic.backbone.generator import LowResolutionHead
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.backbone.synthesising import GeneratingNetwork
 from hagan_clinic.errors import InputError
+from hagan_clinic.unconditional.levels import MIDDLE_HALO, windows_below
 
 LARGEST_UPSAMPLES = 4
 SMALLEST_BASE = 4
 """G^A starts from a grid of about so many voxels a side."""
+
+SMALLEST_CONTEXT = 4
+"""Voxels a side that A has at least; twice as many with one level, as in the paper."""
 
 HALO = 4
 """Slices beside a slab that its G^H sees with norm ``position``: two convolutions reach three."""
@@ -44,6 +50,8 @@ class HAGANConfig:
         norm: ``group``, the paper's: whole volumes and slabs differ. ``position``: G^H normalises
             over channels, and slabs with their halo are what the whole volume is.
         attention: whether G^A attends to its whole coarsest grid (``backbone.attention``).
+        levels: of slabs, each four times finer than the one before it (``levels``); A has 1/4 of
+            the resolution with one, 1/16 with two.
 
     Raises:
         InputError: sizes that do not fit together.
@@ -57,22 +65,31 @@ class HAGANConfig:
     classes: int = 0
     norm: str = "position"
     attention: bool = False
+    levels: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.size) < SMALLEST_BASE * 2 * LOW_RES_FACTOR:
+        if self.levels < 1 or (self.levels > 1 and self.norm != "position"):
             raise InputError(
-                f"the size is {_times(self.size)}: expected at least "
-                f"{SMALLEST_BASE * 2 * LOW_RES_FACTOR} voxels a side"
+                f"levels is {self.levels} with norm {self.norm}: expected 1, or more with norm "
+                "position, which gives slabs of slabs what the whole volume has"
+            )
+        smallest = SMALLEST_CONTEXT * max(2 // self.levels, 1) * self.factor
+        if min(self.size) < smallest:
+            raise InputError(
+                f"the size is {_times(self.size)}: expected at least {smallest} voxels a side"
+                + (f" with {self.levels} levels" if self.levels > 1 else "")
             )
         if any(side % self.multiple for side in self.size):
             raise InputError(
                 f"the size is {_times(self.size)}: expected multiples of {self.multiple} voxels "
                 f"where the shortest side has {min(self.size)}"
             )
-        if self.slab <= 0 or self.slab % LOW_RES_FACTOR or self.size[0] % self.slab:
+        coarsest = self.depths[0]
+        if self.slab <= 0 or self.slab % LOW_RES_FACTOR or coarsest % self.slab:
+            of = "the volume" if self.levels == 1 else "level 1"
             raise InputError(
                 f"the slab has {self.slab} slices: expected a multiple of {LOW_RES_FACTOR} that "
-                f"divides the {self.size[0]} of the volume"
+                f"divides the {coarsest} of {of}"
             )
         for name in ("width", "discriminator_width"):
             value = getattr(self, name)
@@ -87,13 +104,24 @@ class HAGANConfig:
     @property
     def upsamples(self) -> int:
         """How often G^A doubles its grid: 4 for 256, 3 for 128, 2 for 64, 1 for 32."""
-        fitting = int(math.log2(min(self.size) / (SMALLEST_BASE * LOW_RES_FACTOR)))
+        fitting = int(math.log2(min(self.size) / (SMALLEST_BASE * self.factor)))
         return max(1, min(fitting, LARGEST_UPSAMPLES))
 
     @property
     def multiple(self) -> int:
         """What every side is a multiple of."""
-        return LOW_RES_FACTOR << self.upsamples
+        return self.factor << self.upsamples
+
+    @property
+    def factor(self) -> int:
+        """How much coarser than the volume A is."""
+        return int(LOW_RES_FACTOR**self.levels)
+
+    @property
+    def depths(self) -> list[int]:
+        """Slices of level 1 to the last, which has those of the volume."""
+        coarser = range(self.levels - 1, -1, -1)
+        return [self.size[0] // LOW_RES_FACTOR**by for by in coarser]
 
     @property
     def base(self) -> tuple[int, int, int]:
@@ -189,8 +217,49 @@ class HighResolutionHead(nn.Module):
         return torch.tanh(image)
 
 
+class MiddleLevel(nn.Module):
+    """A level below the finest: features four times finer, and an image of them as of G^L.
+
+    Both normalise per position, so slabs are what the whole volume is.
+    """
+
+    def __init__(self, channels: int, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.checkpointing = checkpointing
+        self.blocks = nn.ModuleList(
+            ConvolutionBlock(channels, channels, "position", double=True) for _ in range(2)
+        )
+        self.image = LowResolutionHead(channels, "position", checkpointing=checkpointing)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """(B, C, d, h, w) -> (B, C, 4d, 4h, 4w)."""
+        first, second = (cast(ConvolutionBlock, block) for block in self.blocks)
+        features = chained(
+            context, [first.convolve, second.convolve], [first.activate],
+            recompute=self.checkpointing,
+        )  # fmt: skip
+        return second.activate(features)
+
+
+class Made(NamedTuple):
+    """Features of a level in a slab of it, and where that starts for each sample."""
+
+    features: Tensor
+    starts: list[int]
+
+    def taken(self, windows: Sequence[Slab]) -> Tensor:
+        """What the next level makes its windows from."""
+        starts = [
+            window.start // LOW_RES_FACTOR - start
+            for window, start in zip(windows, self.starts, strict=True)
+        ]
+        return take_slabs(self.features, starts, windows[0].thickness // LOW_RES_FACTOR)
+
+
 class UnconditionalGenerator(GeneratingNetwork):
     """G: z -> A, then A -> X^L and A_r -> X_r^H, or the whole X^H.
+
+    With more than one level, ``middle`` stands between A and G^H.
 
     Args:
         config: sizes.
@@ -203,28 +272,73 @@ class UnconditionalGenerator(GeneratingNetwork):
         self.trunk = NoiseTrunk(config, checkpointing=checkpointing)
         channels = config.context_channels
         self.low = LowResolutionHead(channels, "group", checkpointing=checkpointing)
+        self.middle = nn.ModuleList(
+            MiddleLevel(channels, checkpointing=checkpointing) for _ in range(config.levels - 1)
+        )
         self.high = HighResolutionHead(channels, config.norm, checkpointing=checkpointing)
 
     def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """G^A: z (B, latent) and one-hot labels (B, classes) -> A (B, 64, D/4, H/4, W/4)."""
+        """G^A: z (B, latent) and one-hot labels (B, classes) -> A (B, 64, D/4, H/4, W/4).
+
+        With K levels A has 1/4^K of the resolution.
+        """
         joined = latent if label is None else torch.cat([latent, label.to(latent)], dim=1)
         context: Tensor = self.trunk(joined)
         return context
 
     def slabs(self, context: Tensor, starts: Tensor, thickness: int) -> Tensor:
         """G^H on each sample's slab: A and r (B,) -> X_r^H (B, 1, thickness, H, W)."""
-        depth = context.shape[2] * LOW_RES_FACTOR
+        depth = context.shape[2] * self.config.factor
         slabs = [Slab(start, thickness) for start in starts.tolist()]
-        windows = [slab.window(depth, self.config.halo) for slab in slabs]
-        low_starts = [window.start // LOW_RES_FACTOR for window in windows]
-        images = self.high(take_slabs(context, low_starts, windows[0].thickness // LOW_RES_FACTOR))
-        offsets = [slab.start - window.start for slab, window in zip(slabs, windows, strict=True)]
-        return take_slabs(images, offsets, thickness)
+        finest = [slab.window(depth, self.config.halo) for slab in slabs]
+        made = Made(context, [0] * len(slabs))
+        windows = windows_below(finest, self.config.levels, depth)
+        for level, of_level in zip(self.middle, windows, strict=False):
+            made = Made(level(made.taken(of_level)), [window.start for window in of_level])
+        return _inner(self.high(made.taken(finest)), finest, slabs)
+
+    def pyramid(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """A slab of each level, every one within the one before it, as training sees them.
+
+        Args:
+            context: A.
+            starts: r of each sample for level 1 to the last, as of ``nested_starts``.
+
+        Returns:
+            The slabs' images (B, 1, slab, h, w) of level 1 to the last, which is X_r^H.
+        """
+        images, made = [], Made(context, [0] * len(context))
+        for number, of_level in enumerate(starts):
+            slabs = [Slab(start, self.config.slab) for start in of_level]
+            last = number == len(self.middle)
+            halo = self.config.halo if last else MIDDLE_HALO
+            windows = [slab.window(self.config.depths[number], halo) for slab in slabs]
+            taken = made.taken(windows)
+            if last:
+                image = self.high(taken)
+            else:
+                level = cast(MiddleLevel, self.middle[number])
+                made = Made(level(taken), [window.start for window in windows])
+                image = level.image(made.features)
+            images.append(_inner(image, windows, slabs))
+        return images
+
+    def finest(self, context: Tensor) -> Tensor:
+        """The whole volume's features that G^H is given: A itself with one level."""
+        for level in self.middle:
+            context = level(context)
+        return context
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """From z (B, latent + classes) the whole X^H (B, 1, D, H, W) and A."""
-        context = self.context(latent)
+        """From z (B, latent + classes) the whole X^H (B, 1, D, H, W) and what G^H makes it of."""
+        context = self.finest(self.context(latent))
         return self.high(context), context
+
+
+def _inner(images: Tensor, windows: Sequence[Slab], slabs: Sequence[Slab]) -> Tensor:
+    """The slabs out of what was made of their windows."""
+    offsets = [slab.start - window.start for slab, window in zip(slabs, windows, strict=True)]
+    return take_slabs(images, offsets, slabs[0].thickness)
 
 
 def _times(size: tuple[int, ...]) -> str:
