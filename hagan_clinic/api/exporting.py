@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hagan_clinic.errors import OutputError
+from hagan_clinic.imageio.output_guard import check_output
 from hagan_clinic.training.run_folder import check_run
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def export(
         True
     """
     path = Path(output)
-    if path.suffix != ".onnx":
-        raise OutputError(f"{path}: expected a name that ends in .onnx")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists: give another name, or --overwrite")
+    check_output(path, overwrite=overwrite, suffixes=(".onnx",))
     check_run(Path(run))
     # This imports torch, which takes seconds.
     from hagan_clinic.onnx_export import export_part, export_run

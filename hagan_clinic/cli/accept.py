@@ -57,12 +57,12 @@ def command(
     if scans:
         _record(model, scans, device, overwrite=overwrite)
         return
-    from hagan_clinic.errors import OutputError
     from hagan_clinic.imageio import write_text
+    from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.runtime.acceptance import accept
 
-    if output is not None and output.exists() and not overwrite:
-        raise OutputError(f"{output}: exists already; choose another path or --overwrite")
+    if output is not None:
+        check_output(output, overwrite=overwrite)
     outcome = accept(model, device, threads=threads)
     facts = _facts(outcome)
     if output is not None:

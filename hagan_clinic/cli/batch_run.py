@@ -14,7 +14,8 @@ from hagan_clinic.cli.printing import say
 from hagan_clinic.cli.results_printing import print_results, print_terms, progress_bar, told
 from hagan_clinic.cli.results_table import rows
 from hagan_clinic.cli.translated_page import write_results_page
-from hagan_clinic.runtime.page import check_page_path, room_for
+from hagan_clinic.imageio.output_guard import check_output
+from hagan_clinic.runtime.page import PAGE_SUFFIXES, room_for
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -48,7 +49,7 @@ def run_batch(
         OutputError: Table or page cannot be written.
     """
     if html:
-        check_page_path(html, overwrite=settings.overwrite)
+        check_output(html, overwrite=settings.overwrite, suffixes=PAGE_SUFFIXES)
         settings = replace(settings, page_room=room_for(len(jobs)))
     with progress_bar(quiet, total=len(jobs)) as progress:
         results = collect(one_by_one(jobs, translator, settings, progress), table)

@@ -40,9 +40,10 @@ def command(
     """
     from hagan_clinic.api.models import load_encoder
     from hagan_clinic.api.scans import check_scans, encode_scans, find_scans
-    from hagan_clinic.runtime.latents import Latents, check_output, write_latents
+    from hagan_clinic.imageio.output_guard import check_output
+    from hagan_clinic.runtime.latents import SUFFIXES, Latents, write_latents
 
-    check_output(output, volumes, overwrite=overwrite)
+    check_output(output, volumes, overwrite=overwrite, suffixes=SUFFIXES)
     encoder = load_encoder(model, device)
     scans = find_scans(volumes, encoder, mask)
     for warning in check_scans(encoder, scans, quiet=quiet):

@@ -128,9 +128,10 @@ def command(
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.cli.translated_page import write_results_page
     from hagan_clinic.imageio import SUFFIXES, suffix_of
+    from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.runtime import Translator
     from hagan_clinic.runtime.outputs import is_directory, is_folder
-    from hagan_clinic.runtime.page import check_page_path, room_for
+    from hagan_clinic.runtime.page import PAGE_SUFFIXES, room_for
     from hagan_clinic.runtime.provenance import model_identity
 
     given = Given(**chosen)
@@ -170,7 +171,7 @@ def command(
             by_name or inputs[0], output, uncertainty, preview, report, called, mask=mask
         )
         if html:
-            check_page_path(html, overwrite=overwrite)
+            check_output(html, overwrite=overwrite, suffixes=PAGE_SUFFIXES)
         with progress_bar(quiet) as progress:
             result = perform(job, translator, settings, told(progress, job))
         if html:

@@ -33,11 +33,12 @@ def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite:
     any order: what belongs together is found by the JSON files beside the results.
     """
     from hagan_clinic.cli.real_images import real_images
+    from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.runtime.page import find_results, read_result, room_for, write_page
-    from hagan_clinic.runtime.page.page import check_page_path
+    from hagan_clinic.runtime.page.page import PAGE_SUFFIXES
     from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
 
-    check_page_path(output, overwrite=overwrite)
+    check_output(output, paths, overwrite=overwrite, suffixes=PAGE_SUFFIXES)
     results = find_results(paths)
     reals = [None] * len(results) if real is None else real_images(results, real)
     room = room_for(len(results))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,32 +108,6 @@ def draw_latents(count: int, latent: int, seed: int, truncation: float | None = 
         while truncation is not None and (beyond := np.abs(row) > truncation).any():
             row[beyond] = source.standard_normal(np.count_nonzero(beyond))
     return rows
-
-
-def check_output(
-    path: Path, inputs: Iterable[Path], *, overwrite: bool, suffixes: Sequence[str] = SUFFIXES
-) -> None:
-    """Find out before the work what would stop the writing of a file after it.
-
-    Args:
-        path: Where they are to be written.
-        inputs: Files that are read, which must stay.
-        overwrite: Whether a file there may be replaced.
-        suffixes: Those that the file may have.
-
-    Raises:
-        OutputError: Another suffix, a folder that cannot be written, an input, or
-            a file that exists and may not be replaced.
-    """
-    _check_suffix(path, suffixes)
-    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
-        raise OutputError(
-            f"{path}: the folder {path.parent} does not exist or cannot be written; choose another"
-        )
-    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
-        raise OutputError(f"{path}: this output is an input; expected another path")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another path or --overwrite")
 
 
 def _check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import SUFFIXES, atomic_folder, atomic_path, reason_of, suffix_of
+from hagan_clinic.imageio.output_guard import check_output
 from hagan_clinic.imageio.sidecar import sidecar_path
 
 
@@ -66,24 +66,7 @@ class Outputs:
         inputs += [sidecar_path(scan) for scan in inputs if suffix_of(scan) in SUFFIXES]
         seen: set[Path] = set()
         for path in self.paths:
-            _check_name(path)
-            if not path.parent.is_dir():
-                raise OutputError(
-                    f"{path}: the folder {path.parent} does not exist; create it first"
-                )
-            if not os.access(path.parent, os.W_OK | os.X_OK):
-                raise OutputError(
-                    f"{path}: the folder {path.parent} cannot be written; choose another or "
-                    "change its permissions"
-                )
-            for read in inputs:
-                if _is_same_file(path, read):
-                    # A DICOM file's name may be a patient's.
-                    named = f" {read}" if suffix_of(read) in (*SUFFIXES, ".json") else ""
-                    raise OutputError(
-                        f"{path}: this output is the input{named}; expected another path, as the "
-                        "scan would be lost"
-                    )
+            check_output(path, inputs, overwrite=overwrite or is_folder(path))
             if is_folder(path):
                 _check_series_folder(path, inputs, overwrite=overwrite)
                 if inside := [one for one in self.paths if path.resolve() in one.resolve().parents]:
@@ -94,8 +77,6 @@ class Outputs:
             if path.resolve() in seen:
                 raise OutputError(f"{path}: two outputs have this path; give each its own")
             seen.add(path.resolve())
-            if path.exists() and not (overwrite or is_folder(path)):
-                raise OutputError(f"{path}: exists already; choose another path or --overwrite")
 
     def _check_suffixes(self, from_series: bool) -> None:
         for path, expected in (
@@ -130,15 +111,6 @@ def is_directory(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
-
-
-def _check_name(path: Path) -> None:
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
@@ -264,11 +236,3 @@ def _link_or_copy(source: Path, target: Path) -> None:
                 f"{source}: cannot be kept until its successor is written ({error.strerror}); "
                 "free space, or remove it yourself"
             ) from error
-
-
-def _is_same_file(first: Path, second: Path) -> bool:
-    """Whether both paths lead to one file, by links of either kind too."""
-    try:
-        return first.samefile(second)
-    except OSError:
-        return first.resolve() == second.resolve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from hagan_clinic import __version__
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import DESCRIPTION, write
+from hagan_clinic.imageio.output_guard import check_folder, check_output
 from hagan_clinic.imageio.sidecar import sidecar_path
 from hagan_clinic.runtime.outputs import all_or_none, write_json
 from hagan_clinic.runtime.provenance import NOTICE, TOOL
@@ -51,14 +51,9 @@ class OutputFolder:
         self.others = [folder / name for name in others]
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is a file; expected a folder, or a new name for one")
-        there = folder if folder.exists() else folder.absolute().parent
-        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-            raise OutputError(
-                f"{folder}: the folder {there} does not exist or cannot be written; choose another"
-            )
-        for path in self.paths:
-            if path.exists() and not overwrite:
-                raise OutputError(f"{path}: exists already; choose another folder or --overwrite")
+        check_folder(folder if folder.exists() else folder.absolute().parent, folder)
+        for path in self.paths if folder.exists() else ():
+            check_output(path, overwrite=overwrite)
         left = set(folder.glob(series)) - set(self.volumes) if series else set()
         if left:
             raise OutputError(

@@ -8,8 +8,8 @@ from hagan_clinic.cli import main
 @pytest.mark.parametrize(
     ("output", "code", "message"),
     [
-        ("model.bin", 6, "expected a name that ends in .onnx"),
-        ("there.onnx", 6, "there.onnx exists: give another name, or --overwrite"),
+        ("model.bin", 6, "has .bin, expected .onnx"),
+        ("there.onnx", 6, "there.onnx: exists already; choose another path or --overwrite"),
         ("new.onnx", 4, "is no run folder"),
     ],
 )

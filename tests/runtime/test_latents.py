@@ -3,10 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hagan_clinic.errors import InputError, OutputError
+from hagan_clinic.errors import InputError
 from hagan_clinic.runtime.latents import (
     Latents,
-    check_output,
     draw_latents,
     read_latents,
     write_latents,
@@ -138,17 +137,3 @@ def test_truncation_draws_again_what_lies_beyond_and_nothing_else():
 def test_a_truncation_that_leaves_nothing_is_refused(truncation):
     with pytest.raises(InputError, match=r"truncation is .*expected 0\.01 or more"):
         draw_latents(1, 4, seed=0, truncation=truncation)
-
-
-def test_what_would_stop_the_writing_is_found_before(tmp_path):
-    there = tmp_path / "z.npz"
-    there.write_bytes(b"kept")
-    with pytest.raises(OutputError, match="exists already"):
-        check_output(there, [], overwrite=False)
-    with pytest.raises(OutputError, match="this output is an input"):
-        check_output(there, [there], overwrite=True)
-    with pytest.raises(OutputError, match=r"has \.txt, expected \.npz or \.csv"):
-        check_output(tmp_path / "z.txt", [], overwrite=True)
-    with pytest.raises(OutputError, match="does not exist or cannot be written"):
-        check_output(tmp_path / "none" / "z.npz", [], overwrite=True)
-    check_output(there, [], overwrite=True)

@@ -31,7 +31,7 @@ def command(
     Ridge regression; the R² shown is of patients held out (5 folds, by the column patient
     or the subjects' names). At 0 or less the direction means nothing.
     """
-    from hagan_clinic.runtime.latents import check_output
+    from hagan_clinic.imageio.output_guard import check_output
 
     check_output(output, (latents, table), overwrite=overwrite, suffixes=(".npz",))
     import numpy as np

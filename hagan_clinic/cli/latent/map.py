@@ -57,7 +57,7 @@ def command(
     Each kind gets its 95 % covariance ellipse. The coordinates are written beside, as a CSV of
     the same name.
     """
-    from hagan_clinic.runtime.latents import check_output
+    from hagan_clinic.imageio.output_guard import check_output
 
     table = output.with_suffix(".csv")
     for path in (output, table):

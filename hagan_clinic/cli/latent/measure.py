@@ -45,8 +45,8 @@ def command(
     """
     from hagan_clinic.data.cohort import check_cohort, find_cohort
     from hagan_clinic.imageio import write_text
+    from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.progress import counted
-    from hagan_clinic.runtime.latents import check_output
     from hagan_clinic.training.anatomy import measure_cohort
 
     check_output(output, (cohort,), overwrite=overwrite, suffixes=(".csv",))

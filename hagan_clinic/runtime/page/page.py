@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.runtime.page.subject import Failure, Subject
 from hagan_clinic.runtime.provenance import NOTICE
@@ -26,18 +25,8 @@ def room_for(count: int) -> int:
     return min(ONE_LIMIT, LIMIT // max(count, 1))
 
 
-def check_page_path(path: Path, *, overwrite: bool) -> None:
-    """Find out before the work what would stop the writing after it.
-
-    Raises:
-        OutputError: The name does not end in .html, the folder is missing, or the file exists.
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(f"{path}: has {path.suffix or 'no suffix'}, expected .html")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another path or --overwrite")
+PAGE_SUFFIXES = (".html", ".htm")
+"""Of a page's file."""
 
 
 def write_page(rows: Sequence[Subject | Failure], path: Path, footer: str = "") -> None:

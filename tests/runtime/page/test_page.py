@@ -5,9 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from hagan_clinic.errors import OutputError
 from hagan_clinic.runtime.page import LIMIT, Failure, room_for, write_page
-from hagan_clinic.runtime.page.page import check_page_path
 
 
 class Elements(HTMLParser):
@@ -64,17 +62,6 @@ def test_fifty_subjects_fit_their_page(subject_of):
     room = room_for(50)
     assert 50 * room <= LIMIT < 60 * 2**20
     assert subject_of(limit=room).size <= room
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("page.txt", "expected .html"), ("none/page.html", "does not exist"), ("old.html", "exists")],
-)
-def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path, name, words):
-    (tmp_path / "old.html").touch()
-    with pytest.raises(OutputError, match=words):
-        check_page_path(tmp_path / name, overwrite=False)
-    check_page_path(tmp_path / "old.html", overwrite=True)
 
 
 def shown_values(browser):
