@@ -12,9 +12,15 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.metrics.calibration import interval_factor
 from hagan_clinic.metrics.image_quality import psnr, ssim
+from hagan_clinic.runtime.exploration.pictures import middle_planes
+from hagan_clinic.training.montage import Picture, montage
 from hagan_clinic.training.variant import Validation
 
 MONTAGE_SUBJECTS = 4
+Volume = NDArray[np.float32]
+
+SCALE_SHOWN = 4
+"""The uncertainty is drawn so many times brighter: errors are a small part of the range."""
 
 
 def validate_translation(
@@ -30,8 +36,8 @@ def validate_translation(
     Returns:
         Figures ``psnr``, ``ssim`` (means over subjects and forms), ``interval_factor`` and, of
         the subjects that have both forms, ``psnr_head`` and ``psnr_stripped``; the score is the
-        PSNR. The montage has a row a subject: source, synthetic, real, error bar; middle axial
-        slices.
+        PSNR. The montage has a row a subject: source, synthetic, real, uncertainty; middle axial
+        slices, the patient's right on the left.
 
     Raises:
         InputError: a subject has no target.
@@ -40,7 +46,7 @@ def validate_translation(
     of_both: dict[str, list[float]] = {"psnr_head": [], "psnr_stripped": []}
     ssims: list[float] = []
     ratios: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
-    rows: list[NDArray[np.uint8]] = []
+    rows: list[list[tuple[str, Picture]]] = []
     for subject in subjects:
         for stripped in [False, True][: subject.forms]:
             source, target, brain = subject.load(stripped)
@@ -65,11 +71,17 @@ def validate_translation(
         "interval_factor": interval_factor(ratios),
     }
     metrics |= {name: float(np.mean(values)) for name, values in of_both.items() if values}
-    return Validation(metrics["psnr"], metrics, np.concatenate(rows))
+    return Validation(metrics["psnr"], metrics, montage(rows))
 
 
-def _row(*volumes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Middle axial slices side by side, anterior up; the last volume is a scale in [0, 1]."""
-    *images, scale = (volume[volume.shape[0] // 2, ::-1] for volume in volumes)
-    grey = [from_unit(image) for image in images] + [np.clip(scale, 0, 1)]
-    return np.concatenate([(255 * image).astype(np.uint8) for image in grey], axis=1)
+def _row(
+    source: Volume, synthetic: Volume, real: Volume, scale: Volume
+) -> list[tuple[str, Picture]]:
+    """Middle axial slices of volumes in [-1, 1], and of the scale in the same units."""
+    shown: dict[str, Volume] = {
+        "source": from_unit(source),
+        "synthetic": from_unit(synthetic),
+        "real": from_unit(real),
+        f"uncertainty x{SCALE_SHOWN}": np.float32(SCALE_SHOWN / 2) * scale,
+    }
+    return [(caption, middle_planes(volume)[0]) for caption, volume in shown.items()]

@@ -14,6 +14,7 @@ from hagan_clinic.intensity import from_unit
 from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
 from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.runtime.exploration.pictures import middle_planes
+from hagan_clinic.training.montage import montage
 from hagan_clinic.training.variant import Validation
 
 SAMPLES = 16
@@ -78,14 +79,13 @@ def validate_synthesis(
         "ms_ssim_samples": pairwise_ms_ssim(samples, PAIRS, seed),
         "ms_ssim_real": pairwise_ms_ssim(real, PAIRS, seed),
     }
-    shown = samples[:SHOWN]
+    shown = [("synthetic", sample) for sample in samples[:SHOWN]]
     if encoder:
         metrics["reconstruction_psnr"] = float(np.mean([score[0] for score in scores]))
         metrics["reconstruction_ssim"] = float(np.mean([score[1] for score in scores]))
-        shown += [
-            volume for pair in zip(real[:2], brought_back[:2], strict=True) for volume in pair
-        ]
-    return Validation(-metrics["mmd"], metrics, _montage(shown))
+        for pair in zip(real[:2], brought_back[:2], strict=True):
+            shown += zip(("real", "reconstruction"), pair, strict=True)
+    return Validation(-metrics["mmd"], metrics, _sheet(shown))
 
 
 def _volume(
@@ -109,13 +109,7 @@ def _low(volumes: Sequence[Volume]) -> NDArray[np.float64]:
     return functional.avg_pool3d(stacked, 4).flatten(1).double().numpy()
 
 
-def _montage(volumes: Sequence[Volume]) -> NDArray[np.uint8]:
+def _sheet(shown: Sequence[tuple[str, Volume]]) -> NDArray[np.uint8]:
     """Two volumes in a row, the middle planes of each beside each other."""
-    tiles = []
-    for volume in volumes:
-        planes = middle_planes(volume)
-        height = max(len(plane) for plane in planes)
-        padded = [np.pad(plane, ((0, height - len(plane)), (0, 0))) for plane in planes]
-        tiles.append(np.concatenate(padded, axis=1))
-    rows = [np.concatenate(tiles[i : i + 2], axis=1) for i in range(0, len(tiles), 2)]
-    return np.concatenate(rows)
+    tiles = [[(caption, plane) for plane in middle_planes(volume)] for caption, volume in shown]
+    return montage([[*left, *right] for left, right in zip(tiles[::2], tiles[1::2], strict=True)])

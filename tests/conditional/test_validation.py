@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hagan_clinic.conditional.validation import validate_translation
+from hagan_clinic.conditional.validation import SCALE_SHOWN, validate_translation
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.errors import InputError
 
@@ -104,10 +104,22 @@ def test_the_score_is_the_psnr_and_the_montage_has_a_row_a_subject(tmp_path):
     subjects = [even_subject(tmp_path, n, head=200, stripped=150, target=100) for n in "abcdef"]
     validation = validate_translation(Halved(), subjects, CPU)
     assert validation.score == validation.metrics["psnr"]
-    assert validation.montage.shape == (4 * SHAPE[1], 4 * SHAPE[2])
-    row = validation.montage[: SHAPE[1]].reshape(SHAPE[1], 4, SHAPE[2])
-    expected = [unit(150), halved(150), unit(100), 2 * unit(150) / 10]
-    assert np.abs(row - 255 * np.array(expected)[:, None]).max() <= 1
+    rows = np.split(validation.montage, 4)
+    middles = [
+        tile[tile.shape[0] // 2, tile.shape[1] // 2] for tile in np.split(rows[0], 4, axis=1)
+    ]
+    expected = [unit(150), halved(150), unit(100), SCALE_SHOWN * unit(150) / 10]
+    assert np.abs(middles - 255 * np.array(expected)).max() <= 1
+    assert all(np.array_equal(row, rows[0]) for row in rows)
+
+
+def test_the_montage_has_the_patients_right_on_the_left_and_anterior_up(tmp_path):
+    subject = even_subject(tmp_path, "a", head=100, stripped=100, target=100)
+    codes = np.load(subject.file)
+    codes[:, :, SHAPE[1] // 2 :, SHAPE[2] // 2 :] = 250  # anterior, right
+    np.save(subject.file, codes)
+    tile = np.split(validate_translation(Halved(), [subject], CPU).montage, 4, axis=1)[2]
+    assert [tile[60, 30], tile[60, 110], tile[140, 30]] == [250, 100, 100]
 
 
 def test_a_subject_without_a_target_is_named(tmp_path):
