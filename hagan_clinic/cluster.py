@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from hagan_clinic import __version__
 from hagan_clinic.errors import DeviceError, HaganClinicError, InputError
+from hagan_clinic.runtime.memory import available
 from hagan_clinic.runtime.session import usable_cpus
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
 LOCAL = "local"
+MEMORY_OF_ONE = 3 * 2**30
 CONNECT_SECONDS = 20
 LOOK_SECONDS = 1
 """How often new workers and an interruption are looked for while all are at work."""
@@ -48,8 +50,9 @@ def connected(address: str) -> Iterator[Client]:
     """A client of a cluster whose workers have this version of hagan-clinic.
 
     Args:
-        address: `local` or `local:3` for as many processes of this machine, by default one a core,
-            which end with the block; else a scheduler's address or its file.
+        address: `local` or `local:3` for as many processes of this machine, which end with the
+            block, by default one a core that has 3 GiB of memory; else a scheduler's address or
+            its file.
 
     Raises:
         InputError: It is no address.
@@ -90,6 +93,7 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=max(usable_cpus() // workers, 1),
+                memory_limit=available() // workers,
                 dashboard_address=None,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 security=True,  # TLS, with keys that live as long as the cluster
@@ -145,7 +149,7 @@ def spread(
         The item's place, and what the function returned or the exception that ended it.
 
     Raises:
-        DeviceError: The scheduler was lost.
+        DeviceError: The scheduler was lost, or every worker is refused.
         KeyboardInterrupt: After the results of what was in work when it came.
     """
     from distributed import Future, wait
@@ -178,6 +182,8 @@ def spread(
                         say(f"worker {answer.worker} is refused: {answer.refusal}")
                         client.retire_workers([answer.worker], close_workers=True)
                         known.discard(answer.worker)
+                        if not known:
+                            raise DeviceError(f"no worker is fit: {answer.refusal}")
                         waiting.append((place, items[place]))
                     else:
                         yield place, answer.value
@@ -290,7 +296,7 @@ def _versions(client: Client) -> dict[str, Any]:
 
 def _count(address: str, text: str) -> int:
     if not text and ":" not in address:
-        return usable_cpus()
+        return max(min(usable_cpus(), available() // MEMORY_OF_ONE), 1)
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"--cluster {address}: expected local, or local:3 for three processes")
     return int(text)

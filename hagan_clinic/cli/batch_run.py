@@ -20,6 +20,7 @@ from hagan_clinic.runtime.page import PAGE_SUFFIXES, room_for
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from hagan_clinic.cli.cluster_batch import Cluster
     from hagan_clinic.runtime import Translator
 
 
@@ -31,6 +32,7 @@ def run_batch(
     table: Path | None,
     html: Path | None,
     quiet: bool,
+    cluster: tuple[Cluster, str] | None = None,
 ) -> int:
     """Do all jobs and tell what became of them.
 
@@ -41,21 +43,31 @@ def run_batch(
         table: CSV file of a row for each job.
         html: Page of what is translated.
         quiet: Tell failures alone.
+        cluster: Whose workers do them, and what they call the model; else they are done here.
 
     Returns:
         The exit code: that of the first failure, or 0.
 
     Raises:
         OutputError: Table or page cannot be written.
+        DeviceError: The cluster cannot be used, or was lost.
     """
     if html:
         check_output(html, overwrite=settings.overwrite, suffixes=PAGE_SUFFIXES)
         settings = replace(settings, page_room=room_for(len(jobs)))
     with progress_bar(quiet, total=len(jobs)) as progress:
-        results = collect(one_by_one(jobs, translator, settings, progress), table)
+        if cluster is None:
+            done = one_by_one(jobs, translator, settings, progress)
+        else:
+            where, model = cluster
+            done = where.results(jobs, translator.model, model, settings, progress)
+        results = collect(done, table)
+    order = {job.output: place for place, job in enumerate(jobs)}
+    results.sort(key=lambda result: order[result.job.output])
     has_page = html is not None and write_results_page(results, html, translator)
     if not quiet:
-        print_results(translator, results, listed_in=table)
+        where_done = f"the cluster {cluster[0].address}" if cluster else translator.device.name
+        print_results(translator, results, where_done, listed_in=table)
         if has_page:
             say(f"wrote {html}")
         print_terms(translator)

@@ -42,13 +42,14 @@ def told(progress: Progress, job: TranslationTask, place: int = 0) -> Callable[[
 
 
 def print_results(
-    translator: Translator, results: list[Result], *, listed_in: Path | None = None
+    translator: Translator, results: list[Result], where: str, *, listed_in: Path | None = None
 ) -> None:
     """A table for people: each scan, what became of it, and how many.
 
     Args:
         translator: What made them.
         results: In their order.
+        where: The device or cluster that made them.
         listed_in: The table on disk, if there is one, which tells the outputs' long paths.
     """
     rows = []
@@ -70,7 +71,7 @@ def print_results(
     kept_too = f", {counts['kept']} kept" if counts["kept"] else ""
     say(
         f"{counts['translated']} of {len(results)} translated{kept_too}, "
-        f"{translator.model.card.name} on {translator.device.name}"
+        f"{translator.model.card.name} on {where}"
     )
     if listed_in:
         say(f"wrote {listed_in}")

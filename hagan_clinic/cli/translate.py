@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hagan_clinic.cli.options import device_option
+from hagan_clinic.cli.options import cluster_option, device_option
 from hagan_clinic.cli.series_options import series_options
 
 _EXAMPLE = """\b
@@ -59,6 +59,7 @@ _PATH = click.Path(path_type=Path, readable=False)
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"
 )
+@cluster_option
 @click.option("--tf32", is_flag=True, help="Let CUDA use TensorFloat-32: quicker, less exact.")
 @click.option("--series", metavar="UID", help="The DICOM series to take (see `inspect`).")
 @click.option(
@@ -89,6 +90,7 @@ def command(
     device: str,
     max_memory: str | None,
     threads: int | None,
+    cluster: str | None,
     tf32: bool,
     series: str | None,
     dicom_like: Path | None,
@@ -158,13 +160,19 @@ def command(
         overwrite=overwrite,
         page_room=room_for(1) if html else None,
     )
-    translator = Translator(model, device, max_memory=max_memory, threads=threads, tf32=tf32)
+    # With a cluster the network runs in its workers, and here may be no GPU.
+    here = "cpu" if cluster else device
+    translator = Translator(
+        model, here, max_memory=max_memory, threads=threads, tf32=tf32 and not cluster
+    )
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
     one_series = len(scans) == 1 and from_series
     many = not one_series and (
         bool(cohorts) or len(inputs) > 1 or is_directory(output) or any(map(is_directory, inputs))
     )
     if by_name or not many:
+        if cluster:
+            raise click.UsageError("--cluster goes with a cohort, or with several scans.")
         # A DICOM series is called by its sequence, as its name may be a patient's.
         called = translator.model.recipe.sources[0] if from_series else ""
         job = TranslationTask(
@@ -196,7 +204,14 @@ def command(
     with folders(places):
         if is_bids:
             describe_derivative(output, cohorts[0], model_identity(translator.model))
-        code = run_batch(jobs, translator, settings, table=table, html=html, quiet=quiet)
+        workers = None
+        if cluster:
+            from hagan_clinic.cli.cluster_batch import Cluster
+
+            workers = Cluster(cluster, device, max_memory, threads, tf32), model
+        code = run_batch(
+            jobs, translator, settings, table=table, html=html, quiet=quiet, cluster=workers
+        )
     context.exit(code)
 
 
