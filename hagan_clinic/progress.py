@@ -6,10 +6,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 
 SECONDS_BETWEEN_LINES = 10.0
 """Where stderr is a file or a pipe."""
+
+_HIDDEN = ContextVar("hidden", default=False)
+
+
+def hide() -> Callable[[], None]:
+    """Show no progress from now on, until what this gives is called."""
+    before = _HIDDEN.set(True)
+    return lambda: _HIDDEN.reset(before)
+
+
+def is_hidden() -> bool:
+    """Whether no progress shall be shown."""
+    return _HIDDEN.get()
 
 
 @contextmanager
@@ -25,6 +39,7 @@ def counted(task: str, total: int, *, quiet: bool = False) -> Iterator[Callable[
     )
 
     console = Console(stderr=True)
+    quiet = quiet or is_hidden()
     if quiet or not console.is_terminal:
         yield _Lines(task, total).advance if not quiet else _nothing
         return

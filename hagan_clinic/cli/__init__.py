@@ -12,6 +12,7 @@ import click
 from hagan_clinic import __version__
 from hagan_clinic.cli.failures import EXIT_CODES, in_one_line
 from hagan_clinic.cli.lazy_group import LazyGroup
+from hagan_clinic.cli.options import with_shared
 
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
@@ -62,3 +63,6 @@ def main() -> None:
     if threading.current_thread() is threading.main_thread():
         # A scheduler's SIGTERM then unwinds as Ctrl-C does, and no partial output is left.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+with_shared(main)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hagan_clinic.cli.options import device_option
-from hagan_clinic.cli.printing import say, show_table
+from hagan_clinic.cli.printing import note, say, show_table
 
 if TYPE_CHECKING:
     from hagan_clinic.runtime.acceptance import Acceptance
@@ -72,7 +72,7 @@ def command(
     else:
         _print(outcome, facts)
         if output is not None:
-            say(f"wrote {output}")
+            note(f"wrote {output}")
     if not outcome.passed:
         say(f"error: {facts['reason']}", err=True)
         context.exit(4)
@@ -87,7 +87,7 @@ def _record(model: str, scans: tuple[str, ...], device: str, *, overwrite: bool)
     folder = record(
         model, {name: Path(file) for name, file in named.items()}, device, overwrite=overwrite
     )
-    say(f"wrote {folder}: `hagan-clinic accept {model}` compares with it")
+    note(f"wrote {folder}: `hagan-clinic accept {model}` compares with it")
 
 
 def _facts(outcome: Acceptance) -> dict[str, Any]:

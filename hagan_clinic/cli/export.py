@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note, say
 
 
 @click.command(short_help="Write a trained run as one ONNX file.")
@@ -48,7 +48,7 @@ def command(
     exported = export(
         run, output, part=part, half=half, card=card, images=images, overwrite=overwrite
     )
-    say(
+    note(
         f"{exported.path}: {exported.parameters:,} parameters, "
         f"{exported.path.stat().st_size / 2**20:.1f} MiB; equal to torch within "
         f"{exported.difference:.1g} on {' and '.join(exported.checked)} input"

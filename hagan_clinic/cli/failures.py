@@ -27,7 +27,8 @@ MEMORY_ADVICE = {
 }
 """What to do in a command that ran out of memory."""
 
-_DEBUG = "hagan_clinic.debug"
+DEBUG = "hagan_clinic.debug"
+"""Where a call remembers that tracebacks are wanted."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -41,26 +42,6 @@ Exit codes:
   130  interrupted; no partial output is left
   141  the reader of the output closed it, as `head` does; files are written
 """
-
-
-def with_debug(command: click.Command) -> click.Command:
-    """The command, with the option --debug that every command has."""
-    if all(parameter.name != "debug" for parameter in command.params):
-        command.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                expose_value=False,
-                callback=_remember,
-                help="Show the traceback of an error.",
-            )
-        )
-    return command
-
-
-def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
-    # A group and its subcommand both have the option, and share their meta.
-    context.meta[_DEBUG] = value or context.meta.get(_DEBUG, False)
 
 
 @contextmanager
@@ -79,7 +60,7 @@ def in_one_line(context: click.Context) -> Iterator[None]:
             sys.exit(CLOSED_PIPE)
         message, code = explained(error)
         try:
-            if context.meta.get(_DEBUG):
+            if context.meta.get(DEBUG):
                 traceback.print_exception(error)
             say(f"error: {message}", err=True)
         except BrokenPipeError:  # the exit code still says so

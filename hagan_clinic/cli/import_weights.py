@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note
 
 UNKNOWN_SPACING = 1.0
 
@@ -46,17 +46,17 @@ def command(
     )
     sizes = released.model.config
     parameters = sum(parameter.numel() for parameter in released.model.parameters())
-    say(
+    note(
         f"{output}: HA-GAN for {'x'.join(map(str, sizes.size))} voxels, z of {sizes.latent}, "
         f"{sizes.classes or 'no'} classes, {parameters:,} parameters"
     )
     if spacing is None:
-        say(
+        note(
             f"note: the files do not state the voxel size; {UNKNOWN_SPACING:g} mm is assumed: give "
             "--spacing if you know it"
         )
-    say(
+    note(
         "note: the files do not state the orientation; the axes are taken as this toolkit's: "
         "inferior to superior, posterior to anterior, left to right"
     )
-    say(f"next: hagan-clinic sample {output} -o samples")
+    note(f"next: hagan-clinic sample {output} -o samples")

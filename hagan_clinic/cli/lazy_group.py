@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hagan_clinic.cli.failures import with_debug
+from hagan_clinic.cli.options import with_shared
 from hagan_clinic.nearest import did_you_mean
 
 
@@ -47,12 +47,12 @@ class LazyGroup(NearGroup):
         return list(self._described)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command, and give it the option that all have."""
+        """Import a command, and give it the options that all have."""
         if cmd_name not in self._described:
             return None
         module = import_module(f"{self._package}.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
-        return with_debug(command)
+        return with_shared(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List them without importing them."""

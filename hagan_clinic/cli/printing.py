@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hagan_clinic.printable import printable
+from hagan_clinic.progress import is_hidden
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,12 @@ _GAP = 2
 def say(text: str, *, err: bool = False) -> None:
     """Print lines, whatever text from outside is in them; see `printable`."""
     click.echo(printable(text), err=err)
+
+
+def note(text: str) -> None:
+    """Print lines that nobody asked for, such as what was written where: not with --quiet."""
+    if not is_hidden():
+        say(text)
 
 
 def cell(text: str) -> Text:

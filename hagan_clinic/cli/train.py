@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from hagan_clinic.cli.failures import INTERRUPTED
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note, say
 from hagan_clinic.cli.settings import assignment, numbers
+from hagan_clinic.progress import is_hidden
 
 
 @click.command(short_help="Train a generator on a cohort.")
@@ -140,13 +141,21 @@ def command(
             from hagan_clinic.api.cross_validation import cross_validate
             from hagan_clinic.cli.evaluate.reporting import report
 
-            found = cross_validate(settings, folder, folds, fold, init=init, cache=cache, say=say)
+            found = cross_validate(settings, folder, folds, fold, init=init, cache=cache, say=_tell)
             if found is not None:
-                report(found, quiet=False)
+                report(found, quiet=is_hidden())
         else:
-            train(settings, output=folder, init=init, cache=cache, say=say)
+            train(settings, output=folder, init=init, cache=cache, say=_tell)
     except KeyboardInterrupt:
         saved = folds is not None or existing(folder / LAST).exists()
         does = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
         say(f"interrupted; the same command {does} in {folder}", err=True)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _tell(line: str) -> None:
+    """A line about the run; of these --quiet leaves the warnings."""
+    if is_hidden() and line.startswith("warning: "):
+        say(line, err=True)
+    else:
+        note(line)

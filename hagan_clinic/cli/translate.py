@@ -25,6 +25,14 @@ _PATH = click.Path(path_type=Path, readable=False)
 @click.command(epilog=_EXAMPLE)
 @click.argument("inputs", nargs=-1, type=_PATH)
 @click.option(
+    "-i",
+    "--input",
+    "named_inputs",
+    multiple=True,
+    type=_PATH,
+    help="The same as INPUTS; repeat for several.",
+)
+@click.option(
     "-o",
     "--output",
     required=True,
@@ -79,6 +87,7 @@ def command(
     context: click.Context,
     /,
     inputs: tuple[Path, ...],
+    named_inputs: tuple[Path, ...],
     output: Path,
     sources: tuple[str, ...],
     mask: Path | None,
@@ -117,6 +126,7 @@ def command(
     first failure.
     """
     by_name = _by_name(sources)
+    inputs = (*inputs, *named_inputs)
     if bool(inputs) == bool(by_name):
         raise click.UsageError("Give INPUTS or --source NAME=FILE, one of the two.")
 

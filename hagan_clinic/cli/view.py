@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note
 
 _EXAMPLE = """\b
 Examples:
@@ -51,5 +51,5 @@ def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite:
         for result in results
     }
     write_page(subjects, output, "; ".join(sorted(models)))
-    say(f"wrote {output}: {len(subjects)} result{'s' * (len(subjects) > 1)}")
-    say(REMINDER)
+    note(f"wrote {output}: {len(subjects)} result{'s' * (len(subjects) > 1)}")
+    note(REMINDER)

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import atomic_path, write_text
-from hagan_clinic.progress import duration
+from hagan_clinic.progress import duration, is_hidden
 from hagan_clinic.runtime import memory
 from hagan_clinic.runtime.provenance import NOTICE
 from hagan_clinic.training.curves import draw_curves
@@ -79,7 +79,7 @@ class RunLog:
             TimeRemainingColumn(),
             console=self.console,
             refresh_per_second=1,
-            disable=not self.console.is_terminal,
+            disable=is_hidden() or not self.console.is_terminal,
         )
         self.task = self.progress.add_task("train", total=steps, completed=start, metrics="")
 
@@ -141,7 +141,7 @@ class RunLog:
             self.file.flush()
         shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in metrics.items())
         self.progress.update(self.task, metrics=shown)
-        if not self.console.is_terminal:
+        if not (is_hidden() or self.console.is_terminal):
             task = self.progress.tasks[0]
             left = "" if task.time_remaining is None else f"  {duration(task.time_remaining)} left"
             line = f"step {step}/{task.total:.0f}{left}  {shown}"

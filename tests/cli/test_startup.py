@@ -129,10 +129,10 @@ def test_help_lists_every_command_and_exit_code():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_and_the_debug_option(name):
+def test_every_command_has_help_and_the_options_that_all_have(name):
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0
-    assert "--debug" in result.stdout
+    assert "--debug" in result.stdout and "-q, --quiet" in result.stdout
 
 
 def test_unknown_command_is_wrong_usage():

@@ -58,7 +58,7 @@ def test_the_options_of_a_command_are_those_of_its_table(name):
         option
         for parameter in command.params
         if isinstance(parameter, click.Option)
-        and parameter.name != "debug"
+        and parameter.expose_value  # those that every command has stand above
         and not parameter.hidden
         for option in parameter.opts
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note, say
 from hagan_clinic.errors import InputError, some
 
 _PATH = click.Path(path_type=Path)
@@ -58,7 +58,7 @@ def command(
         std=float(values.std(ddof=1)),
     )
     write_direction(direction, output)
-    say(
+    note(
         f"wrote {output}: {measure} of {len(values)} subjects ({len(set(patients))} patients), "
         f"{direction.mean:.4g} ± {direction.std:.2g}"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hagan_clinic.cli.options import device_option
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note, say
 from hagan_clinic.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def command(
         title = f"{generator.image} as the encoder sees it ({method})"
         draw_map(plane, picture, title, f"{NOTICE}: synthetic volumes by {generator.name}")
         coordinates.write_text(text.getvalue(), "utf-8")
-    say(f"wrote {output} and {table}: {len(latents.names)} real, {count} synthetic")
+    note(f"wrote {output} and {table}: {len(latents.names)} real, {count} synthetic")
 
 
 def _real(path: Path, mask: Path | None, encoder: Encoder, samples: int | None) -> Latents:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from hagan_clinic.cli.printing import say
+from hagan_clinic.cli.printing import note
 
 _PATH = click.Path(path_type=Path)
 
@@ -64,6 +64,6 @@ def command(
         rows.writerow([one.subject.name, one.subject.patient, *(f"{ml:.3f}" for ml in volumes)])
     write_text(text.getvalue(), output)
     how = "of the brain mask" if used is None else f"brighter than {used:g} in the brain"
-    say(f"wrote {output}: {len(measured)} subjects, brain_ml is the volume {how}")
+    note(f"wrote {output}: {len(measured)} subjects, brain_ml is the volume {how}")
     if used is not None and threshold is None and not stripped:
-        say("as all brain masks have one volume, which says nothing about a patient")
+        note("as all brain masks have one volume, which says nothing about a patient")
