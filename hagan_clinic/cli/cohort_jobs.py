@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -16,7 +15,7 @@ from hagan_clinic.data.layouts import nifti_files
 from hagan_clinic.data.paths import is_table
 from hagan_clinic.errors import InputError, OutputError, some
 from hagan_clinic.imageio import atomic_path, is_volume_name
-from hagan_clinic.imageio.dicom.scan import is_series
+from hagan_clinic.imageio.dicom.studies import find_studies
 from hagan_clinic.imageio.sidecar import read_sidecar, stem_of
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime.outputs import is_directory, write_json
@@ -31,9 +30,10 @@ _NO_BIDS = ("results*.csv", "*.png", "*.html", "*_report.json")
 
 
 def is_cohort(path: Path) -> bool:
-    """Whether a path is a cohort: a CSV, or a folder whose subfolders hold the volume files.
+    """Whether a path is a cohort of volume files: a CSV, or a folder whose subfolders hold them.
 
-    Volume files in the folder itself are a list of scans, and DICOM is an examination.
+    Volume files in the folder itself are a list of scans, and where there is DICOM it is no cohort
+    of volume files, but for a BIDS data set, which may keep its source so.
     """
     if is_table(path):
         return True
@@ -43,9 +43,9 @@ def is_cohort(path: Path) -> bool:
         ):
             return False
         return bool(nifti_files(path)) and (
-            (path / _DESCRIPTION).exists() or not _holds_dicom(path)
+            (path / _DESCRIPTION).exists() or not find_studies(path)
         )
-    except OSError:  # which is told by who reads the path
+    except (OSError, InputError):  # which is told by who reads the path
         return False
 
 
@@ -156,18 +156,6 @@ def describe_derivative(folder: Path, source: Path, model: dict[str, Any]) -> No
     with atomic_path(folder / _IGNORED) as ignored, atomic_path(description) as told:
         ignored.write_text("\n".join(_NO_BIDS) + "\n", "utf-8")
         write_json(facts, told)
-
-
-def _holds_dicom(path: Path) -> bool:
-    files = (Path(place) / name for place, _, names in os.walk(path) for name in names)
-    return any(file.suffix.lower() in ("", ".dcm", ".ima") and _is_dicom(file) for file in files)
-
-
-def _is_dicom(file: Path) -> bool:
-    try:
-        return is_series(file)
-    except InputError:
-        return False
 
 
 def _bids_folder(one: Examination) -> PurePath:

@@ -117,7 +117,8 @@ def command(
     names a folder for a DICOM series, or a volume file.
 
     INPUTS may also be one cohort, as `train --data` takes it: patients' folders, BIDS or a CSV.
-    Results lie in folders like the scans, of BIDS as a derivative data set, with a results.csv.
+    Results lie in folders like the scans, of BIDS as a derivative data set, with a results.csv. Of a
+    folder with several DICOM examinations each gives a series.
 
     With several INPUTS, a folder of volume files, or -o naming a folder, every output option names
     a folder and files are named after the scans. Of a folder, the scans named as the source (t1,
@@ -134,6 +135,7 @@ def command(
     from hagan_clinic.cli.batch import TranslationTask, many_jobs, may_be_series
     from hagan_clinic.cli.batch_run import run_batch
     from hagan_clinic.cli.cohort_jobs import cohort_jobs, describe_derivative, is_cohort
+    from hagan_clinic.cli.dicom_jobs import dicom_jobs, studies_of_tree
     from hagan_clinic.cli.one_translation import Settings, folders, perform
     from hagan_clinic.cli.results_printing import print_one, progress_bar, told
     from hagan_clinic.cli.results_table import results_name
@@ -151,6 +153,9 @@ def command(
     if cohorts and len(inputs) > 1:
         raise click.UsageError(f"{cohorts[0]} is a cohort: give it alone, or the folder of all.")
     scans = [] if cohorts else [*inputs, *by_name.values()]
+    # Into a file goes one examination, and --series names the one of several.
+    one_wanted = bool(cohorts) or len(inputs) != 1 or series is not None or not is_folder(output)
+    studies = [] if one_wanted else studies_of_tree(inputs[0])
     from_series = dicom_like is not None or any(map(may_be_series, scans))
     if skip_existing and from_series:
         raise click.UsageError("--skip-existing goes with volume files, not with DICOM.")
@@ -176,7 +181,7 @@ def command(
         model, here, max_memory=max_memory, threads=threads, tf32=tf32 and not cluster
     )
     wanted = {"uncertainty": uncertainty, "preview": preview, "report": report}
-    one_series = len(scans) == 1 and from_series
+    one_series = len(scans) == 1 and from_series and not studies
     many = not one_series and (
         bool(cohorts) or len(inputs) > 1 or is_directory(output) or any(map(is_directory, inputs))
     )
@@ -204,11 +209,15 @@ def command(
     for option, place in {"output": output, **wanted}.items():
         if place is not None and suffix_of(place) in (*SUFFIXES, ".png", ".json"):
             raise click.UsageError(f"--{option} {place}: with several inputs, give a folder.")
-    recipe = translator.model.recipe
+    recipe, is_bids = translator.model.recipe, False
     if cohorts:
         jobs, is_bids = cohort_jobs(cohorts[0], recipe, output, participants=participants, **wanted)
+    elif studies:
+        jobs = dicom_jobs(
+            inputs[0], studies, recipe, output, allow_contrast=allow_contrast, **wanted
+        )
     else:
-        jobs, is_bids = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted), False
+        jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)
     places = [place for place in (output, *wanted.values()) if place is not None]
     table = output / results_name(participants) if cohorts or len(jobs) > 1 else None
     with folders(places):

@@ -76,7 +76,7 @@ def find_series(path: str | Path) -> Found:
 
 def _found(path: Path) -> Found:
     if path.is_dir():
-        found = _sorted(_files(path))
+        found = _sorted(files_below(path))
         if not (found.series or found.ignored or found.damaged):
             raise InputError(f"{path}: is an empty folder, expected a DICOM series")
         return found
@@ -92,7 +92,7 @@ def _found(path: Path) -> Found:
     return _sorted(iter([(path.name, partial(_open, path))]))
 
 
-def _files(folder: Path) -> Iterator[tuple[str, _Opened]]:
+def files_below(folder: Path) -> Iterator[tuple[str, _Opened]]:
     """Name and opener of every regular file below a folder, in the order of their names."""
     for parent, folders, names in os.walk(folder, onerror=_refuse_unread):
         folders.sort()

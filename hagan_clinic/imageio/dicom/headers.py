@@ -19,10 +19,12 @@ from pydicom.uid import (
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     LegacyConvertedEnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
     MRImageStorage,
 )
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio.dicom.values import text
 
 MAX_HEADER = 64 * 2**20
 """Bytes of a header, inflated: several times the largest enhanced one."""
@@ -34,6 +36,7 @@ warnings.filterwarnings("ignore", module="pydicom")
 
 MR_STORAGE = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
+_PATIENT, _STUDY = BaseTag(0x00100020), BaseTag(0x0020000D)
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
@@ -122,6 +125,39 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
         raise DamagedFileError(problem) from None
 
 
+def read_study(opened: Callable[[], BinaryIO]) -> tuple[str, str] | None:
+    """PatientID and StudyInstanceUID of a DICOM file, which is read no further than these.
+
+    Args:
+        opened: Opens the file.
+
+    Returns:
+        Both, empty where they cannot be read; None of what is no DICOM file, or a DICOMDIR.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with closing(opened()) as stream:
+        if not is_dicom(stream):
+            return None
+        try:
+            meta, body, syntax = _past_meta(_Bounded(stream))
+            if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+                return None
+            header = read_dataset(
+                _binary(body),
+                syntax.is_implicit_VR,
+                syntax.is_little_endian,
+                stop_when=lambda tag, vr, length: tag > _STUDY,
+                specific_tags=[_PATIENT, _STUDY],
+            )
+            return text(header, "PatientID"), text(header, "StudyInstanceUID")
+        except OSError:
+            raise
+        except Exception:  # as in `read_header`, which says what it is when the file's turn comes
+            return "", ""
+
+
 def _refuse_damaged_start(head: bytes) -> None:
     """Refuse what was a DICOM file, or is one but for its beginning: it may be a slice."""
     if len(head) > _PREAMBLE and not any(head):
@@ -179,18 +215,22 @@ class _Bounded:
         return end - here
 
 
-def _read(stream: _Bounded, budget: Budget) -> Dataset:
+def _past_meta(stream: _Bounded) -> tuple[Dataset, _Bounded, UID]:
+    """The file meta information, what follows it, inflated, and how that is encoded."""
     meta = read_dataset(_binary(stream), False, True, stop_when=_after_meta)
     syntax = UID(str(meta.get("TransferSyntaxUID", "")))
     if not syntax:
         raise _Unreadable("has no transfer syntax")
-    deflated = syntax == DeflatedExplicitVRLittleEndian
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return meta, _Bounded(_inflated(stream)), ExplicitVRLittleEndian
     # Every syntax that is yet to come is encoded so (PS3.5, A.4).
     if not syntax.is_transfer_syntax or syntax.is_private:
         syntax = ExplicitVRLittleEndian
-    if deflated:
-        stream = _Bounded(_inflated(stream))
-        syntax = ExplicitVRLittleEndian
+    return meta, stream, syntax
+
+
+def _read(whole: _Bounded, budget: Budget) -> Dataset:
+    meta, stream, syntax = _past_meta(whole)
     header = read_dataset(
         _binary(stream),
         syntax.is_implicit_VR,
@@ -207,7 +247,7 @@ def _read(stream: _Bounded, budget: Budget) -> Dataset:
     # Raw data and the like may have Rows without pixels.
     storage = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
     is_image = storage in MR_STORAGE
-    if is_image and not deflated:
+    if is_image and stream is whole:  # not deflated
         try:
             _check_pixels(stream, *header.original_encoding)
         except _Unreadable as error:

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
@@ -14,7 +14,9 @@ from hagan_clinic.imageio.dicom.choice import choose
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.headers import is_dicom
 from hagan_clinic.imageio.dicom.pixels import read_pixels
-from hagan_clinic.imageio.dicom.series import Stack
+from hagan_clinic.imageio.dicom.series import Series, Stack
+from hagan_clinic.imageio.dicom.studies import Study
+from hagan_clinic.imageio.dicom.values import text
 from hagan_clinic.imageio.formats import SUFFIXES, is_volume_name, suffix_of
 from hagan_clinic.volume import Volume
 
@@ -100,6 +102,28 @@ def find_stack(
                 "subfolders neither; give the folder of a scan"
             )
         return choose(found, source, uid, allow_contrast=allow_contrast)
+
+
+def study_series(study: Study, sources: Sequence[str], *, allow_contrast: bool = False) -> str:
+    """Series Instance UID of the series to translate of a study that shares its folder with others.
+
+    Raises:
+        InputError: See `choose`; or several series are wanted, which one UID cannot name.
+    """
+    if len(sources) > 1:
+        raise InputError(
+            f"the folder holds files of other studies too, and {' and '.join(sources)} of one are "
+            "wanted; sort the files into a folder for each study"
+        )
+    with _anonymously(sources[0], study.folder):
+        found = without_names(find_series(study.folder))
+        own = [one for one in found.series if _study_of(one) == (study.patient, study.uid)]
+        found = replace(found, series=tuple(own))
+        return choose(found, sources[0], allow_contrast=allow_contrast).series.uid
+
+
+def _study_of(series: Series) -> tuple[str, str]:
+    return text(series.header, "PatientID"), text(series.header, "StudyInstanceUID")
 
 
 def read_series(
