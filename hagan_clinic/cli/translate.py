@@ -117,8 +117,8 @@ def command(
     names a folder for a DICOM series, or a volume file.
 
     INPUTS may also be one cohort, as `train --data` takes it: patients' folders, BIDS or a CSV.
-    Results lie in folders like the scans, of BIDS as a derivative data set, with a results.csv. Of a
-    folder with several DICOM examinations each gives a series.
+    Results lie in folders like the scans, of BIDS as a derivative data set, with a results.csv. In
+    a folder of DICOM each examination gives a series.
 
     With several INPUTS, a folder of volume files, or -o naming a folder, every output option names
     a folder and files are named after the scans. Of a folder, the scans named as the source (t1,
