@@ -8,12 +8,15 @@ from hagan_clinic.api.evaluated import Evaluated, ReportFiles
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.cases import check_cases
 from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
+from hagan_clinic.evaluation.page import EvaluationPage
 from hagan_clinic.evaluation.predictors import Models, Predictor, Volumes
 from hagan_clinic.evaluation.subsets import find_subsets, is_run, seen_in_training
 from hagan_clinic.evaluation.translation import Evaluation, evaluate_translation
 from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
 from hagan_clinic.evaluation.worst import Worst
+from hagan_clinic.imageio.output_guard import check_output
 from hagan_clinic.progress import counted
+from hagan_clinic.runtime.page import PAGE_SUFFIXES
 
 
 def evaluate_translators(
@@ -29,6 +32,7 @@ def evaluate_translators(
     target: str = "flair",
     labels: Mapping[str, Path] | None = None,
     worst: int = 3,
+    html: Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
     quiet: bool = True,
@@ -48,6 +52,7 @@ def evaluate_translators(
         target: The same.
         labels: Folders of label maps to take Dice of, by a model's name or `reference`.
         worst: Subjects to draw.
+        html: Page to look at every prediction, if one is wanted.
         device: Where models run.
         overwrite: Replace files that exist.
         quiet: Show no progress.
@@ -59,6 +64,10 @@ def evaluate_translators(
         OutputError: A file exists or cannot be written.
     """
     given = [os.fspath(model) for model in models]
+    if html is not None:
+        if not given:
+            raise InputError("a page shows what models predict, and none is given; give a MODEL")
+        check_output(html, overwrite=overwrite, suffixes=PAGE_SUFFIXES)
     folders = dict(labels or {})
     runs = [Path(one) for one in given if is_run(Path(one))]
     with Models(given, device) as predictors:
@@ -76,11 +85,14 @@ def evaluate_translators(
         dice = dice_of_cohort(folders, [model.name for model in predictors], subsets.evaluated)
         warnings = [*seen_in_training(runs, subsets.evaluated), *check_labels(dice)]
         pictures = Worst(worst, target)
+        count = len(subsets.evaluated) * len(forms) * len(predictors)
+        page = EvaluationPage(target, count)
+        shown = [pictures.show] * (worst > 0) + [page.show] * (html is not None)
         total = len(subsets.training) + len(subsets.evaluated)
         with counted("evaluating", total, quiet=quiet) as step:
             found = evaluate_translation(
                 predictors, subsets.training, subsets.evaluated, sources, target, forms,
-                step=step, show=pictures.show if worst else lambda *_: None,
+                step=step, show=shown,
             )  # fmt: skip
         facts = {"side": subset, "models": {model.name: model.facts for model in predictors}}
     warnings += found.warnings
@@ -88,6 +100,8 @@ def evaluate_translators(
         found, sources[0], subsets.evaluated, dice, pictures, warnings, facts
     )
     files.write(report.writers())
+    if html is not None:
+        page.write(html)
     remark = _time(found, len(subsets.evaluated) * len(forms))
     return Evaluated(
         output, tuple(names), tuple(report.tables(brief=True)), tuple(warnings), remark

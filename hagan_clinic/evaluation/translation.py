@@ -74,6 +74,9 @@ class TranslationRow:
     rank_correlation: float = NAN
 
 
+Show = Callable[[str, Case, Prediction, TranslationRow], None]
+
+
 @dataclass(eq=False)
 class Evaluation:
     """What `evaluate_translation` finds out.
@@ -106,7 +109,7 @@ def evaluate_translation(
     forms: Sequence[str],
     *,
     step: Callable[[], None] = lambda: None,
-    show: Callable[[str, Case, Prediction, float], None] = lambda *_: None,
+    show: Sequence[Show] = (),
 ) -> Evaluation:
     """Evaluate models and reference baselines on subjects.
 
@@ -162,7 +165,7 @@ def _evaluate(
     curve: FittedCurve,
     source: str,
     pool: ThreadPoolExecutor,
-    show: Callable[[str, Case, Prediction, float], None],
+    show: Sequence[Show],
 ) -> None:
     """Every row of one subject in one form."""
     name, form = case.subject.name, case.form
@@ -193,15 +196,15 @@ def _evaluate(
     for (title, prediction), regions in zip(named.items(), scores, strict=True):
         for region, scores_of in regions.items():
             stated, held = honesty.get(title, {}).get(region, ({}, []))
-            found.rows.append(
-                TranslationRow(
-                    title, form, name, case.subject.patient, region, **asdict(scores_of), **stated
-                )
+            row = TranslationRow(
+                title, form, name, case.subject.patient, region, **asdict(scores_of), **stated
             )
+            found.rows.append(row)
             if held:
                 found.curves.setdefault((title, form, region), []).append(held)
-        if title in predictions:
-            show(title, case, prediction, regions[BRAIN].psnr)
+            if title in predictions and region == BRAIN:
+                for told in show:
+                    told(title, case, prediction, row)
     found.spent("metrics", started)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hagan_clinic.evaluation.cases import Case
 from hagan_clinic.evaluation.predictors import Prediction
+from hagan_clinic.evaluation.translation import TranslationRow
 from hagan_clinic.runtime.exploration import pictures
 
 
@@ -26,8 +27,9 @@ class Worst:
         self._kept: dict[str, list[tuple[float, int, list[pictures.Step]]]] = {}
         self._order = count()
 
-    def show(self, model: str, case: Case, prediction: Prediction, psnr: float) -> None:
-        """Look at one prediction, with its in-brain PSNR."""
+    def show(self, model: str, case: Case, prediction: Prediction, row: TranslationRow) -> None:
+        """Look at one prediction, with its figures in the brain."""
+        psnr = row.psnr
         kept = self._kept.setdefault(model, [])
         # Of the heap the first is the best of the worst, which leaves when a worse one comes.
         if len(kept) < self._number or -psnr > kept[0][0]:

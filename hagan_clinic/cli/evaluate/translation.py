@@ -9,6 +9,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, subset_options
 from hagan_clinic.cli.evaluate.reporting import report
+from hagan_clinic.cli.printing import say
 
 _EXAMPLE = """\b
 Examples:
@@ -43,6 +44,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--worst", type=click.IntRange(min=0), default=3, show_default=True, help="Subjects to draw."
 )
+@click.option("--html", type=_PATH, help="One page to look at every prediction (.html).")
 @file_options
 def command(
     inputs: tuple[str, ...],
@@ -55,6 +57,7 @@ def command(
     target: str,
     label_folders: tuple[str, ...],
     worst: int,
+    html: Path | None,
     device: str,
     overwrite: bool,
     quiet: bool,
@@ -80,11 +83,14 @@ def command(
         target=target,
         labels=_folders(label_folders),
         worst=worst,
+        html=html,
         device=device,
         overwrite=overwrite,
         quiet=quiet,
     )
     report(evaluated, quiet=quiet)
+    if html is not None and not quiet:
+        say(f"wrote {html}")
 
 
 def _folders(given: Sequence[str]) -> dict[str, Path]:

@@ -40,7 +40,8 @@ let order = subjects.map((_, number) => number); // as written: the worst first
 let sorted = { name: "", down: false };
 
 function sortBy(name, valueOf) {
-  sorted = { name, down: sorted.name === name ? !sorted.down : name !== "result" };
+  const worstIsLow = /^(result|PSNR|SSIM)/.test(name);
+  sorted = { name, down: sorted.name === name ? !sorted.down : !worstIsLow };
   const sign = sorted.down ? -1 : 1;
   order.sort((a, b) => {
     const [one, other] = [valueOf(subjects[a]), valueOf(subjects[b])];

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -29,18 +29,30 @@ PAGE_SUFFIXES = (".html", ".htm")
 """Of a page's file."""
 
 
-def write_page(rows: Sequence[Subject | Failure], path: Path, footer: str = "") -> None:
-    """Write the page, atomically: failures first, then the subject with the most warnings.
+def most_doubtful_first(subject: Subject) -> tuple[float, ...]:
+    """The order of most warnings, then of the largest figures."""
+    return (-len(subject.warnings), *(-figure for figure in subject.figures.values()))
+
+
+def write_page(
+    rows: Sequence[Subject | Failure],
+    path: Path,
+    footer: str = "",
+    *,
+    order: Callable[[Subject], Any] = most_doubtful_first,
+) -> None:
+    """Write the page, atomically: failures first, then subjects, the worst first.
 
     Args:
         rows: At least one.
         path: An `.html` file.
         footer: One line about model and licence.
+        order: What subjects are sorted by.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    ordered = sorted((row for row in rows if isinstance(row, Subject)), key=_worst_first)
+    ordered = sorted((row for row in rows if isinstance(row, Subject)), key=order)
     failures = [row for row in rows if isinstance(row, Failure)]
     # Within a script element "<" could end it, or begin a comment.
     facts = json.dumps([*map(_failed, failures), *map(_facts, ordered)]).replace("<", "\\u003c")
@@ -65,10 +77,6 @@ def write_page(rows: Sequence[Subject | Failure], path: Path, footer: str = "") 
 
 def _part(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
-
-
-def _worst_first(subject: Subject) -> tuple[float, ...]:
-    return (-len(subject.warnings), *(-figure for figure in subject.figures.values()))
 
 
 def _failed(failure: Failure) -> dict[str, Any]:

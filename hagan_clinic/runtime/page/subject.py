@@ -61,7 +61,7 @@ class Subject:
         grid: Canonical axes (D, H, W), cropped to the head.
         pictures: Sources, then synthetic, real if there is one, and error bar if there is one.
         warnings: As they were shown.
-        figures: Numbers of the table, by heading; larger is worse.
+        figures: Numbers of the table, by heading.
         thumbnail: JPEG within base64.
     """
 
@@ -99,7 +99,9 @@ def make_subject(
     *,
     uncertainty: Volume | None = None,
     real: Volume | None = None,
+    real_is_scaled: bool = False,
     warnings: Sequence[str] = (),
+    figures: Mapping[str, float] | None = None,
     limit: int,
 ) -> Subject:
     """Bring a subject's images to the synthetic one's grid and into `limit` bytes.
@@ -111,7 +113,9 @@ def make_subject(
         uncertainty: Half-width of the 90 % interval, in the same units.
         real: The target as it was acquired, in scanner units; it is shown from 0 to 1 by the same
             percentiles as sources are scaled by.
+        real_is_scaled: It is on the synthetic one's scale already.
         warnings: Of the run.
+        figures: Those of the table; otherwise means over the voxels that were synthesised.
         limit: Bytes. Beyond, the voxels are made larger, up to `COARSEST_MM`.
 
     Raises:
@@ -125,11 +129,15 @@ def make_subject(
         head |= foreground(scan.volume.array)
     shown.append(_Shown(target[0], "synthetic", synthetic))
     if real is not None:
-        shown.append(_real(target[0], _on(grid, real)))
+        scaled = _on(grid, real)
+        shown.append(
+            _Shown(target[0], "real", scaled) if real_is_scaled else _real(target[0], scaled)
+        )
     if uncertainty is not None:
         bar = _on(grid, uncertainty)
         shown.append(_Shown(target[0], "error bar", bar, (0.0, _top_of_scale(bar.array, head))))
-    figures = _figures({one.kind: one.volume.array for one in shown[len(sources) :]})
+    if figures is None:
+        figures = _figures({one.kind: one.volume.array for one in shown[len(sources) :]})
     start, shape = _box(head, grid.spacing)
     cut = [replace(one, volume=crop_or_pad(one.volume, start, shape)) for one in shown]
     finest = _likely_spacing(cut, limit)

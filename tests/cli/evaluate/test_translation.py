@@ -26,7 +26,8 @@ def done(translator, cohort, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("done") / "results"
     arguments = ["evaluate", "translation", str(translator), str(cohort), "-o", str(folder)]
-    result = CliRunner().invoke(main, [*arguments, "--form", "head", "--worst", "1"])
+    page = ["--html", str(folder.parent / "page.html")]
+    result = CliRunner().invoke(main, [*arguments, "--form", "head", "--worst", "1", *page])
     assert result.exit_code == 0, result.output
     return folder, result
 
@@ -120,6 +121,39 @@ def test_the_pictures_are_marked_and_the_worst_subject_is_shown(done, csv_rows):
     shares = [float(row["held"]) for row in held if row["region"] == "brain"]
     assert shares == sorted(shares)
     assert len(shares) == 11
+
+
+def test_the_page_has_every_prediction_with_the_reports_figures_the_worst_first(
+    done, patients, csv_rows
+):
+    text = (done[0].parent / "page.html").read_text("utf-8")
+    shown = json.loads(re.search(r'id="facts">(.*?)</script>', text, re.S)[1])
+    told = {
+        f"{row['subject']}, head, small": row
+        for row in csv_rows(done[0] / "subjects.csv")
+        if (row["prediction"], row["region"]) == ("small", "brain")
+    }
+    assert {one["name"] for one in shown} == set(told) and len(shown) == 3
+    psnr = [one["figures"]["PSNR, dB"] for one in shown]
+    assert psnr == sorted(psnr)
+    for one in shown:
+        row = told[one["name"]]
+        assert one["figures"]["PSNR, dB"] == pytest.approx(float(row["psnr"]), abs=1e-3)
+        assert one["figures"]["SSIM"] == pytest.approx(float(row["ssim"]), abs=1e-3)
+        outside = 1 - float(row["coverage"])
+        assert one["figures"]["outside the error bar"] == pytest.approx(outside, abs=1e-3)
+        kinds = [picture["kind"] for picture in one["pictures"]]
+        assert kinds == ["source", "synthetic", "real", "error bar"]
+        assert one["pictures"][2]["scanner"] is None  # it is on the synthetic one's scale
+    assert f"wrote {done[0].parent / 'page.html'}" in done[1].stdout
+
+
+def test_a_page_needs_a_model_and_a_free_place(evaluate, translator, cohort, tmp_path):
+    wanted = ["translation", cohort, "-o", tmp_path / "results", "--html", tmp_path / "page.html"]
+    assert "give a MODEL" in evaluate(*wanted, code=3).stderr
+    (tmp_path / "page.html").write_text("mine")
+    assert "exists already" in evaluate(*wanted[:1], translator, *wanted[1:], code=6).stderr
+    assert not (tmp_path / "results").exists()
 
 
 def test_one_patient_gets_metrics_and_no_test_and_is_told_so(
