@@ -1,21 +1,28 @@
-"""How similar synthetic volumes are to real ones: FID, MMD and diversity, in folds."""
+"""How similar synthetic volumes are to real ones: FID, MMD and diversity."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.evaluation.bootstrap import bootstrap_interval
 from hagan_clinic.evaluation.comparison import Comparison, Value, compare_pairs, every_pair
 from hagan_clinic.evaluation.feature_cache import FeatureCache
+from hagan_clinic.evaluation.halves import Distance, Halves
 from hagan_clinic.evaluation.volume_sets import VolumeSet
-from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
+from hagan_clinic.metrics.diversity import (
+    kernel_width,
+    maximum_mean_discrepancy,
+    pairwise_ms_ssim,
+)
 from hagan_clinic.metrics.frechet import frechet_distance
 
 REAL = "real, against other real"
-DISTANCES = {"fid": frechet_distance, "mmd": maximum_mean_discrepancy}
+DISTANCES = ("fid", "mmd")
 
 Array = NDArray[np.float64]
 
@@ -30,6 +37,10 @@ class SetFigures:
         n: Volumes of the set.
         real: Real volumes they are compared with.
         overall: Metric -> value over all volumes; NaN for `REAL`.
+        intervals: Metric -> 95 % bootstrap interval of it; none for `REAL`.
+        halves: Metric -> its values at one number of volumes, `half` of either kind, against halves
+            of the real patients; for `REAL` between these halves, which is the floor.
+        half: Volumes of either kind there.
         folds: Figure -> value of each fold, of `fold_size` volumes of either kind.
         fold_size: Volumes of either kind in a fold.
         ms_ssim: Mean MS-SSIM of pairs of the set: the lower, the more diverse.
@@ -40,6 +51,9 @@ class SetFigures:
     n: int
     real: int
     overall: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    halves: Mapping[str, Sequence[float]]
+    half: int
     folds: Mapping[str, Sequence[float]]
     fold_size: int
     ms_ssim: float
@@ -102,14 +116,21 @@ def evaluate_synthesis(
     found.features = {one.name: cache.all(one, step) for one in (real, *sets)}
     size = "×".join(map(str, real.shape))
     scans = found.features[real.name]
+    # One kernel for all, so that values of different volumes compare.
+    distances: dict[str, Distance] = {
+        "fid": frechet_distance,
+        "mmd": partial(maximum_mean_discrepancy, width=kernel_width(scans)),
+    }
+    halves = Halves.of(patients, min(map(len, sets)), seed)
+    floor = {name: halves.floor(distance, scans) for name, distance in distances.items()}
     between = [
         (scans[by_fold[one][:each]], scans[by_fold[(one + 1) % folds][:each]])
         for one in range(folds)
     ]
     found.rows.append(
         SetFigures(
-            REAL, size, len(real), len(real), dict.fromkeys(DISTANCES, float("nan")),
-            _distances(between), each, pairwise_ms_ssim(real, pairs, seed),
+            REAL, size, len(real), len(real), dict.fromkeys(DISTANCES, float("nan")), {}, floor,
+            halves.size, _in_folds(distances, between), each, pairwise_ms_ssim(real, pairs, seed),
         )
     )  # fmt: skip
     for one in sets:
@@ -118,11 +139,15 @@ def evaluate_synthesis(
             (features[fold * each : (fold + 1) * each], scans[by_fold[fold][:each]])
             for fold in range(folds)
         ]
-        overall = {name: distance(features, scans) for name, distance in DISTANCES.items()}
+        overall, intervals, at_half = {}, {}, {}
+        for name, distance in distances.items():
+            overall[name] = distance(features, scans)
+            intervals[name] = bootstrap_interval(distance, features, scans, patients, seed)
+            at_half[name] = halves.against(distance, features, scans)
         found.rows.append(
             SetFigures(
-                one.name, size, len(one), len(real), overall, _distances(between), each,
-                pairwise_ms_ssim(one, pairs, seed),
+                one.name, size, len(one), len(real), overall, intervals, at_half, halves.size,
+                _in_folds(distances, between), each, pairwise_ms_ssim(one, pairs, seed),
             )
         )  # fmt: skip
     found.tests = _tests(found.rows)
@@ -159,10 +184,12 @@ def _fold_size(volumes: VolumeSet, folds: int) -> int:
     return each
 
 
-def _distances(between: Sequence[tuple[Array, Array]]) -> dict[str, list[float]]:
+def _in_folds(
+    distances: Mapping[str, Distance], between: Sequence[tuple[Array, Array]]
+) -> dict[str, list[float]]:
     return {
         name: [distance(one, other) for one, other in between]
-        for name, distance in DISTANCES.items()
+        for name, distance in distances.items()
     }
 
 

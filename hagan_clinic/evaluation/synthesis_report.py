@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from hagan_clinic import __version__
 from hagan_clinic.evaluation.embedding import METHODS, draw_map, embed
-from hagan_clinic.evaluation.synthesis import DISTANCES, Synthesis
+from hagan_clinic.evaluation.synthesis import DISTANCES, SetFigures, Synthesis
 from hagan_clinic.evaluation.tables import Table, as_csv, document, number, p_value
 from hagan_clinic.evaluation.volume_sets import VolumeSet
 from hagan_clinic.runtime.exploration import pictures
@@ -20,11 +23,14 @@ MOST_MAPPED = 512
 Writer = str | Callable[[Path], object]
 _NAMES = {"fid": "FID", "mmd": "MMD"}
 _DIGITS = {"fid": 3, "mmd": 5}
+_RANGE = (0.025, 0.975)
+_DISTANCE_COLUMNS = ["volumes", "size", "figure", "n", "n_real", "value", "low", "high", "n_half",
+                     "of_halves", "of_halves_low", "of_halves_high"]  # fmt: skip
 
 
 def file_names(sizes: Sequence[str], *, panel: bool) -> list[str]:
     """The files that `SynthesisReport.writers` will fill."""
-    names = ["synthesis.md", "folds.csv", "tests.csv", "map.csv", "figures.json"]
+    names = ["synthesis.md", "distances.csv", "folds.csv", "tests.csv", "map.csv", "figures.json"]
     names += [f"map_{method}_{size}.png" for size in sizes for method in METHODS]
     return names + (["panel.png"] if panel else [])
 
@@ -55,35 +61,22 @@ class SynthesisReport:
     def protocol(self) -> str:
         """What the metrics are of."""
         return (
-            f"Features are of {self.features_of}. FID and MMD (squared, unbiased, Gaussian kernel "
-            "of the real volumes' median distance) shrink or scatter with the number of volumes: "
-            "compare at one n alone. Folds hold other volumes each, as many synthetic as real "
-            "ones, and the row of real against other real volumes is of folds of the same kind: "
-            "what no model can be better than but by chance. MS-SSIM is MONAI's with a uniform "
-            "window of 7 and as many of five scales as fit, over pairs within a set: above the "
-            "real one's a set is less diverse."
+            f"Features are of {self.features_of}. FID is larger the fewer volumes there are, and "
+            "MMD (squared, unbiased, Gaussian kernel of the real volumes' median distance) "
+            "scatters more: compare at one n alone. Intervals are 95 % by bootstrap of volumes and "
+            "of patients, at the numbers that stand beside them. The floor is of as many "
+            "real volumes against other real ones, halves of the patients drawn again and again: "
+            "what no model can be better than but by chance. Folds hold other volumes each, as "
+            "many synthetic as real ones. MS-SSIM is MONAI's with a uniform window of 7 and as "
+            "many of five scales as fit, over pairs within a set: above the real one's a set is "
+            "less diverse."
         )
 
     def tables(self) -> list[Table]:
         """Figures of each size, and the tests."""
         result = []
         for found in self.found.values():
-            cells = [
-                [
-                    row.name, str(row.n), *(
-                        number(row.overall[name], _DIGITS[name]) for name in DISTANCES
-                    ), *(
-                        f"{number(row.mean(name), _DIGITS[name])} ± "
-                        f"{number(row.deviation(name), _DIGITS[name])}"
-                        for name in DISTANCES
-                    ), f"{len(row.folds['fid'])} × {row.fold_size}", number(row.ms_ssim, 3),
-                ]
-                for row in found.rows
-            ]  # fmt: skip
-            header = ["volumes", "n", "FID", "MMD", "FID of folds", "MMD of folds", "folds",
-                      "MS-SSIM"]  # fmt: skip
-            note = f"{found.rows[0].real} real volumes; folds: mean ± standard deviation."
-            result.append(Table(f"Synthesis at {found.rows[0].size}", header, cells, note))
+            result += [_over_all(found), _at_one_number(found), _over_folds(found)]
         return [*result, self._tests()]
 
     def _tests(self) -> Table:
@@ -132,6 +125,7 @@ class SynthesisReport:
         header = ["size", "figure", "better", "worse", "difference", "t", "p", "n"]
         writers: dict[str, Writer] = {
             "synthesis.md": document("Synthesis", opening, self.tables()),
+            "distances.csv": as_csv(_DISTANCE_COLUMNS, self._distances()),
             "folds.csv": as_csv(["volumes", "size", "figure", "fold", "value", "n"], folds),
             "tests.csv": as_csv(header, tested),
             "figures.json": json.dumps(content, indent=2) + "\n",
@@ -152,6 +146,20 @@ class SynthesisReport:
         writers["map.csv"] = as_csv(header, coordinates)
         return writers
 
+    def _distances(self) -> list[list[object]]:
+        """A row a set and distance, under `_DISTANCE_COLUMNS`."""
+        nothing = float("nan")
+        return [
+            [
+                row.name, row.size, name, row.n, row.real, row.overall[name],
+                *row.intervals.get(name, (nothing, nothing)), row.half, fmean(row.halves[name]),
+                *np.quantile(row.halves[name], _RANGE).tolist(),
+            ]
+            for found in self.found.values()
+            for row in found.rows
+            for name in DISTANCES
+        ]  # fmt: skip
+
     def _map(self, plane: Mapping[str, Any], method: str, size: str) -> Writer:
         title = f"Features of real and synthetic volumes at {size} ({method})"
         footer = f"{NOTICE}; features of {self.features_of.split(':')[0][:60]}"
@@ -166,3 +174,65 @@ class SynthesisReport:
         title = "Real volumes, and what each model makes"
         picture = pictures.draw_montage(steps, title, ", ".join(one.name for one in self.shown))
         pictures.save_montage(picture, path, title)
+
+
+def _over_all(found: Synthesis) -> Table:
+    """Each set against all real volumes."""
+    cells = [
+        [
+            row.name, str(row.n), str(row.real),
+            *(_with_interval(row, name) for name in DISTANCES), number(row.ms_ssim, 3),
+        ]
+        for row in found.rows
+    ]  # fmt: skip
+    header = ["volumes", "n", "n real", "FID (95 %)", "MMD (95 %)", "MS-SSIM"]
+    return Table(f"Synthesis at {found.rows[0].size}", header, cells)
+
+
+def _at_one_number(found: Synthesis) -> Table:
+    """Each set and the floor, of equally many volumes."""
+    floor = found.rows[0]
+    floor_fid = fmean(floor.halves["fid"])
+    cells = [
+        [
+            row.name, *(_mean_and_range(row.halves[name], _DIGITS[name]) for name in DISTANCES),
+            number(fmean(row.halves["fid"]) / floor_fid if floor_fid else float("nan"), 2),
+        ]
+        for row in found.rows
+    ]  # fmt: skip
+    header = ["volumes", "FID", "MMD", "FID / floor"]
+    note = (
+        f"Mean (2.5 to 97.5 percentile) of {len(floor.halves['fid'])} random halves of the real "
+        "patients; the first row is the floor."
+    )
+    return Table(f"At one number, {floor.half} of either kind, {floor.size}", header, cells, note)
+
+
+def _over_folds(found: Synthesis) -> Table:
+    """Each set in folds, which the tests are of."""
+    cells = [
+        [
+            row.name, f"{len(row.folds['fid'])} × {row.fold_size}", *(
+                f"{number(row.mean(name), _DIGITS[name])} ± "
+                f"{number(row.deviation(name), _DIGITS[name])}"
+                for name in DISTANCES
+            ),
+        ]
+        for row in found.rows
+    ]  # fmt: skip
+    header = ["volumes", "folds", "FID of folds", "MMD of folds"]
+    note = "Mean ± standard deviation."
+    return Table(f"In folds of few volumes, {found.rows[0].size}", header, cells, note)
+
+
+def _with_interval(row: SetFigures, metric: str) -> str:
+    digits = _DIGITS[metric]
+    if metric not in row.intervals:
+        return number(row.overall[metric], digits)
+    low, high = row.intervals[metric]
+    return f"{row.overall[metric]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _mean_and_range(values: Sequence[float], digits: int) -> str:
+    low, high = np.quantile(values, _RANGE)
+    return f"{fmean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -36,15 +36,32 @@ def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: i
     return float(np.mean(values))
 
 
-def maximum_mean_discrepancy(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def kernel_width(rows: NDArray[np.float64]) -> float:
+    """The median squared distance between rows, for the kernel of `maximum_mean_discrepancy`.
+
+    Args:
+        rows: (n, features), n at least 2.
+
+    Raises:
+        InputError: rows that are all equal.
+    """
+    width = float(np.median(_squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]))
+    if width <= 0:
+        raise InputError("the volumes are all alike: their distances give no kernel width")
+    return width
+
+
+def maximum_mean_discrepancy(
+    one: NDArray[np.float64], other: NDArray[np.float64], width: float | None = None
+) -> float:
     """Squared MMD of two sets of rows, unbiased (Gretton et al. 2012, eq. 3), Gaussian kernel.
 
-    The kernel's width is the median distance between rows of ``other``. About 0 if both come from
-    one distribution, and then it may be slightly negative.
+    About 0 if both come from one distribution, and then it may be slightly negative.
 
     Args:
         one: (m, features), m at least 2.
         other: (n, features), n at least 2.
+        width: of the kernel; that of ``other`` if None.
 
     Raises:
         InputError: fewer rows, or rows of ``other`` that are all equal.
@@ -52,9 +69,7 @@ def maximum_mean_discrepancy(one: NDArray[np.float64], other: NDArray[np.float64
     if min(len(one), len(other)) < 2:
         raise InputError(f"found {len(one)} and {len(other)} volumes: expected two or more each")
     within = _squared_distances(other, other)
-    width = float(np.median(within[np.triu_indices(len(other), 1)]))
-    if width <= 0:
-        raise InputError("the volumes are all alike: their distances give no kernel width")
+    width = kernel_width(other) if width is None else width
     kernels = [np.exp(-_squared_distances(a, b) / width) for a, b in ((one, one), (one, other))]
     same_other = np.exp(-within / width)
     m, n = len(one), len(other)

@@ -47,6 +47,12 @@ def test_models_stand_beside_real_volumes_with_folds_maps_and_a_panel(
     assert {len(values) for values in fid.values()} == {2}
     assert {row["n"] for row in folds} == {"2"}
     assert np.mean(fid["real, against other real"]) < np.mean(fid["noise"])
+    distances = csv_rows(tmp_path / "results" / "distances.csv")
+    for row in (row for row in distances if row["volumes"] != "real, against other real"):
+        assert float(row["low"]) < float(row["value"]) < float(row["high"])
+        assert (row["n"], row["n_real"], row["n_half"]) == ("4", "5", "2")
+    half = {row["volumes"]: float(row["of_halves"]) for row in distances if row["figure"] == "fid"}
+    assert half["real, against other real"] < half["noise"]
     tests = csv_rows(tmp_path / "results" / "tests.csv")
     assert [(row["figure"], row["n"]) for row in tests] == [("fid", "2"), ("mmd", "2")]
     with Image.open(tmp_path / "results" / "panel.png") as picture:
