@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -42,7 +42,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ModelError: missing or corrupt.
     """
     try:
-        return load_file(path)
+        # Not a mapping of the file: Windows lets nobody move a checkpoint that is mapped.
+        return load(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist: expected a checkpoint of hagan-clinic") from error
     except (SafetensorError, OSError) as error:

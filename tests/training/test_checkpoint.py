@@ -12,6 +12,7 @@ from hagan_clinic.errors import ModelError, OutputError
 from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
 from hagan_clinic.training.run_folder import existing
 
+MAPS = Path("/proc/self/maps")
 FILES = {"weights.safetensors", "average.safetensors", "optimizer.all.safetensors", "state.json"}
 
 
@@ -45,6 +46,15 @@ def test_a_checkpoint_replaces_the_one_before(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+@pytest.mark.skipif(not MAPS.exists(), reason="this system does not tell what is mapped")
+def test_what_is_loaded_does_not_keep_its_file_open(tmp_path):
+    save(tmp_path / "last", 1, width=300)
+    model, average, optimizers = parts(0, width=300)
+    load_checkpoint(tmp_path / "last", model, average, optimizers)
+    assert "python" in MAPS.read_text()
+    assert str(tmp_path) not in MAPS.read_text()
+
+
 def test_everything_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
     events = []
     fsync, rename = os.fsync, Path.rename
