@@ -13,6 +13,7 @@ from hagan_clinic import __version__
 from hagan_clinic.cli.failures import EXIT_CODES, in_one_line
 from hagan_clinic.cli.lazy_group import LazyGroup
 from hagan_clinic.cli.options import with_shared
+from hagan_clinic.cli.printing import spell_out
 
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
@@ -41,6 +42,11 @@ whose name has underscores for dashes."""
 
 class _Commands(LazyGroup):
     """The commands; every exception is shown in one line."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run, as a program does."""
+        spell_out()
+        return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         with in_one_line(ctx):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,13 @@ _GAP = 2
 def say(text: str, *, err: bool = False) -> None:
     """Print lines, whatever text from outside is in them; see `printable`."""
     click.echo(printable(text), err=err)
+
+
+def spell_out() -> None:
+    """Let output that is not UTF-8, as of a pipe on Windows, have escapes for what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def note(text: str) -> None:

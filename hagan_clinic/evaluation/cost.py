@@ -13,7 +13,7 @@ from typing import Any
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.conditional.slab_unet import STRIDE
 from hagan_clinic.errors import DeviceError
-from hagan_clinic.evaluation.fresh_process import MIB, run
+from hagan_clinic.evaluation.fresh_process import MIB, check_system, run
 from hagan_clinic.evaluation.tables import Table, as_csv, number
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.modes import gather_settings
@@ -105,7 +105,9 @@ def evaluate_cost(
 
     Raises:
         InputError: The settings do not fit together.
+        DeviceError: This system cannot measure it.
     """
+    check_system(cores)
     multiple = STRIDE if settings.get("model") == "slab-unet" else LOW_RES_FACTOR
     every = []
     for size, fraction in configurations:

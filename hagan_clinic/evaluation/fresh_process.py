@@ -43,6 +43,21 @@ class ProcessCost:
     peak_bytes: int
 
 
+def check_system(cores: int | None) -> None:
+    """Refuse what cannot be measured here.
+
+    Raises:
+        DeviceError: This system does not tell what a process costs, or keeps none to some cores.
+    """
+    if not hasattr(os, "wait4"):
+        raise DeviceError(
+            "what a process costs is told by POSIX's wait4, which this system lacks: measure on "
+            "Linux or macOS"
+        )
+    if cores and not hasattr(os, "sched_setaffinity"):
+        raise DeviceError("only Linux keeps a process to some cores: leave --cores out")
+
+
 def run(
     command: Sequence[str],
     cores: int | None = None,
@@ -56,8 +71,9 @@ def run(
         environment: Variables to set besides those that are set here.
 
     Raises:
-        DeviceError: The command failed; its output is in the message.
+        DeviceError: The command failed; its output is in the message. Also as `check_system`.
     """
+    check_system(cores)
     before = os.sched_getaffinity(0) if cores else set()
     reading, writing = os.pipe()
     if cores:

@@ -5,7 +5,6 @@ they may quote a header. They stand in the spool, beside the images that they ar
 holds for what libraries warn of or print: their lines tell where from, not what.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from hagan_clinic.errors import HaganClinicError
+from hagan_clinic.node.posix import fcntl
 
 _LOGGER = logging.getLogger("hagan_clinic.node")
 _PACKAGE = str(Path(__file__).parents[1])

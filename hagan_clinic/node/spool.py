@@ -12,7 +12,6 @@ patient, and the same series comes to the same name again.
 What else lies in a folder of states is none of the node's, and is left alone.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -30,6 +29,7 @@ from hagan_clinic.errors import InputError, OutputError
 from hagan_clinic.imageio.atomic import flush_folder, write_bytes, write_text
 from hagan_clinic.node.incomplete import is_incomplete
 from hagan_clinic.node.job import DamagedError, Job
+from hagan_clinic.node.posix import fcntl
 from hagan_clinic.node.superseded import begin_anew
 
 STATES = ("incoming", "ready", "running", "outbox", "done", "skipped", "failed")

@@ -7,6 +7,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from hagan_clinic.errors import InputError
 
@@ -100,11 +101,33 @@ def _available_on_machine() -> int:
         return int(kibibytes) * 1024
     except (OSError, StopIteration):
         pass
+    if (free := _available_on_windows()) is not None:
+        return free
     try:
         # Elsewhere only the total is known; half of it is a guess at what is free.
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         return _FALLBACK
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of sysinfoapi.h."""
+
+    _fields_: ClassVar = [
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        *((name, ctypes.c_uint64) for name in ("total", "available", "total_page_file")),
+        *((name, ctypes.c_uint64) for name in ("available_page_file", "total_virtual")),
+        *((name, ctypes.c_uint64) for name in ("available_virtual", "available_extended")),
+    ]
+
+
+def _available_on_windows() -> int | None:
+    system = getattr(ctypes, "windll", None)
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    if system is None or not system.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None
+    return int(status.available)
 
 
 def _cgroup_headrooms(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
