@@ -1,4 +1,4 @@
-"""Volumes of brain and lesions of a cohort, from masks, label maps and images."""
+"""What a cohort measures: brain and lesions of brain MR, lung and emphysema of chest CT."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, source_window, to_unit
+from hagan_clinic.runtime.exploration.emphysema import mark_emphysema
 from hagan_clinic.runtime.exploration.measures import THRESHOLD, ThresholdVolume
 from hagan_clinic.volume import Volume, to_canonical
 
@@ -79,6 +80,48 @@ def measure_cohort(
         measured.append(Anatomy(subject, brain, lesion))
         progress()
     return measured, threshold
+
+
+@dataclass(frozen=True)
+class Lungs:
+    """What was measured in one chest CT.
+
+    Attributes:
+        subject: As in the cohort.
+        lung_ml: Volume of both lungs.
+        emphysema_percent: Share of it below -950 HU.
+    """
+
+    subject: Subject
+    lung_ml: float
+    emphysema_percent: float
+
+
+def measure_lungs(
+    subjects: Sequence[Subject], progress: Callable[[], None] = lambda: None
+) -> list[Lungs]:
+    """Measure every subject's chest CT, on its own voxels.
+
+    Args:
+        subjects: Each with one image in HU.
+        progress: Called as each subject is done.
+
+    Raises:
+        InputError: A file cannot be read, or no lung is found in it.
+    """
+    measured = []
+    for subject in subjects:
+        file = next(iter(subject.images.values()))
+        volume = to_canonical(read(file))
+        lung, emphysema = mark_emphysema(volume.array, volume.spacing).figures
+        if not lung.value:
+            raise InputError(
+                f"{subject.name}: {file.name} shows no lung (no region below -500 HU inside the "
+                "body); expected a chest CT in HU"
+            )
+        measured.append(Lungs(subject, lung.value, emphysema.value))
+        progress()
+    return measured
 
 
 def _check_present(subjects: Sequence[Subject], *, lesions: bool, stripped: bool) -> None:

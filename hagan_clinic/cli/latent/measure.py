@@ -1,19 +1,24 @@
-"""`hagan-clinic latent measure`: brain and lesion volumes of a cohort, as a table."""
+"""`hagan-clinic latent measure`: what a cohort measures, as a table."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hagan_clinic.cli.printing import note
 
+if TYPE_CHECKING:
+    from hagan_clinic.data.subject import Subject
+
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(short_help="Measure brain and lesion volumes of a cohort.")
+@click.command(short_help="Measure brains, lesions or lungs of a cohort.")
 @click.argument("cohort", type=_PATH)
 @click.option("-o", "--output", required=True, type=_PATH, help=".csv file.")
 @click.option("--image", default="t1", show_default=True, help="Sequence of the cohort.")
@@ -25,6 +30,9 @@ _PATH = click.Path(path_type=Path)
     help="Measure what is brighter in the brain, on 0 to 1.  [default: 0.3 where needed]",
 )
 @click.option("--lesions", is_flag=True, help="Measure lesion label maps (seg) too.")
+@click.option(
+    "--emphysema", is_flag=True, help="Of chest CT in HU: volume of the lungs, % below -950 HU."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(
     cohort: Path,
@@ -34,6 +42,7 @@ def command(
     stripped: bool,
     threshold: float | None,
     lesions: bool,
+    emphysema: bool,
     overwrite: bool,
 ) -> None:
     """Write subject, patient, brain_ml and with --lesions lesion_ml of every subject of COHORT.
@@ -41,29 +50,51 @@ def command(
     brain_ml is the volume of the brain mask. With --threshold or --stripped, or where all masks
     have one volume, as with one mask for a cohort aligned to a template, it is instead the
     volume of what is brighter than the threshold in the brain, as `walk --measure-by
-    threshold-volume` measures synthetic volumes.
+    threshold-volume` measures synthetic volumes. With --emphysema, of chest CT: lung_ml and
+    emphysema_percent, as `walk --measure-by emphysema` measures them.
     """
     from hagan_clinic.data.cohort import check_cohort, find_cohort
-    from hagan_clinic.imageio import write_text
     from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.progress import counted
-    from hagan_clinic.training.anatomy import measure_cohort
+    from hagan_clinic.training.anatomy import measure_cohort, measure_lungs
 
+    if emphysema and (mask or stripped or threshold is not None or lesions):
+        raise click.UsageError("--emphysema is of chest CT: leave the options of brains out")
     check_output(output, (cohort,), overwrite=overwrite, suffixes=(".csv",))
     subjects = find_cohort(cohort, (image,), None, mask)
     check_cohort(subjects)
     with counted("measuring", len(subjects)) as progress:
+        if emphysema:
+            lungs = measure_lungs(subjects, progress)
+            columns = {
+                "lung_ml": [one.lung_ml for one in lungs],
+                "emphysema_percent": [one.emphysema_percent for one in lungs],
+            }
+            _write(output, subjects, columns)
+            note(f"wrote {output}: {len(subjects)} subjects, emphysema is lung below -950 HU")
+            return
         measured, used = measure_cohort(
             subjects, lesions=lesions, stripped=stripped, threshold=threshold, progress=progress
         )
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["subject", "patient", "brain_ml", *(["lesion_ml"] if lesions else [])])
-    for one in measured:
-        volumes = [one.brain_ml, *([] if one.lesion_ml is None else [one.lesion_ml])]
-        rows.writerow([one.subject.name, one.subject.patient, *(f"{ml:.3f}" for ml in volumes)])
-    write_text(text.getvalue(), output)
+    columns = {"brain_ml": [one.brain_ml for one in measured]}
+    if lesions:
+        columns["lesion_ml"] = [one.lesion_ml or 0.0 for one in measured]
+    _write(output, subjects, columns)
     how = "of the brain mask" if used is None else f"brighter than {used:g} in the brain"
-    note(f"wrote {output}: {len(measured)} subjects, brain_ml is the volume {how}")
+    note(f"wrote {output}: {len(subjects)} subjects, brain_ml is the volume {how}")
     if used is not None and threshold is None and not stripped:
         note("as all brain masks have one volume, which says nothing about a patient")
+
+
+def _write(
+    output: Path, subjects: Sequence[Subject], columns: Mapping[str, Sequence[float]]
+) -> None:
+    """A row for every subject: its name, its patient, and a value of each column."""
+    from hagan_clinic.imageio import write_text
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["subject", "patient", *columns])
+    for subject, *values in zip(subjects, *columns.values(), strict=True):
+        rows.writerow([subject.name, subject.patient, *(f"{value:.3f}" for value in values)])
+    write_text(text.getvalue(), output)

@@ -58,15 +58,25 @@ class EmphysemaShare:
     def __call__(self, volume: Float32) -> Marked:
         """Lung and emphysema of a volume (D, H, W) in [0, 1]; NaN % where there is no lung."""
         low, high = self.window
-        values = low + (high - low) * volume
-        lung = find_lung(values)
-        labels: Labels = lung.astype(np.int64)
-        labels[lung & (values < EMPHYSEMA_HU)] = EMPHYSEMA
-        whole, destroyed = np.count_nonzero(lung), np.count_nonzero(labels == EMPHYSEMA)
-        ml = whole * math.prod(self.spacing) / 1000
-        percent = 100 * destroyed / whole if whole else math.nan
-        figures = (Figure("lung", "ml", ml, LUNG), Figure("emphysema", "%", percent, EMPHYSEMA))
-        return Marked(labels, figures)
+        return mark_emphysema(low + (high - low) * volume, self.spacing)
+
+
+def mark_emphysema(values: NDArray[np.floating], spacing: Sequence[float]) -> Marked:
+    """Lung and emphysema of a chest CT, as `EmphysemaShare` tells; NaN % where there is no lung.
+
+    Args:
+        values: (D, H, W) in HU, D from feet to head.
+        spacing: mm along D, H, W.
+    """
+    lung = find_lung(values)
+    labels: Labels = lung.astype(np.int64)
+    labels[lung & (values < EMPHYSEMA_HU)] = EMPHYSEMA
+    whole, destroyed = np.count_nonzero(lung), np.count_nonzero(labels == EMPHYSEMA)
+    ml = whole * math.prod(spacing) / 1000
+    percent = 100 * destroyed / whole if whole else math.nan
+    return Marked(
+        labels, (Figure("lung", "ml", ml, LUNG), Figure("emphysema", "%", percent, EMPHYSEMA))
+    )
 
 
 def find_lung(values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 import csv
 
+import nibabel
+import numpy as np
 import pytest
 
 
@@ -31,6 +33,20 @@ def test_without_lesions_the_table_has_no_column_of_them(hagan, bare, tmp_path):
     assert len(rows) == 6
 
 
+def test_lungs_and_emphysema_of_chest_ct_are_measured_on_its_own_voxels(hagan, test_data, tmp_path):
+    chest = nibabel.load(test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz")
+    values = np.asarray(chest.dataobj, np.float32)
+    for name, array in {"a": values, "b": np.where(values < -800, -1000, values)}.items():
+        nibabel.Nifti1Image(array, chest.affine).to_filename(tmp_path / f"{name}_ct.nii.gz")
+    hagan("measure", tmp_path, "-o", tmp_path / "v.csv", "--image", "ct", "--emphysema")
+    rows = list(csv.DictReader((tmp_path / "v.csv").open()))
+    assert list(rows[0]) == ["subject", "patient", "lung_ml", "emphysema_percent"]
+    assert [float(row["lung_ml"]) for row in rows] == pytest.approx([2743, 2743], abs=1)
+    assert float(rows[0]["emphysema_percent"]) == pytest.approx(1.046, abs=0.001)
+    inside = values[(values < -800)].size * 8 / 1000 / 2743 * 100
+    assert 50 < float(rows[1]["emphysema_percent"]) < inside
+
+
 @pytest.mark.parametrize(
     ("arguments", "output", "code", "message"),
     [
@@ -39,6 +55,8 @@ def test_without_lesions_the_table_has_no_column_of_them(hagan, bare, tmp_path):
         (["--mask", "none.nii.gz"], "v.csv", 3, "none.nii.gz does not exist"),
         (["--image", "t2"], "v.csv", 3, "expected ['t2']"),
         (["--stripped", "--threshold", "2"], "v.csv", 3, "threshold is 2"),
+        (["--emphysema"], "v.csv", 3, "shows no lung"),
+        (["--emphysema", "--stripped"], "v.csv", 2, "leave the options of brains out"),
         (["--stripped"], "v.txt", 6, "expected .csv"),
         (["--stripped"], "there.csv", 6, "exists already"),
         (["--stripped"], "none/v.csv", 6, "does not exist"),
