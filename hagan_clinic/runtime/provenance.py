@@ -47,6 +47,12 @@ def model_identity(model: ModelFile) -> dict[str, Any]:
     }
 
 
+def credit(identity: Mapping[str, Any]) -> str:
+    """What `model_identity` says, in a line under a picture."""
+    licence = licence_in_words(str(identity["licence"]))
+    return f"{identity['name']}, weights {identity['sha256'][:12]}, {licence}"
+
+
 def sidecar(
     model: ModelFile,
     sources: Mapping[str, Any],

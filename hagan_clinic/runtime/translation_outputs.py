@@ -85,8 +85,7 @@ def write_translation(
                     list(zip(model.recipe.sources, inputs.volumes, strict=True)),
                     (model.recipe.target, volumes["image"]),
                     volumes["uncertainty"],
-                    f"{model.card.name}, weights {model.sha256[:12]}, "
-                    f"{provenance.licence_in_words(model.card.licence)}",
+                    provenance.credit(provenance.model_identity(model)),
                 )
         if outputs.report is not None:
             finished = run_report(**facts, seconds=clock.seconds)

@@ -3,10 +3,12 @@ import json
 import os
 import subprocess
 import sys
+from io import BytesIO
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
 from hagan_clinic.imageio import read
@@ -261,6 +263,19 @@ def test_where_a_neck_is_not_synthesised_its_edge_is_sharp(make_generator, tmp_p
 def test_preview_is_written(scan, toy_generator, tmp_path):
     translate(scan, model=toy_generator, device="cpu", preview=tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_notebook_shows_the_preview_and_a_line_instead_of_arrays(scan, toy_generator, tmp_path):
+    path = tmp_path / "p.png"
+    result = translate(scan, preview=path, model=toy_generator, device="cpu")
+    content = result._repr_png_()
+    with Image.open(path) as written, Image.open(BytesIO(content)) as shown:
+        assert np.array_equal(np.asarray(shown), np.asarray(written))
+    assert len(content) < 2**20
+    grid = "100x64x72 voxels of 1.5x2.5x2 mm"
+    said = f"SYNTHETIC, NOT FOR DIAGNOSIS: flair from t1 by toy, {grid}, warnings: 1"
+    assert repr(result) == said
+    assert np.array_equal(result.sources["t1"].array, read(scan).array)
 
 
 def test_mask_decides_the_intensity_window(scan, toy_generator):
