@@ -1,8 +1,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 from io import BytesIO
 
 import nibabel as nib
@@ -10,36 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hagan_clinic.errors import DeviceError, InputError, ModelError, OutputError
+from hagan_clinic.errors import DeviceError, ModelError, OutputError
 from hagan_clinic.imageio import read
-from hagan_clinic.runtime import Translator, translate, translation
-from hagan_clinic.runtime.footprint import footprint
-from hagan_clinic.volume import Volume, crop_or_pad, to_canonical
-
-# Oblique, mirrored, anisotropic: nothing that a mistaken axis order would survive.
-AFFINE = nib.affines.from_matvec(
-    nib.eulerangles.euler2mat(0.2, -0.1, 0.15) @ np.diag([-1.5, 2.5, 2.0]), [80, -110, -60]
-)
-
-
-def _head(seed=0, shape=(100, 64, 72)):
-    """A blurred ball of tissue with structure, in scanner units."""
-    rng = np.random.default_rng(seed)
-    places = np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) / 2
-    radius = np.linalg.norm(places / (np.array(shape).reshape(3, 1, 1, 1) / 2), axis=0)
-    texture = np.kron(rng.uniform(300, 900, [n // 4 + 1 for n in shape]), np.ones((4, 4, 4)))
-    texture = texture[: shape[0], : shape[1], : shape[2]]
-    return np.where(radius < 0.85, texture, 0).astype(np.int16)
-
-
-@pytest.fixture
-def scan(tmp_path):
-    image = nib.Nifti1Image(_head(), AFFINE)
-    image.set_sform(AFFINE, code=4)
-    image.set_qform(AFFINE, code=1)
-    image.header.set_xyzt_units("mm", "sec")
-    nib.save(image, tmp_path / "t1.nii.gz")
-    return tmp_path / "t1.nii.gz"
+from hagan_clinic.runtime import translate, translation
+from hagan_clinic.volume import Volume
 
 
 def test_result_has_the_source_s_grid_and_header(scan, toy_generator):
@@ -82,56 +54,6 @@ def test_volume_in_memory_gives_what_its_file_gives(scan, toy_generator):
     assert [path.name for path in scan.parent.iterdir()] == ["t1.nii.gz"]
 
 
-def test_slabs_under_max_memory_give_the_whole_volume_s_result(scan, toy_generator, monkeypatch):
-    # So that the limit is the network's alone, whatever the process has loaded meanwhile.
-    monkeypatch.setattr("hagan_clinic.runtime.memory.resident", lambda: 0)
-    whole = translate(scan, model=toy_generator, device="cpu")
-    limited = translate(scan, model=toy_generator, device="cpu", max_memory="42MiB")
-    assert whole.report["network"]["slabs"] == 1
-    assert limited.report["network"]["slabs"] > 2
-    for name in ("volume", "uncertainty"):
-        pair = [getattr(result, name).array for result in (whole, limited)]
-        assert np.abs(pair[0] - pair[1]).max() < 1e-4
-
-
-def test_peak_stays_under_max_memory(make_generator, tmp_path):
-    """A fresh process, a volume that whole would take twice the limit."""
-    limit = 380 * 2**20
-    scan, report = tmp_path / "t1.nii", tmp_path / "r.json"
-    nib.save(nib.Nifti1Image(_head(shape=(160, 160, 128)), np.eye(4)), scan)
-    model = make_generator(tmp_path / "toy.onnx", spacing=(1.0, 1.0, 1.0))
-    code = (
-        "import sys; from hagan_clinic.runtime import translate\n"
-        "scan, model, report, limit = sys.argv[1:]\n"
-        "out = report.replace('r.json', 'flair.mha')\n"
-        "translate(scan, out, model=model, report=report, max_memory=limit, device='cpu')"
-    )
-    arguments = [str(part) for part in (scan, model, report, limit)]
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
-    told = json.loads(report.read_text())
-    assert told["network"]["slabs"] > 1
-    assert told["memory"]["peak_above_start_bytes"] < limit
-
-
-def test_limit_counts_what_is_held_beside_the_network(make_generator, tmp_path, monkeypatch):
-    """A large scan, and a network at 8 mm that takes next to nothing."""
-    monkeypatch.setattr("hagan_clinic.runtime.memory.resident", lambda: 0)
-    model = make_generator(tmp_path / "coarse.onnx", spacing=(8.0, 8.0, 8.0))
-    source = Volume(_head(shape=(128, 128, 128)).astype(np.float32), np.eye(4))
-    beside = footprint(source.grid, (8.0, 8.0, 8.0), channels=1)
-    assert beside.restoring > beside.preparing
-    for limit in (beside.preparing - 2**20, beside.restoring):
-        with pytest.raises(DeviceError, match="raise --max-memory by"):
-            translate(source, model=model, device="cpu", max_memory=limit)
-    enough = beside.restoring + 2**20
-    assert translate(source, model=model, device="cpu", max_memory=enough)
-
-
-def test_too_little_memory_for_any_slab_is_an_error_that_says_how_much(scan, toy_generator):
-    with pytest.raises(DeviceError, match=r"raise --max-memory by \d+ MiB or more"):
-        translate(scan, model=toy_generator, device="cpu", max_memory="1MiB")
-
-
 def test_uncertainty_is_the_half_width_in_output_units(scan, make_generator, tmp_path):
     single, double = (
         translate(scan, model=make_generator(tmp_path / f"{f}.onnx", factor=f), device="cpu")
@@ -164,21 +86,6 @@ def test_sidecars_tell_what_the_outputs_are(scan, toy_generator):
     for path in (out, map_):
         description = bytes(nib.load(path).header["descrip"])
         assert b"SYNTHETIC NOT FOR DIAGNOSIS" in description
-
-
-def test_synthetic_result_is_not_translated_again(scan, toy_generator):
-    out = scan.with_name("flair.nii.gz")
-    translate(scan, out, model=toy_generator, device="cpu")
-    scan.with_name("flair.json").unlink()
-    with pytest.raises(InputError, match="this image is synthetic"):
-        translate(out, model=toy_generator, device="cpu")
-
-
-def test_contrast_enhanced_scan_needs_to_be_allowed(scan, toy_generator):
-    enhanced = scan.rename(scan.with_name("t1ce.nii.gz"))
-    with pytest.raises(InputError, match="--allow-contrast"):
-        translate(enhanced, model=toy_generator, device="cpu")
-    assert translate(enhanced, model=toy_generator, device="cpu", allow_contrast=True)
 
 
 def test_a_sidecar_that_cannot_be_read_is_warned_of_in_the_report(scan, toy_generator):
@@ -276,107 +183,6 @@ def test_a_notebook_shows_the_preview_and_a_line_instead_of_arrays(scan, toy_gen
     said = f"SYNTHETIC, NOT FOR DIAGNOSIS: flair from t1 by toy, {grid}, warnings: 1"
     assert repr(result) == said
     assert np.array_equal(result.sources["t1"].array, read(scan).array)
-
-
-def test_mask_decides_the_intensity_window(scan, toy_generator):
-    source = read(scan)
-    mask = source.with_array((source.array > 600).astype(np.float32))
-    plain = translate(source, model=toy_generator, device="cpu")
-    masked = translate(source, model=toy_generator, device="cpu", mask=mask)
-    assert np.abs(plain.volume.array - masked.volume.array).max() > 0.01
-
-
-def test_mask_may_have_its_axes_in_another_order(scan, toy_generator):
-    source = read(scan)
-    mask = source.with_array((source.array > 600).astype(np.float32))
-    turned = to_canonical(mask)
-    assert turned.shape != mask.shape
-    one, other = (
-        translate(source, model=toy_generator, device="cpu", mask=given).volume.array
-        for given in (mask, turned)
-    )
-    assert np.array_equal(one, other)
-
-
-@pytest.fixture
-def two_sources(make_generator, tmp_path):
-    return make_generator(tmp_path / "two.onnx", sources=("t1", "t2"))
-
-
-def test_several_sources_are_taken_by_name_in_any_order(scan, two_sources):
-    t1 = read(scan)
-    t2 = t1.with_array(np.where(t1.array > 0, 1000 - t1.array, 0))
-    one, other, swapped = (
-        translate(sources, model=two_sources, device="cpu").volume.array
-        for sources in ({"t1": t1, "t2": t2}, {"t2": t2, "t1": t1}, {"t1": t2, "t2": t1})
-    )
-    assert np.array_equal(one, other)
-    assert not np.array_equal(one, swapped)
-
-
-def test_wrong_number_of_sources_is_named(scan, two_sources, toy_generator):
-    with pytest.raises(InputError, match=r"needs 2 \(t1, t2\): give --source t1=FILE --source t2="):
-        translate(scan, model=two_sources, device="cpu")
-    with pytest.raises(InputError, match="given t1, t3, and this model translates t1 \\+ t2"):
-        translate({"t1": scan, "t3": scan}, model=two_sources, device="cpu")
-    with pytest.raises(InputError, match="given t2, and this model translates t1 to flair"):
-        translate({"t2": scan}, model=toy_generator, device="cpu")
-
-
-def test_sources_may_have_their_axes_in_another_order(scan, two_sources):
-    t1 = read(scan)
-    t2 = t1.with_array(np.where(t1.array > 0, 1000 - t1.array, 0))
-    one, other = (
-        translate({"t1": t1, "t2": given}, model=two_sources, device="cpu").volume.array
-        for given in (t2, to_canonical(t2))
-    )
-    assert np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("shape", [(100, 64, 1), (100, 64, 2), (3, 64, 72), (100, 4, 72)])
-def test_a_fragment_of_a_head_is_refused(shape, scan, toy_generator):
-    whole = read(scan)
-    middle = [(all_ - some) // 2 for all_, some in zip(whole.shape, shape, strict=True)]
-    fragment = crop_or_pad(whole, middle, shape)
-    with pytest.raises(InputError, match=r"t1 has a field of view of .* it is a fragment"):
-        translate(fragment, model=toy_generator, device="cpu")
-
-
-def test_sources_on_different_grids_are_refused(scan, two_sources):
-    t1 = read(scan)
-    moved = Volume(t1.array, t1.affine @ nib.affines.from_matvec(np.eye(3), [5, 0, 0]))
-    with pytest.raises(InputError, match="different grids"):
-        translate({"t1": t1, "t2": moved}, model=two_sources, device="cpu")
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((40, 40, 40), np.int16), "the image is empty"),
-        (np.full((40, 40, 40), 7, np.int16), "all voxels have the value 7"),
-    ],
-)
-def test_images_without_contrast_are_refused_and_leave_nothing(
-    tmp_path, toy_generator, array, message
-):
-    nib.save(nib.Nifti1Image(array, np.diag([4.0, 4, 4, 1])), tmp_path / "t1.nii.gz")
-    with pytest.raises(InputError, match=message):
-        translate(
-            tmp_path / "t1.nii.gz",
-            tmp_path / "flair.nii.gz",
-            model=toy_generator,
-            report=tmp_path / "r.json",
-            device="cpu",
-        )
-    assert [path.name for path in tmp_path.iterdir()] == ["t1.nii.gz"]
-
-
-@pytest.mark.parametrize(
-    "options", [{"max_memory": "lots"}, {"max_memory": 0}, {"threads": 0}, {"threads": -2}]
-)
-def test_amounts_that_make_no_sense_are_refused(toy_generator, options):
-    with pytest.raises(InputError, match="expected"):
-        Translator(toy_generator, "cpu", **options)
 
 
 def test_missing_model_is_named(scan):
