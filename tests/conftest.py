@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from filelock import FileLock
 from onnx import TensorProto, helper, numpy_helper
 
 from hagan_clinic.recipe import Recipe
@@ -25,6 +26,39 @@ def test_data():
     if not folder:
         pytest.skip("HAGAN_TEST_DATA does not name the folder of real patients")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """A function that makes a folder once for all worker processes, for tests that only read it.
+
+    `made_once(name, make)` gives the folder that `make(folder)` has filled.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    root.mkdir(exist_ok=True)
+    given = set()
+
+    def made(name, make):
+        folder, record = root / name, root / f"{name}.json"
+        with FileLock(root / f"{name}.lock"):
+            if not record.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # half made by another that failed
+                folder.mkdir()
+                make(folder)
+                record.write_text(json.dumps(_stamps(folder)))
+        given.add((folder, record))
+        return folder
+
+    yield made
+    for folder, record in given:
+        assert _stamps(folder) == json.loads(record.read_text()), f"a test changed {folder}"
+
+
+def _stamps(folder):
+    """Size and time of every file."""
+    files = {str(path.relative_to(folder)): path.stat() for path in sorted(folder.rglob("*"))}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in files.items()}
 
 
 T1_SERIES = [
@@ -226,33 +260,54 @@ def real_cohort(test_data, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def unconditional_run(real_cohort, tmp_path_factory):
+def unconditional_run(real_cohort, made_once):
     """The run folder of a few steps of `--mode unconditional` on real brains at 32 cubed."""
     from click.testing import CliRunner
 
     from hagan_clinic.cli import main
 
-    folder = tmp_path_factory.mktemp("unconditional") / "run"
-    arguments = ["train", "--mode", "unconditional", "--preset", "tiny", "--device", "cpu"]
-    arguments += ["--data", str(real_cohort), "-o", str(folder), "--steps", "4"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    return folder
+    def train(folder):
+        arguments = ["train", "--mode", "unconditional", "--preset", "tiny", "--device", "cpu"]
+        arguments += ["--data", str(real_cohort), "-o", str(folder / "run"), "--steps", "4"]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+
+    return made_once("unconditional", train) / "run"
 
 
 @pytest.fixture(scope="session")
-def unconditional_parts(unconditional_run, tmp_path_factory):
-    """Generator and encoder of the unconditional run as ONNX files, by the name of the part."""
-    from hagan_clinic.onnx_export import PARTS, export_part
-
-    folder = tmp_path_factory.mktemp("parts")
-    return {part: export_part(unconditional_run, folder / f"{part}.onnx", part) for part in PARTS}
+def unconditional_parts(unconditional_run, made_once):
+    """The ONNX files of generator and encoder of the unconditional run, by the name of the part."""
+    return _parts(made_once, "unconditional_parts", unconditional_run)
 
 
 @pytest.fixture(scope="session")
 def make_unconditional_run():
     """The function that makes an unconditional run of random weights, without training."""
     return build_unconditional_run
+
+
+@pytest.fixture(scope="session")
+def random_run(made_once):
+    """An unconditional run of random weights, as `make_unconditional_run` makes it."""
+    return made_once("random_run", build_unconditional_run)
+
+
+@pytest.fixture(scope="session")
+def random_parts(random_run, made_once):
+    """The ONNX files of generator and encoder of `random_run`, by the name of the part."""
+    return _parts(made_once, "random_parts", random_run)
+
+
+def _parts(made_once, name, run):
+    from hagan_clinic.onnx_export import PARTS, export_part
+
+    def export(folder):
+        for part in PARTS:
+            export_part(run, folder / f"{part}.onnx", part)
+
+    folder = made_once(name, export)
+    return {part: folder / f"{part}.onnx" for part in PARTS}
 
 
 def build_unconditional_run(folder, **settings):

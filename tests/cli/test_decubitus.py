@@ -10,13 +10,14 @@ SPACING_MM, SIDE = 2.0, 110
 
 
 @pytest.fixture(scope="module")
-def heads(test_data, tmp_path_factory):
-    """The synthetic FLAIRs, each on a grid of the patient's axes around its centre of mass."""
+def heads(test_data, toy_generator, tmp_path_factory):
+    """The translations, each on a grid of the patient's axes around its centre of mass."""
     folder = tmp_path_factory.mktemp("decubitus")
     made = []
     for name in ("HFS/3_t1_fl2d_sag", "HFP/2_t1_fl2d_sag"):
         path = folder / f"{name[:3]}.nii.gz"
-        hagan_clinic.translate(test_data / "dicom" / "decubitus" / name, path, device="cpu")
+        series = test_data / "dicom" / "decubitus" / name
+        hagan_clinic.translate(series, path, model=str(toy_generator), device="cpu")
         made.append(_centred(sitk.ReadImage(str(path), sitk.sitkFloat32)))
     return made
 

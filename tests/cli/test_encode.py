@@ -27,7 +27,7 @@ def patients(real_cohort):
 def test_a_cohort_is_encoded_with_its_names_and_masks(
     unconditional_parts, real_cohort, patients, tmp_path
 ):
-    model = unconditional_parts["encoder"].path
+    model = unconditional_parts["encoder"]
     result = invoke("encode", model, real_cohort, "-o", tmp_path / "z.npz")
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -48,7 +48,7 @@ def test_a_run_folder_and_files_give_what_the_cohort_gives(
     options = ["--mask", patients[0]["mask"], "-q"]
     for model, output in (
         (unconditional_run, "a.csv"),
-        (unconditional_parts["encoder"].path, "b.csv"),
+        (unconditional_parts["encoder"], "b.csv"),
     ):
         result = invoke("encode", model, *scans, "-o", tmp_path / output, *options)
         assert result.exit_code == 0 and result.output == "", result.output
@@ -58,7 +58,7 @@ def test_a_run_folder_and_files_give_what_the_cohort_gives(
 
 
 def test_a_whole_head_without_a_mask_is_warned_of(unconditional_parts, patients, tmp_path):
-    model = unconditional_parts["encoder"].path
+    model = unconditional_parts["encoder"]
     result = invoke("encode", model, patients[0]["t1"], "-o", tmp_path / "z.npz")
     assert result.exit_code == 0
     assert "trained on brains without skull, and no brain mask is given for" in result.stderr
@@ -73,7 +73,7 @@ def test_bad_scans_are_named_before_any_is_encoded(
         write(scan.with_array(values.astype(np.float32)), tmp_path / f"{name}.nii.gz")
     (tmp_path / "cut.nii.gz").write_bytes(b"\x1f\x8b short")
     monkeypatch.setattr("hagan_clinic.runtime.synthesis.Encoder.encode", None)
-    model = unconditional_parts["encoder"].path
+    model = unconditional_parts["encoder"]
     for name, message in (
         ("nan", "NaN or infinite"),
         ("constant", "all voxels have the value 3: the image is constant"),
@@ -97,7 +97,7 @@ def test_a_mask_that_does_not_fit_is_named(unconditional_parts, patients, tmp_pa
     affine[0, 3] += 5.0 * (kind == "shifted")
     path = tmp_path / "mask.nii.gz"
     write(type(mask)(mask.array * (kind != "empty"), affine), path)
-    model = unconditional_parts["encoder"].path
+    model = unconditional_parts["encoder"]
     result = invoke("encode", model, patients[0]["t1"], "-o", tmp_path / "z.npz", "--mask", path)
     assert result.exit_code == 3 and "mask.nii.gz" in result.stderr
     assert {"empty": "brain mask is empty", "shifted": "lies on another grid"}[
@@ -108,12 +108,12 @@ def test_a_mask_that_does_not_fit_is_named(unconditional_parts, patients, tmp_pa
 def test_two_scans_of_one_name_and_a_bad_output_are_refused(
     unconditional_parts, patients, tmp_path
 ):
-    model, scan = unconditional_parts["encoder"].path, patients[0]["t1"]
+    model, scan = unconditional_parts["encoder"], patients[0]["t1"]
     result = invoke("encode", model, scan, scan, "-o", tmp_path / "z.npz")
     assert result.exit_code == 3 and "several scans have the name" in result.stderr
     result = invoke("encode", model, scan, "-o", tmp_path / "z.nii.gz")
     assert result.exit_code == 6 and "expected .npz or .csv" in result.stderr
-    result = invoke("encode", unconditional_parts["generator"].path, scan, "-o", tmp_path / "z.csv")
+    result = invoke("encode", unconditional_parts["generator"], scan, "-o", tmp_path / "z.csv")
     assert result.exit_code == 4 and "expected the encoder" in result.stderr
 
 
@@ -138,7 +138,7 @@ TRAINING = [
 def test_sample_and_encode_run_from_files_where_nothing_of_training_is_installed(
     unconditional_parts, real_cohort, tmp_path
 ):
-    generator, encoder = (unconditional_parts[part].path for part in ("generator", "encoder"))
+    generator, encoder = (unconditional_parts[part] for part in ("generator", "encoder"))
     for arguments in (
         ["sample", generator, "-o", tmp_path / "samples", "-n", "1", "--montage", "-q"],
         ["encode", encoder, real_cohort, "-o", tmp_path / "z.npz", "-q"],

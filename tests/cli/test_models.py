@@ -5,7 +5,6 @@ import pytest
 from click.testing import CliRunner
 
 from hagan_clinic.cli import main
-from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime import library
 
 
@@ -50,10 +49,8 @@ def test_card_tells_every_known_failure_on_a_line_of_its_own(tmp_path, make_gene
     assert json.loads(_run(str(path), "--json").stdout)["failures"] == cases
 
 
-def test_a_generator_of_an_unconditional_run_has_a_card_too(tmp_path, make_unconditional_run):
-    make_unconditional_run(tmp_path / "run")
-    path = export_part(tmp_path / "run", tmp_path / "g.onnx", "generator").path
-    result = _run(str(path), "--json")
+def test_a_generator_of_an_unconditional_run_has_a_card_too(random_parts):
+    result = _run(str(random_parts["generator"]), "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["kind"] == "generator"
 

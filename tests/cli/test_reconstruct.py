@@ -73,8 +73,8 @@ def test_a_reconstruction_is_what_the_generator_makes_of_the_latent(made, two, u
 
 def test_files_give_what_the_run_folder_gives(made, two, unconditional_parts, tmp_path):
     files = []
-    for part, exported in unconditional_parts.items():
-        files += [f"--{part}", exported.path]
+    for part, path in unconditional_parts.items():
+        files += [f"--{part}", path]
     result = invoke("reconstruct", *files, two[0], "-o", tmp_path / "back", "-q")
     assert result.exit_code == 0 and result.output == "", result.output
     one, other = (
@@ -136,7 +136,7 @@ def test_what_does_not_go_together_is_refused(
     make_unconditional_run, unconditional_run, unconditional_parts, two, tmp_path
 ):
     make_unconditional_run(tmp_path / "run")
-    scan, generator = two[1][0]["t1"], unconditional_parts["generator"].path
+    scan, generator = two[1][0]["t1"], unconditional_parts["generator"]
     for arguments, code, message in (
         (["--generator", generator, scan], 2, "Give both --generator and --encoder"),
         ([unconditional_run], 2, "Give the scans after the run folder"),

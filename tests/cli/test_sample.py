@@ -20,7 +20,7 @@ def samples(unconditional_parts, tmp_path_factory):
     """Three samples of a generator's file, with a montage."""
     folder = tmp_path_factory.mktemp("samples") / "out"
     arguments = ["-o", folder, "-n", 3, "--seed", 5, "--truncation", 0.7, "--montage"]
-    result = invoke("sample", unconditional_parts["generator"].path, *arguments)
+    result = invoke("sample", unconditional_parts["generator"], *arguments)
     assert result.exit_code == 0, result.output
     return folder, result.output
 
@@ -65,7 +65,7 @@ def test_the_montage_shows_every_sample_and_says_what_it_is(samples):
 
 
 def test_files_are_not_replaced_unless_asked(samples, unconditional_parts):
-    folder, model = samples[0], unconditional_parts["generator"].path
+    folder, model = samples[0], unconditional_parts["generator"]
     before = {path: path.read_bytes() for path in folder.iterdir()}
     result = invoke("sample", model, "-o", folder, "-n", 3)
     assert result.exit_code == 6 and "exists already" in result.stderr
@@ -101,7 +101,7 @@ def test_what_cannot_be_sampled_is_one_error_and_leaves_nothing(
     unconditional_parts, tmp_path, arguments, code, message
 ):
     part, *options = arguments
-    path = unconditional_parts[part].path
+    path = unconditional_parts[part]
     result = invoke("sample", path, "-o", tmp_path / "out", *options)
     assert result.exit_code == code and message in result.stderr
     assert list(tmp_path.iterdir()) == []
@@ -115,7 +115,7 @@ def test_a_limit_on_memory_holds_for_files_alone(unconditional_run, tmp_path):
 
 
 def test_translate_refuses_a_generator(unconditional_parts, tmp_path):
-    path = unconditional_parts["generator"].path
+    path = unconditional_parts["generator"]
     result = invoke("translate", "t1.nii.gz", "-o", tmp_path / "f.nii.gz", "--model", path)
     assert result.exit_code == 4 and result.stderr.count("\n") == 1
     assert "this is the generator of an unconditional model" in result.stderr

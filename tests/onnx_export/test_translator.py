@@ -49,6 +49,23 @@ def exported(tmp_path_factory):
     return folder, generator, result
 
 
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    """The file of a run of two sources without the low-resolution branch."""
+    folder = tmp_path_factory.mktemp("ablated")
+    make_run(folder / "run", source=("t1", "t2"), low_res_branch=False)
+    return export_run(folder / "run", folder / "model.onnx").path
+
+
+@pytest.fixture
+def traced(exported, traced_before, monkeypatch):
+    """Has each export take the file of `exported` for what torch traces; gives its content."""
+    content = traced_before(exported[0] / "model.onnx")
+    monkeypatch.setattr(translator, "_to_onnx", lambda generator, recipe: content)
+    monkeypatch.setattr(translator, "_activation_bytes", lambda *given: 100)
+    return content
+
+
 def test_the_file_computes_what_torch_computes(exported):
     folder, generator, result = exported
     source = np.random.default_rng(1).uniform(-1, 1, (1, 1, 80, 16, 48)).astype(np.float32)
@@ -130,31 +147,28 @@ def test_weights_that_were_trained_with_zero_padding_are_refused(tmp_path):
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_an_exported_file_gives_first_weights(tmp_path):
-    exported = make_run(tmp_path / "run")
-    export_run(tmp_path / "run", tmp_path / "model.onnx")
+def test_an_exported_file_gives_first_weights(exported):
+    folder, generator, _ = exported
     torch.manual_seed(1)
-    fresh = ConditionalGenerator(exported.config)
-    load_first_weights(fresh, tmp_path / "model.onnx")
+    fresh = ConditionalGenerator(generator.config)
+    load_first_weights(fresh, folder / "model.onnx")
     stored = {n: v for n, v in fresh.state_dict().items() if not n.startswith("low.")}
-    assert all(torch.equal(value, exported.state_dict()[name]) for name, value in stored.items())
+    assert all(torch.equal(value, generator.state_dict()[name]) for name, value in stored.items())
 
 
-def test_several_sources_and_the_ablation_export(tmp_path):
-    make_run(tmp_path / "run", source=("t1", "t2"), low_res_branch=False)
-    export_run(tmp_path / "run", tmp_path / "model.onnx")
-    model = load_model(tmp_path / "model.onnx")
+def test_several_sources_and_the_ablation_export(ablated):
+    model = load_model(ablated)
     assert model.recipe.sources == ("t1", "t2")
     assert not model.has_context
 
 
-@pytest.mark.parametrize("low_res_branch", [True, False])
-def test_slabs_give_what_the_whole_volume_gives(tmp_path, low_res_branch):
-    make_run(tmp_path / "run", low_res_branch=low_res_branch)
-    export_run(tmp_path / "run", tmp_path / "model.onnx")
-    model = load_model(tmp_path / "model.onnx")
+@pytest.mark.parametrize("branches", ["both", "high resolution alone"])
+def test_slabs_give_what_the_whole_volume_gives(exported, ablated, branches):
+    model = load_model(exported[0] / "model.onnx" if branches == "both" else ablated)
+    assert model.has_context == (branches == "both")
     network = Network(model, choose_device("cpu"))
-    source = np.random.default_rng(2).uniform(-1, 1, (1, 112, 32, 16)).astype(np.float32)
+    shape = (len(model.recipe.sources), 112, 32, 16)
+    source = np.random.default_rng(2).uniform(-1, 1, shape).astype(np.float32)
     whole = network.run(source, SlabPlan(112, 112, model.recipe.halo))
     for thickness in (4, 12, 44):
         slabs = network.run(source, SlabPlan(112, thickness, model.recipe.halo))
@@ -183,22 +197,18 @@ def test_the_card_is_carried_and_checked(tmp_path):
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_a_file_that_differs_from_torch_is_not_written(tmp_path, monkeypatch):
-    make_run(tmp_path / "run")
+def test_a_file_that_differs_from_torch_is_not_written(exported, traced, tmp_path, monkeypatch):
     monkeypatch.setattr("hagan_clinic.onnx_export.onnx_file.LARGEST_DIFFERENCE", 0.0)
     with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
-        export_run(tmp_path / "run", tmp_path / "model.onnx")
+        export_run(exported[0] / "run", tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
 @pytest.mark.parametrize("output", ["target", "scale", "context"])
-def test_every_output_is_compared_with_torch(tmp_path, monkeypatch, output):
-    make_run(tmp_path / "run")
-    translated = translator._to_onnx
-
+def test_every_output_is_compared_with_torch(exported, traced, tmp_path, monkeypatch, output):
     def spoilt(generator, recipe):
         """The file with 0.01 added to one output, which the others do not see."""
-        proto = onnx.load_model_from_string(translated(generator, recipe))
+        proto = onnx.load_model_from_string(traced)
         (last,) = (node for node in proto.graph.node if output in node.output)
         last.output[list(last.output).index(output)] = "right"
         for node in proto.graph.node:
@@ -207,9 +217,11 @@ def test_every_output_is_compared_with_torch(tmp_path, monkeypatch, output):
         proto.graph.node.append(onnx.helper.make_node("Add", ["right", "wrong"], [output]))
         return proto.SerializeToString()
 
+    export_run(exported[0] / "run", tmp_path / "model.onnx")
     monkeypatch.setattr(translator, "_to_onnx", spoilt)
     with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
-        export_run(tmp_path / "run", tmp_path / "model.onnx")
+        export_run(exported[0] / "run", tmp_path / "spoilt.onnx")
+    assert not (tmp_path / "spoilt.onnx").exists()
 
 
 @pytest.mark.parametrize("box", [None, [], [32, 48]])

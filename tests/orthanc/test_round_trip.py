@@ -48,8 +48,8 @@ class RoundTrip:
 
 
 @pytest.fixture(scope="module")
-def translator():
-    return Translator(device="cpu", threads=1)
+def translator(toy_generator):
+    return Translator(toy_generator, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module", params=list(SERIES))
@@ -70,7 +70,7 @@ def trip(request, archive, translator, test_data, tmp_path_factory):
 
 
 def translate(translator, path, folder):
-    """Translate a series by the bundled generator, and give the files of what comes of it."""
+    """Translate a series, and give the files of what comes of it."""
     translator.translate(path, folder)
     return sorted(folder.iterdir())
 

@@ -30,8 +30,8 @@ def both(unconditional_run, unconditional_parts):
     return {
         "torch": (load_generator(unconditional_run), load_encoder(unconditional_run)),
         "onnx": (
-            load_generator(unconditional_parts["generator"].path),
-            load_encoder(unconditional_parts["encoder"].path),
+            load_generator(unconditional_parts["generator"]),
+            load_encoder(unconditional_parts["encoder"]),
         ),
     }
 
@@ -81,11 +81,11 @@ def test_a_scan_is_prepared_as_training_prepared_it(both, kind, patient, real_co
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
-def test_encoding_slab_by_slab_is_the_definition(make_unconditional_run, tmp_path, kind):
+def test_encoding_slab_by_slab_is_the_definition(
+    make_unconditional_run, random_parts, tmp_path, kind
+):
     autoencoder = make_unconditional_run(tmp_path / "run")
-    path = tmp_path / "run"
-    if kind == "onnx":
-        path = export_part(tmp_path / "run", tmp_path / "e.onnx", "encoder").path
+    path = {"torch": tmp_path / "run", "onnx": random_parts["encoder"]}[kind]
     volume = np.random.default_rng(1).uniform(-1, 1, (32, 32, 32)).astype(np.float32)
     found = load_encoder(path).encode(volume)
     with torch.inference_mode():
@@ -147,11 +147,8 @@ def test_encoding_holds_no_more_than_a_slab_and_its_features(make_unconditional_
     assert peak("encode") < peak("slabs") + 3 * features < 0.7 * peak("whole")
 
 
-def test_a_generator_in_slabs_is_the_whole_and_the_halo_is_needed(make_unconditional_run, tmp_path):
-    make_unconditional_run(tmp_path / "run")
-    model = load_model(
-        export_part(tmp_path / "run", tmp_path / "g.onnx", "generator").path, "generator"
-    )
+def test_a_generator_in_slabs_is_the_whole_and_the_halo_is_needed(random_parts):
+    model = load_model(random_parts["generator"], "generator")
     network = OnnxGenerator(model, choose_device("cpu"))
     z = draw_latents(1, 8, seed=0)
     whole = network.image(z, SlabPlan(32, 32, model.recipe.halo))
@@ -294,11 +291,10 @@ def test_a_scan_larger_than_the_box_is_warned_of(both, patient, tmp_path):
 def test_the_wrong_kind_of_model_is_refused(
     both, unconditional_parts, toy_generator, make_unconditional_run, tmp_path
 ):
-    files = {part: exported.path for part, exported in unconditional_parts.items()}
     with pytest.raises(ModelError, match=r"encoder\.onnx: this is the encoder .*expected the gen"):
-        load_generator(files["encoder"])
+        load_generator(unconditional_parts["encoder"])
     with pytest.raises(ModelError, match=r"generator\.onnx: this is the generator .*the encoder"):
-        load_encoder(files["generator"])
+        load_encoder(unconditional_parts["generator"])
     with pytest.raises(ModelError, match=r"this is a translating model .*expected the generator"):
         load_generator(toy_generator)
     make_unconditional_run(tmp_path / "run", encoder=False)

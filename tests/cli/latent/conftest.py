@@ -40,33 +40,36 @@ def twelve(test_data, tmp_path_factory):
     return path
 
 
+def run(*arguments):
+    result = CliRunner().invoke(main, [*map(str, arguments)])
+    assert result.exit_code == 0, result.output
+
+
 @pytest.fixture(scope="session")
-def latents(unconditional_run, twelve, tmp_path_factory):
+def latents(unconditional_run, twelve, made_once):
     """Latents of the twelve patients."""
-    path = tmp_path_factory.mktemp("latents") / "latents.npz"
-    arguments = ["encode", str(unconditional_run), str(twelve), "-o", str(path)]
-    result = CliRunner().invoke(main, [*arguments, "--device", "cpu"])
-    assert result.exit_code == 0, result.output
-    return path
+
+    def encode(folder):
+        run("encode", unconditional_run, twelve, "-o", folder / "latents.npz", "--device", "cpu")
+
+    return made_once("latents", encode) / "latents.npz"
 
 
 @pytest.fixture(scope="session")
-def volumes(twelve, tmp_path_factory):
+def volumes(twelve, made_once):
     """Brain and lesion volumes of the twelve patients."""
-    path = tmp_path_factory.mktemp("volumes") / "volumes.csv"
-    arguments = ["latent", "measure", str(twelve), "-o", str(path), "--lesions"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    return path
+
+    def measure(folder):
+        run("latent", "measure", twelve, "-o", folder / "volumes.csv", "--lesions")
+
+    return made_once("volumes", measure) / "volumes.csv"
 
 
 @pytest.fixture(scope="session")
 def direction(latents, volumes, tmp_path_factory):
     """Of brain_ml."""
     path = tmp_path_factory.mktemp("direction") / "brain.npz"
-    arguments = ["latent", "fit", str(latents), str(volumes), "--measure", "brain_ml"]
-    result = CliRunner().invoke(main, [*arguments, "-o", str(path)])
-    assert result.exit_code == 0, result.output
+    run("latent", "fit", latents, volumes, "--measure", "brain_ml", "-o", path)
     return path
 
 

@@ -40,7 +40,7 @@ def test_real_patients_and_samples_are_drawn_and_listed(
 def test_a_cohort_is_encoded_to_the_same_map_by_run_and_exported_files(
     hagan, unconditional_run, unconditional_parts, latents, twelve, tmp_path
 ):
-    generator, encoder = (unconditional_parts[part].path for part in ("generator", "encoder"))
+    generator, encoder = (unconditional_parts[part] for part in ("generator", "encoder"))
     common = ("--method", "pca", "--samples", 4, "--seed", 3)
     hagan("map", unconditional_run, "--real", latents, *common, "-o", tmp_path / "a.png")
     other = (generator, "--encoder", encoder, "--real", twelve)
@@ -56,7 +56,7 @@ def test_bad_input_is_named_in_one_line(
 ):
     make_unconditional_run(tmp_path / "stranger")
     (tmp_path / "there.csv").write_text("kept")
-    generator = unconditional_parts["generator"].path
+    generator = unconditional_parts["generator"]
     run = unconditional_run
     for model, code, message, *options in (
         (tmp_path / "stranger", 3, "latents of another model"),
@@ -115,7 +115,7 @@ def test_without_the_extra_one_line_says_what_to_install(
 
     monkeypatch.delitem(sys.modules, "hagan_clinic.evaluation.embedding", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    generator, encoder = (unconditional_parts[part].path for part in ("generator", "encoder"))
+    generator, encoder = (unconditional_parts[part] for part in ("generator", "encoder"))
     arguments = ("--encoder", encoder, "--real", latents, "-o", tmp_path / "map.png")
     result = hagan("map", generator, *arguments, code=5)
     assert 'pip install "hagan-clinic[train]"' in result.stderr

@@ -71,7 +71,7 @@ def test_a_walk_is_the_same_again_and_from_the_exported_generator(
     hagan, unconditional_run, unconditional_parts, direction, tmp_path
 ):
     models = {"one": unconditional_run, "again": unconditional_run}
-    models["onnx"] = unconditional_parts["generator"].path
+    models["onnx"] = unconditional_parts["generator"]
     arrays = {}
     for name, model in models.items():
         folder = tmp_path / name
@@ -93,7 +93,7 @@ def test_an_exported_generator_walks_where_nothing_of_training_is_installed(
         "from hagan_clinic.cli import main\n"
         "main(sys.argv[1:])\n"
     )
-    model = str(unconditional_parts["generator"].path)
+    model = str(unconditional_parts["generator"])
     arguments = ["latent", "walk", model, str(direction), "-o", str(tmp_path / "walk")]
     command = [sys.executable, "-c", code, *arguments, "--steps", "2", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -139,7 +139,7 @@ def test_other_bad_input_is_named_in_one_line(
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "walk.csv").write_text("kept")
     mask = ("--measure-by", "mask-mean", "--mask", tmp_path / "mask.nii.gz")
-    encoder = unconditional_parts["encoder"].path
+    encoder = unconditional_parts["encoder"]
     for model, code, message, *options in (
         (unconditional_run, 3, "has no subject 'nobody'", "--from", f"{latents}:nobody"),
         (unconditional_run, 3, "none.npz", "--from", f"none.npz:{names[0]}"),
