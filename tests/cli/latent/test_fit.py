@@ -133,5 +133,5 @@ def test_other_bad_input_is_named_in_one_line(hagan, latents, volumes, tmp_path)
     kept = latents.read_bytes()
     arguments = ("--measure", "brain_ml", "-o", latents, "--overwrite")
     result = hagan("fit", latents, volumes, *arguments, code=6)
-    assert "is an input" in result.stderr
+    assert "this output is the input" in result.stderr
     assert latents.read_bytes() == kept
