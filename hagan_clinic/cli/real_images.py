@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hagan_clinic.data.layouts import endings, nifti_files
 from hagan_clinic.errors import InputError, some
+from hagan_clinic.imageio.dicom.scan import study_series
+from hagan_clinic.imageio.dicom.studies import Study, find_studies
 from hagan_clinic.imageio.sidecar import stem_of
 from hagan_clinic.runtime.page.results import Result
+from hagan_clinic.runtime.page.series import SeriesPlace
 
 
-def real_images(results: Sequence[Result], place: Path) -> list[Path | None]:
+def real_images(results: Sequence[Result], place: Path) -> list[Path | SeriesPlace | None]:
     """The real image of each result.
 
     Args:
         results: At least one.
         place: A file, of one result; or a folder, searched to its depth: of `sub-01_T1w.nii.gz`
             the real FLAIR is `sub-01_FLAIR.nii.gz`, and of `t1.nii.gz` in a folder `07`
-            `flair.nii.gz` in a folder of this name.
+            `flair.nii.gz` in a folder of this name; of a DICOM series, the FLAIR of its study.
 
     Returns:
         None where a folder has none.
@@ -33,19 +37,32 @@ def real_images(results: Sequence[Result], place: Path) -> list[Path | None]:
             raise InputError(f"{place}: is one file, for {len(results)} results: give a folder")
         return [place]
     files = nifti_files(place)
-    found = [_of_one(result, files) for result in results]
+    studies = find_studies(place) if any(result.study for result in results) else []
+    found = [
+        _of_study(result, studies) if result.study else _of_one(result, files) for result in results
+    ]
     if not any(found):
         first = results[0]
-        scan = next(iter(first.sources.values()))
         raise InputError(
-            f"{place}: has no {first.target} named as {scan.name} is but for the sequence, nor of "
-            "the other results; give the folder that has them, or one file for one result"
+            f"{place}: has no {first.target} of {first.name} (named as its scan is but for the "
+            "sequence, or a series of its study), nor of the other results; give the folder that "
+            "has them, or one file for one result"
         )
     return found
 
 
+def _of_study(result: Result, studies: Sequence[Study]) -> SeriesPlace | None:
+    for study in studies:
+        if (study.patient, study.uid) == result.study:
+            with suppress(InputError):  # there is none, or none that is plainly the one
+                uid = study_series(study, [result.target], allow_contrast=True)
+                return SeriesPlace(study.folder, uid)
+    return None
+
+
 def _of_one(result: Result, files: Sequence[Path]) -> Path | None:
     scan = next(iter(result.sources.values()))
+    assert isinstance(scan, Path)  # of a volume file
     prefix, _ = _parts(scan)
     named = [
         file

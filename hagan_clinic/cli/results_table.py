@@ -18,6 +18,16 @@ def results_name(participants: Sequence[str]) -> str:
     return f"results_sub-{participants[0]}.csv" if len(participants) == 1 else "results.csv"
 
 
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of the tables of results in a folder; none where there is no table."""
+    found: list[dict[str, str]] = []
+    for table in sorted(folder.glob("results*.csv")):
+        lines = table.read_text("utf-8", "replace").splitlines()
+        if lines[:1] == [",".join(COLUMNS)]:
+            found += csv.DictReader(lines)
+    return found
+
+
 @contextmanager
 def rows(table: Path) -> Iterator[Callable[[Result], None]]:
     """A table on disk that always tells what has been done, also after a sudden end.

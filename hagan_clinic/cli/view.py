@@ -30,17 +30,20 @@ def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite:
     """Write a page to look at results: one HTML file that works offline.
 
     PATHS are results of `translate`, their scans, error bars and reports, or folders of these, in
-    any order: what belongs together is found by the JSON files beside the results.
+    any order: what belongs together is found by the JSON files beside the results, of DICOM series
+    by their headers. A folder of results with a results.csv is enough while the scans are where
+    they were.
     """
     from hagan_clinic.cli.real_images import real_images
+    from hagan_clinic.cli.viewed import found_results
     from hagan_clinic.imageio.output_guard import check_output
-    from hagan_clinic.runtime.page import find_results, read_result, room_for, write_page
+    from hagan_clinic.runtime.page import read_result, room_for, write_page
     from hagan_clinic.runtime.page.page import PAGE_SUFFIXES
     from hagan_clinic.runtime.provenance import REMINDER, licence_in_words
 
     check_output(output, paths, overwrite=overwrite, suffixes=PAGE_SUFFIXES)
-    results = find_results(paths)
-    reals = [None] * len(results) if real is None else real_images(results, real)
+    results, failures = found_results(paths)
+    reals = real_images(results, real) if real and results else [None] * len(results)
     room = room_for(len(results))
     subjects = [
         read_result(result, room, acquired) for result, acquired in zip(results, reals, strict=True)
@@ -50,6 +53,6 @@ def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite:
         f"{licence_in_words(str(result.model.get('licence')))}"
         for result in results
     }
-    write_page(subjects, output, "; ".join(sorted(models)))
+    write_page([*failures, *subjects], output, "; ".join(sorted(models)))
     note(f"wrote {output}: {len(subjects)} result{'s' * (len(subjects) > 1)}")
     note(REMINDER)

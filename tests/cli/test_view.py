@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,60 @@ def test_a_page_that_exists_stops_translate_before_its_work(translated, tmp_path
     result = run("translate", *paths, "--model", toy_generator)
     assert result.exit_code == 6 and "exists already" in result.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def derived(tmp_path, toy_generator, test_data):
+    """The series and error bar that a DICOM tree of two examinations gave; one failed."""
+    shutil.copytree(test_data / "dicom/brainix", tmp_path / "in/smith/mr")
+    shutil.copytree(test_data / "dicom/edge/generic/rgb/001", tmp_path / "in/jones")
+    places = ["-o", tmp_path / "out", "--uncertainty", tmp_path / "out"]
+    result = run("translate", tmp_path / "in", *places, "--model", toy_generator, "--device", "cpu")
+    assert result.exit_code == 3
+    return tmp_path / "out"
+
+
+def test_a_folder_of_derived_series_is_viewed_with_scans_bars_real_images_and_failures(
+    derived, tmp_path
+):
+    (tmp_path / "moved").mkdir()
+    out = derived.rename(tmp_path / "moved/out")
+    result = run("view", out, "--real", tmp_path / "in", "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    failed, shown = facts(tmp_path / "page.html")
+    assert failed["name"] == "examination 1" and "colour image" in failed["problem"]
+    assert shown["name"] == "examination 2" and "6.0 mm apart" in shown["warnings"][0]
+    assert [picture["kind"] for picture in shown["pictures"]] == [
+        *("source", "synthetic", "real", "error bar"),
+    ]
+    assert shown["pictures"][1]["name"] == "flair"
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "smith" not in text and "toy, weights" in text
+    low, step = (shown["pictures"][1][name] for name in ("low", "step"))
+    assert low == 0 and 0.5 < 255 * step <= 1  # on the scale of the volume, not as stored
+
+
+def test_without_its_table_a_series_needs_the_scans_folder(derived, tmp_path):
+    (derived / "results.csv").unlink()
+    page = ["-o", tmp_path / "page.html"]
+    result = run("view", derived, *page)
+    assert result.exit_code == 3
+    assert "the series that it was made from is not here" in result.stderr
+    result = run("view", derived, tmp_path / "in", *page)
+    assert result.exit_code == 0, result.output
+    assert [one["name"] for one in facts(tmp_path / "page.html")] == ["series 1"]
+    assert kinds(tmp_path / "page.html") == [["source", "synthetic", "error bar"]]
+
+
+def test_a_folder_of_results_leads_to_its_scans_by_its_table(tmp_path, toy_generator):
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        shutil.copy(T1, tmp_path / "in" / name / "t1.nii.gz")
+    (tmp_path / "in/b/t1.nii.gz").write_bytes(b"rubbish")
+    model = ["--model", toy_generator, "--device", "cpu"]
+    assert run("translate", tmp_path / "in", "-o", tmp_path / "out", *model).exit_code == 3
+    result = run("view", tmp_path / "out", "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    failed, shown = facts(tmp_path / "page.html")
+    assert failed["name"] == "b" and "b/t1.nii.gz" in failed["problem"]
+    assert [picture["kind"] for picture in shown["pictures"]] == ["source", "synthetic"]

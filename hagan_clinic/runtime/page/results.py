@@ -7,20 +7,28 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import is_volume_name, read
 from hagan_clinic.imageio.sidecar import read_sidecar, stem_of
 from hagan_clinic.runtime.page.subject import Subject, make_subject
 from hagan_clinic.runtime.provenance import file_sha256
+from hagan_clinic.volume import Volume
 
 _MOST_REPORT = 2**20  # bytes; a report has about 2 kB
 
 
+class Place(Protocol):
+    """Where an image lies that is no volume file."""
+
+    def read(self) -> Volume:
+        """Its voxels."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """A synthesised volume file and what was found of it.
+    """A synthesised volume and what was found of it.
 
     Attributes:
         path: The volume.
@@ -30,25 +38,31 @@ class Result:
         uncertainty: Its error bar, if there is one.
         warnings: Of its report, if there is one.
         model: Name and licence of what made it.
+        study: Of a DICOM series, PatientID and StudyInstanceUID.
     """
 
-    path: Path
+    path: Path | Place
     name: str
     target: str
-    sources: Mapping[str, Path]
-    uncertainty: Path | None = None
+    sources: Mapping[str, Path | Place]
+    uncertainty: Path | Place | None = None
     warnings: Sequence[str] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
+    study: tuple[str, str] | None = None
 
 
-def find_results(paths: Sequence[Path]) -> list[Result]:
-    """The results among files and folders, with their scans, error bars and reports.
+def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Result]:
+    """The volume files among files and folders, with their scans, error bars and reports.
 
     A folder is searched to its depth; beside a file, its folder alone. A scan is known by its
     sha256, an error bar and a report by the scans and the model that they name.
 
+    Args:
+        paths: Files and folders.
+        may_lack: There may be none.
+
     Raises:
-        InputError: There is no result, or a scan of one is not found.
+        InputError: There is no result and has to be, or a scan of one is not found.
     """
     volumes, reports = _searched(paths)
     sidecars = {path: read_sidecar(path).values for path in volumes}
@@ -82,18 +96,18 @@ def find_results(paths: Sequence[Path]) -> list[Result]:
                 dict(values.get("model", {})),
             )
         )
-    missing = [path for path in named if path not in {result.path for result in results}]
-    if not results:
+    made = [result.path for result in results if isinstance(result.path, Path)]
+    if not (results or may_lack):
         raise InputError(
             f"{', '.join(map(str, paths))}: no volume file here has a JSON file beside it that "
             "calls it synthesised; give results of `hagan-clinic translate`, or their folder"
         )
-    if absent := [path for path in missing if not path.exists()]:
+    if absent := [path for path in named if path not in made and not path.exists()]:
         raise InputError(f"{absent[0]}: does not exist")
-    return _told_apart(results)
+    return _told_apart(results, made)
 
 
-def read_result(result: Result, limit: int, real: Path | None = None) -> Subject:
+def read_result(result: Result, limit: int, real: Path | Place | None = None) -> Subject:
     """Read a result and what belongs to it, in `limit` bytes of a page.
 
     Raises:
@@ -101,20 +115,24 @@ def read_result(result: Result, limit: int, real: Path | None = None) -> Subject
     """
     return make_subject(
         result.name,
-        [(name, read(path)) for name, path in result.sources.items()],
-        (result.target, read(result.path)),
-        uncertainty=None if result.uncertainty is None else read(result.uncertainty),
-        real=None if real is None else read(real),
+        [(name, _read(path)) for name, path in result.sources.items()],
+        (result.target, _read(result.path)),
+        uncertainty=None if result.uncertainty is None else _read(result.uncertainty),
+        real=None if real is None else _read(real),
         warnings=result.warnings,
         limit=limit,
     )
 
 
-def _told_apart(results: list[Result]) -> list[Result]:
+def _read(place: Path | Place) -> Volume:
+    return read(place) if isinstance(place, Path) else place.read()
+
+
+def _told_apart(results: list[Result], paths: list[Path]) -> list[Result]:
     if len({result.name for result in results}) == len(results):
         return results
-    top = os.path.commonpath([result.path.absolute().parent for result in results])
-    below = [result.path.absolute().parent.relative_to(top) for result in results]
+    top = os.path.commonpath([path.absolute().parent for path in paths])
+    below = [path.absolute().parent.relative_to(top) for path in paths]
     return [
         replace(result, name=str(folder / result.name))
         for result, folder in zip(results, below, strict=True)
