@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hagan_clinic.api.evaluated import Evaluated
-from hagan_clinic.api.evaluating import Kind, evaluate
+from hagan_clinic.api.evaluating import Kind
 from hagan_clinic.api.folds_evaluation import join_folds
+from hagan_clinic.api.one_fold import EVALUATION, PARTS, SEED, Fold, do_in_own_process, is_evaluated
+from hagan_clinic.cluster import connected, spread
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.paths import cohort_path
 from hagan_clinic.data.split import Split
@@ -16,18 +17,13 @@ from hagan_clinic.evaluation.synthesis import real_folds
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.folds import (
     begin,
-    claimed,
     fold_of_patients,
     fold_split,
     place_of,
     write_fold,
 )
 from hagan_clinic.training.modes import mode_of
-from hagan_clinic.training.run import check_resume, run_training
-
-EVALUATION = "evaluation"
-PARTS, SEED = 2, 0
-"""Of `evaluate synthesis`, of few patients: the smallest folds that a distance is defined on."""
+from hagan_clinic.training.run import check_resume
 
 
 def cross_validate(
@@ -36,17 +32,20 @@ def cross_validate(
     count: int,
     only: int | None = None,
     *,
+    cluster: str = "",
     init: str | None = None,
     cache: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluated | None:
-    """Do every fold that is not done and that nobody else does, or one of them.
+    """Do every fold that is not done, or one of them.
 
     Args:
         settings: of the training, without a split.
-        folder: for the folds; machines that share it do a fold each.
+        folder: for the folds.
         count: of folds.
         only: the number of one fold, from 1.
+        cluster: whose workers do a fold each, as `cluster.connected` takes it; else they are done
+            here, one after the other.
         init: as of `train`.
         cache: as of `train`; in the folder by default, for all folds.
         say: called with each line that a person watching wants to know.
@@ -56,12 +55,17 @@ def cross_validate(
 
     Raises:
         InputError: the cohort or the settings do not fit, or the folder holds other folds.
+        DeviceError: the cluster cannot be used, or was lost.
     """
     if settings.split:
         raise InputError("--split and --folds exclude each other: folds make their own splits")
     cohort_path(settings.data)
     if only is not None and not 1 <= only <= count:
         raise InputError(f"--fold is {only}: expected 1 to {count}")
+    if cluster and settings.devices * settings.nodes > 1:
+        raise InputError(
+            "--cluster trains each fold in one process: leave --devices and --nodes out"
+        )
     recipe = mode_of(settings).recipe
     subjects = find_cohort(
         settings.data, recipe.sources, recipe.target or None, settings.mask or None
@@ -75,30 +79,50 @@ def cross_validate(
     if "synthesis" in kinds:
         check_fold_sizes(splits)
     begin(folder, subjects, folds)
+    todo = []
     for number in [only] if only else splits:
         place = place_of(folder, number)
         split = write_fold(splits[number], place)
         run, of_fold = place / folder.resolve().name, replace(settings, split=str(split))
+        fold = Fold(
+            number, Path.cwd(), place, run, of_fold, tuple(kinds), init, cache or folder / "cache"
+        )
         # Of a finished fold too: folds of other settings must not be joined.
         check_resume(of_fold, run, init)
-        if is_done(place, kinds):
-            continue
-        with claimed(place) as holder:
-            if holder:
-                say(f"fold {number} is in work: {holder}")
-                continue
-            say(f"fold {number} of {count}")
-            run_training(of_fold, run, init=init, cache=cache or folder / "cache", say=say)
-            (place / EVALUATION).mkdir(exist_ok=True)
-            for kind in kinds:
-                if not is_done(place, [kind]):
-                    evaluate_fold(kind, run, of_fold, place / EVALUATION / kind, say)
-    missing = [n for n in splits if not is_done(place_of(folder, n), kinds)]
+        if not fold.is_done:
+            todo.append(fold)
+    if cluster and todo:
+        _do_on(cluster, todo, say)
+    else:
+        for fold in todo:
+            say(f"fold {fold.number} of {count}")
+            fold.do(say)
+    missing = [n for n in splits if not is_evaluated(place_of(folder, n), kinds)]
     if missing:
         listed = ", ".join(map(str, missing))
-        say(f"{folder}: to do, here or on another machine: fold {listed}")
+        say(f"{folder}: to do: fold {listed}")
         return None
     return join_folds([folder], folder / EVALUATION, overwrite=True)
+
+
+def _do_on(cluster: str, folds: Sequence[Fold], say: Callable[[str], None]) -> None:
+    """Have each fold done by a worker; one failure does not stop the others.
+
+    Raises:
+        HaganClinicError: What a fold failed by, when all have ended.
+    """
+    failures: list[Exception] = []
+    with connected(cluster) as client:
+        say(f"{len(folds)} folds on {len(client.nthreads())} workers of {cluster}")
+        for place, value in spread(client, do_in_own_process, folds, say=say):
+            number = folds[place].number
+            if isinstance(value, Exception):
+                failures.append(value)
+                say(f"fold {number} failed: {value}")
+            elif value:
+                say(f"fold {number} is done")
+    if failures:
+        raise failures[0]
 
 
 def kinds_of(settings: TrainingConfig) -> list[Kind]:
@@ -124,28 +148,3 @@ def check_fold_sizes(splits: Mapping[int, Split]) -> None:
                 f"{len(set(patients))} patients, too few to evaluate samples on: expected 4 "
                 "patients or more in each fold; add patients, or give fewer --folds"
             ) from error
-
-
-def is_done(place: Path, kinds: Sequence[str]) -> bool:
-    """Whether a fold has been evaluated."""
-    return all((place / EVALUATION / kind / f"{kind}.md").exists() for kind in kinds)
-
-
-def evaluate_fold(
-    kind: Kind, run: Path, settings: TrainingConfig, output: Path, say: Callable[[str], None]
-) -> None:
-    """Evaluate a run on the patients that the fold holds out."""
-    options: dict[str, Any] = {"folds": PARTS, "seed": SEED} if kind == "synthesis" else {}
-    found = evaluate(
-        run,
-        settings.data,
-        output,
-        kind=kind,
-        split=settings.split,
-        mask=settings.mask or None,
-        device=settings.device,
-        overwrite=True,
-        **options,
-    )
-    for warning in found.warnings:
-        say(f"warning: {warning}")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from hagan_clinic.cli.failures import INTERRUPTED
+from hagan_clinic.cli.options import cluster_option
 from hagan_clinic.cli.printing import note, say
 from hagan_clinic.cli.settings import assignment, numbers
 from hagan_clinic.progress import is_hidden
@@ -55,6 +56,7 @@ from hagan_clinic.progress import is_hidden
     help="Cross-validate: train and evaluate N folds, and combine.",
 )
 @click.option("--fold", type=int, metavar="K", help="This fold alone, from 1; needs --folds.")
+@cluster_option
 @click.option("--mask", help="One brain mask for all subjects.")
 @click.option("--seed", type=int, help="Of split, weights and samples.")
 @click.option("--spacing", type=float, help="Voxel size in mm.")
@@ -96,6 +98,7 @@ def command(
     cache: Path | None,
     folds: int | None,
     fold: int | None,
+    cluster: str | None,
     no_low_res_branch: bool,
     no_encoder: bool,
     **options: Any,
@@ -107,10 +110,12 @@ def command(
     checkpoint and stops; on the CPU the same command resumes exactly.
 
     With --folds the run folder holds a run and an evaluation for each fold, and their combination.
-    Machines that share the folder take a fold each.
+    With --cluster its workers take a fold each.
     """
     if fold is not None and folds is None:
         raise click.UsageError("--fold is one of --folds: give that too.")
+    if cluster and folds is None:
+        raise click.UsageError("--cluster takes a fold a worker: give --folds too.")
     from hagan_clinic.training.config import DEFAULTS_FILE
     from hagan_clinic.training.given import check_paths
 
@@ -141,7 +146,16 @@ def command(
             from hagan_clinic.api.cross_validation import cross_validate
             from hagan_clinic.cli.evaluate.reporting import report
 
-            found = cross_validate(settings, folder, folds, fold, init=init, cache=cache, say=_tell)
+            found = cross_validate(
+                settings,
+                folder,
+                folds,
+                fold,
+                cluster=cluster or "",
+                init=init,
+                cache=cache,
+                say=_tell,
+            )
             if found is not None:
                 report(found, quiet=is_hidden())
         else:

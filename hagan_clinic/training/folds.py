@@ -1,20 +1,14 @@
-"""Folds of a cross-validation: whose turn it is to be tested, and who is at work on which.
+"""Folds of a cross-validation: whose turn it is to be tested.
 
 A folder of folds holds ``folds.csv`` and, for each fold, ``fold1`` and so on with the fold's
-``split.csv``, its run and its evaluation. Several machines may share the folder: each takes a fold
-by making its claim file, which only one can.
+``split.csv``, its run and its evaluation.
 """
 
 import csv
 import io
-import json
-import os
 import random
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hagan_clinic.data.split import Split, split_by_patient, write_split
 from hagan_clinic.data.subject import Subject
@@ -23,7 +17,6 @@ from hagan_clinic.imageio import write_text
 from hagan_clinic.training.run_folder import make_folder
 
 FOLDS = "folds.csv"
-CLAIM = "claim.json"
 SPLIT = "split.csv"
 
 
@@ -108,61 +101,3 @@ def write_fold(split: Split, place: Path) -> Path:
     if not path.exists():
         write_split(split, path)
     return path
-
-
-@contextmanager
-def claimed(place: Path) -> Iterator[str]:
-    """Take a fold for this process while the block runs.
-
-    Yields:
-        Nothing if it is ours, or in a few words who has it.
-    """
-    path = place / CLAIM
-    ours = {"host": socket.gethostname(), "pid": os.getpid()}
-    holder = _taken(path, ours)
-    if holder:
-        yield holder
-        return
-    try:
-        yield ""
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _taken(path: Path, ours: dict[str, Any]) -> str:
-    """Claim a path, in the place of a process of this machine that is gone; else who has it."""
-    holder: dict[str, Any] = {"host": "another process", "pid": 0}
-    for _ in range(2):
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(ours, file)
-            return ""
-        except FileExistsError:
-            try:
-                claim_text = path.read_text("utf-8")
-            except FileNotFoundError:  # given back in between
-                continue
-            holder = json.loads(claim_text) if claim_text else {"host": "another machine", "pid": 0}
-            if holder["host"] != ours["host"] or _runs(holder["pid"]):
-                break
-            # Only one process can move the old claim away, and it must be the one that was read.
-            aside = path.with_suffix(f".{ours['pid']}")
-            path.replace(aside)
-            if aside.read_text("utf-8") != claim_text:
-                aside.replace(path)
-                break
-            aside.unlink()
-    return f"{holder['host']}, process {holder['pid']}; if that is gone, delete {path}"
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process of this machine runs; where that cannot be asked, it does."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,15 +1,8 @@
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.folds import CLAIM, begin, claimed, fold_of_patients, fold_split
+from hagan_clinic.training.folds import begin, fold_of_patients, fold_split
 
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -64,24 +57,3 @@ def test_a_folder_goes_on_with_its_own_folds_alone(tmp_path):
     (tmp_path / "else" / "notes.txt").touch()
     with pytest.raises(InputError, match="holds something else"):
         begin(tmp_path / "else", cohort, fold_of_patients(cohort, 0, 2))
-
-
-def test_a_fold_is_one_processs_at_a_time(tmp_path):
-    with claimed(tmp_path) as first:
-        assert first == ""
-        with claimed(tmp_path) as second:
-            assert f"process {os.getpid()}" in second and str(tmp_path / CLAIM) in second
-        assert (tmp_path / CLAIM).exists()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("dies_on", ["this machine", "another"])
-def test_the_claim_of_a_dead_process_is_taken_over_where_that_can_be_known(tmp_path, dies_on):
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    host = socket.gethostname() if dies_on == "this machine" else "elsewhere"
-    (tmp_path / CLAIM).write_text(json.dumps({"host": host, "pid": done.pid}))
-    with claimed(tmp_path) as holder:
-        assert (holder == "") == (dies_on == "this machine")
-    assert (tmp_path / CLAIM).exists() == (dies_on == "another")
-    assert [path for path in Path(tmp_path).iterdir() if path.name != CLAIM] == []
