@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 
 from hagan_clinic.api.evaluated import Evaluated, ReportFiles
 from hagan_clinic.api.models import load_encoder, load_generator
-from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.evaluation.cases import check_cases
 from hagan_clinic.evaluation.encoding_report import EncodingReport, file_names
@@ -15,13 +14,13 @@ from hagan_clinic.evaluation.reconstruction import Pair, evaluate_encoding
 from hagan_clinic.evaluation.segmenter import Segmenter
 from hagan_clinic.evaluation.subsets import (
     check_comparable,
-    find_evaluated,
     find_subsets,
     is_run,
     seen_in_training,
 )
 from hagan_clinic.progress import counted
 
+COMPONENTS = (0, 1, 8)
 PARTS = ("generator.onnx", "encoder.onnx")
 
 
@@ -36,6 +35,7 @@ def evaluate_encoders(
     segmenter: str | None = None,
     measurements: Path | None = None,
     measures: Sequence[str] = (),
+    components: Sequence[int] = COMPONENTS,
     panel: int = 4,
     device: str = "auto",
     overwrite: bool = False,
@@ -54,6 +54,8 @@ def evaluate_encoders(
         segmenter: Command that is run as CMD IMAGE LABELS, for Dice of structures.
         measurements: CSV of subject and measurements, to explain by latents.
         measures: Columns of it; by default all.
+        components: Numbers of principal components of the training scans that are reference
+            baselines; 0 is their mean. None of them where the training scans are evaluated.
         panel: Subjects to show.
         device: Where models run.
         overwrite: Replace files that exist.
@@ -71,29 +73,33 @@ def evaluate_encoders(
         raise InputError("two models have one name: rename a folder")
     check_comparable({model.name: model.encoder.facts for model in pairs}, one_size=True)
     images = pairs[0].encoder.facts.recipe.sources
-    if measurements is None:
-        training: tuple[Subject, ...] = ()
-        evaluated = find_evaluated(cohort, images, mask, split=split, subset=subset, runs=runs)
-    else:
-        subsets = find_subsets(cohort, images, None, mask, split=split, subset=subset, runs=runs)
-        training, evaluated = subsets.training, subsets.evaluated
+    subsets = find_subsets(
+        cohort, images, None, mask, split=split, subset=subset, runs=runs,
+        fitted=measurements is not None,
+    )  # fmt: skip
+    training, evaluated = subsets.training, subsets.evaluated
     check_cases([*training, *evaluated])
     fitted, held_out = ([subject.name for subject in part] for part in (training, evaluated))
     warnings = seen_in_training(runs, evaluated)
+    if subset not in ("test", "calibration"):
+        components = ()  # which are fitted on what would be evaluated
+    elif components and len(training) < 2:
+        warnings.append("no principal components: the split names fewer than two training scans")
+        components = ()
     values: Mapping[str, Mapping[str, float]] = {}
     if measurements is not None:
         read = read_measurements(measurements, [*fitted, *held_out], measures)
         values, left_out = explainable(read, fitted, held_out)
         warnings += left_out
-    encoded = training if values else ()
+    used = training if values or components else ()
     names = file_names(dice=segmenter is not None, regression=bool(values), panel=panel > 0)
     files = ReportFiles(output, names, overwrite=overwrite)
     with (
         TemporaryDirectory(prefix="hagan-clinic-") as scratch,
-        counted("evaluating", len(encoded) + len(evaluated), quiet=quiet) as step,
+        counted("evaluating", len(used) + len(evaluated), quiet=quiet) as step,
     ):
         found = evaluate_encoding(
-            pairs, evaluated, also_encoded=encoded, panel=panel, step=step,
+            pairs, evaluated, training=used, components=components, panel=panel, step=step,
             segmenter=None if segmenter is None else Segmenter(segmenter, Path(scratch)),
         )  # fmt: skip
     lines = [

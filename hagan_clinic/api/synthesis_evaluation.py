@@ -15,7 +15,7 @@ from hagan_clinic.evaluation.features import FeatureNetwork
 from hagan_clinic.evaluation.hd_bet import HDBetEncoder
 from hagan_clinic.evaluation.subsets import (
     check_comparable,
-    find_evaluated,
+    find_subsets,
     is_run,
     seen_in_training,
 )
@@ -100,7 +100,10 @@ def evaluate_generators(
         recipe, stripped = first.facts.recipe, first.facts.stripped
     else:
         recipe, stripped = _recipe_of(next(iter(folders.values())), image), True
-    subjects = find_evaluated(cohort, recipe.sources, mask, split=split, subset=subset, runs=runs)
+    subsets = find_subsets(
+        cohort, recipe.sources, None, mask, split=split, subset=subset, runs=runs, fitted=False
+    )
+    subjects = subsets.evaluated
     number = count or min(len(subjects), PAPER_COUNT)
     sets: list[VolumeSet] = [
         SampledVolumes(_name(path), made[path], number, seed) if path in made else folders[path]

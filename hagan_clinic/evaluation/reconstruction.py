@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from statistics import fmean
 
 import numpy as np
@@ -11,11 +12,12 @@ from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
 from hagan_clinic.evaluation.labels import LabelDice, dice_of_labels
+from hagan_clinic.evaluation.linear_reconstruction import PrincipalComponents, component_names
 from hagan_clinic.evaluation.segmenter import Segmenter
 from hagan_clinic.intensity import from_unit
-from hagan_clinic.metrics.regions import BRAIN, WHOLE, Reference
+from hagan_clinic.metrics.regions import BRAIN, WHOLE, Reference, Scores
 from hagan_clinic.runtime.exploration import pictures
-from hagan_clinic.runtime.synthesis import Encoder, Generator
+from hagan_clinic.runtime.synthesis import Encoder, Generator, Scan
 
 METRICS = ("psnr", "ssim", "nmse", "ms_ssim")
 BOX = "box"
@@ -53,6 +55,7 @@ class Encoding:
 
     Attributes:
         models: Their names.
+        references: Names of the reference baselines.
         rows: Of every subject.
         dice: Of the segmenter's structures.
         latents: Model -> subject -> z.
@@ -61,6 +64,7 @@ class Encoding:
     """
 
     models: list[str]
+    references: list[str] = field(default_factory=list)
     rows: list[ReconstructionRow] = field(default_factory=list)
     dice: list[LabelDice] = field(default_factory=list)
     latents: dict[str, dict[str, Float32]] = field(default_factory=dict)
@@ -78,20 +82,22 @@ class Encoding:
         }
 
     def tests(self) -> list[Tested]:
-        """Each pair of models, by patient."""
+        """Each pair of models, and each model with each reference baseline, by patient."""
         values = (
             Value((row.region,), name, row.model, row.patient, getattr(row, name))
             for row in self.rows
             for name in METRICS
         )
-        return compare_pairs(values, every_pair(self.models))
+        pairs = [*every_pair(self.models), *product(self.models, self.references)]
+        return compare_pairs(values, pairs)
 
 
 def evaluate_encoding(
     models: Sequence[Pair],
     subjects: Sequence[Subject],
     *,
-    also_encoded: Sequence[Subject] = (),
+    training: Sequence[Subject] = (),
+    components: Sequence[int] = (),
     segmenter: Segmenter | None = None,
     panel: int = 4,
     step: Callable[[], None] = lambda: None,
@@ -101,7 +107,9 @@ def evaluate_encoding(
     Args:
         models: Of one sequence and with or without classes; a subject's class is read of its CSV.
         subjects: Those to evaluate on.
-        also_encoded: Subjects of which the latents alone are wanted.
+        training: Subjects of which the latents are wanted, and the reference baselines: principal
+            components of their scans.
+        components: As many are one reference baseline each; 0 is the mean of the scans.
         segmenter: Run on each scan and reconstruction, for Dice.
         panel: Subjects to picture.
         step: Called after each subject.
@@ -111,21 +119,31 @@ def evaluate_encoding(
     """
     found = Encoding([model.name for model in models])
     found.latents = {model.name: {} for model in models}
-    for subject in also_encoded:
+    scans = []
+    for subject in training:
         for model in models:
             scan = model.encoder.prepare(_image(model, subject), subject.mask)
             found.latents[model.name][subject.name] = model.encoder.encode(scan.array)
+        scans.append(from_unit(scan.array))  # of one box for all models
         step()
+    linear = PrincipalComponents(np.stack(scans), max(components)) if components else None
+    if linear is not None:
+        counts = [count for count in components if count <= linear.count]
+        references = component_names(counts)
+        found.references = list(references)
     for number, subject in enumerate(subjects):
         for model in models:
-            _evaluate(found, model, subject, segmenter, pictured=number < panel)
+            scan = _evaluate(found, model, subject, segmenter, pictured=number < panel)
+        if linear is not None:
+            for name, count in references.items():
+                _score(found, name, subject, scan, linear.reconstruct(from_unit(scan.array), count))
         step()
     return found
 
 
 def _evaluate(
     found: Encoding, model: Pair, subject: Subject, segmenter: Segmenter | None, *, pictured: bool
-) -> None:
+) -> Scan:
     name = subject.name
     scan = model.encoder.prepare(_image(model, subject), subject.mask)
     found.warnings += [f"{name}, {model.name}: {warning}" for warning in scan.warnings]
@@ -136,16 +154,7 @@ def _evaluate(
     real = from_unit(scan.array)
     if float(np.abs(back - real).max()) < SAME:
         found.warnings.append(f"{name}: what {model.name} gives is the scan itself: a leak?")
-    everywhere = np.ones(real.shape, dtype=bool)
-    try:
-        scores = Reference(real, everywhere if scan.brain is None else scan.brain, {}).score(back)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    named = {BOX: scores[WHOLE]} | ({} if scan.brain is None else {BRAIN: scores[BRAIN]})
-    found.rows += [
-        ReconstructionRow(model.name, name, subject.patient, region, **asdict(scores))
-        for region, scores in named.items()
-    ]
+    scores = _score(found, model.name, subject, scan, back)
     if segmenter is not None:
         truth = segmenter(real, scan.grid, synthetic=False)
         labels = segmenter(back, scan.grid, synthetic=True)
@@ -156,8 +165,29 @@ def _evaluate(
     if pictured:
         if model.name == found.models[0]:
             found.shown.append(pictures.Step(pictures.middle_planes(real), (name, "scan")))
-        caption = f"{scores[WHOLE if scan.brain is None else BRAIN].psnr:.1f} dB"
+        caption = f"{scores[BOX if scan.brain is None else BRAIN].psnr:.1f} dB"
         found.shown.append(pictures.Step(pictures.middle_planes(back), (model.name, caption)))
+    return scan
+
+
+def _score(
+    found: Encoding, name: str, subject: Subject, scan: Scan, back: Float32
+) -> dict[str, Scores]:
+    """The metrics by region of what was made of a scan, which become rows."""
+    everywhere = np.ones(back.shape, dtype=bool)
+    try:
+        reference = Reference(
+            from_unit(scan.array), everywhere if scan.brain is None else scan.brain, {}
+        )
+        scores = reference.score(back)
+    except InputError as error:
+        raise InputError(f"{subject.name}: {error}") from error
+    named = {BOX: scores[WHOLE]} | ({} if scan.brain is None else {BRAIN: scores[BRAIN]})
+    found.rows += [
+        ReconstructionRow(name, subject.name, subject.patient, region, **asdict(one))
+        for region, one in named.items()
+    ]
+    return named
 
 
 def _image(model: Pair, subject: Subject) -> str:

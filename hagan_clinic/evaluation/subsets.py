@@ -19,7 +19,8 @@ class Subsets:
     """The subjects of an evaluation.
 
     Attributes:
-        training: To fit reference baselines on.
+        training: To fit reference baselines on; none where the split is unknown, or all subjects
+            are evaluated.
         evaluated: To evaluate models on.
     """
 
@@ -36,6 +37,7 @@ def find_subsets(
     split: Path | None,
     subset: str,
     runs: Sequence[Path] = (),
+    fitted: bool = True,
 ) -> Subsets:
     """Find a cohort and its split.
 
@@ -46,14 +48,19 @@ def find_subsets(
         mask: One brain mask for all.
         split: CSV of subject and split; without it the cohort's own column, or the split that the
             first of the runs was trained by.
-        subset: The one to evaluate on.
+        subset: The one to evaluate on, or `all`.
         runs: Run folders.
+        fitted: Something has to be fitted on training patients. Otherwise all subjects are
+            evaluated where the split is unknown.
 
     Raises:
-        InputError: The cohort cannot be read, pairs are missing, or its split is unknown.
+        InputError: The cohort cannot be read, pairs are missing, the subset is empty, or the
+            split is unknown and something is to be fitted.
     """
     subjects = find_cohort(cohort, sources, target, mask)
-    parted = _split(subjects, split, runs)
+    parted = None if subset == "all" else _split(subjects, split, runs)
+    if parted is None and not fitted:
+        return Subsets((), _not_empty(tuple(subjects), subset))
     if parted is None:
         raise InputError(
             f"nothing says which of the {len(subjects)} subjects of {cohort} are test patients, "
@@ -61,35 +68,6 @@ def find_subsets(
             "of subject and split), or a column 'split' in the cohort's CSV"
         )
     return Subsets(parted.train, _not_empty(parted.subsets()[subset], subset))
-
-
-def find_evaluated(
-    cohort: Path,
-    sources: Sequence[str],
-    mask: Path | None,
-    *,
-    split: Path | None,
-    subset: str,
-    runs: Sequence[Path] = (),
-) -> tuple[Subject, ...]:
-    """The subjects to evaluate on where nothing is fitted: one subset of a split, or all.
-
-    Args:
-        cohort: As of `find_subsets`.
-        sources: As there.
-        mask: As there.
-        split: As there.
-        subset: The one to evaluate on, or `all`; all where the split is unknown.
-        runs: As there.
-
-    Raises:
-        InputError: The cohort cannot be read, or the subset is empty.
-    """
-    subjects = find_cohort(cohort, sources, None, mask)
-    parted = None if subset == "all" else _split(subjects, split, runs)
-    if parted is None:
-        return _not_empty(tuple(subjects), subset)
-    return _not_empty(parted.subsets()[subset], subset)
 
 
 def _not_empty(subjects: tuple[Subject, ...], subset: str) -> tuple[Subject, ...]:

@@ -17,6 +17,13 @@ Examples:
 _PATH = click.Path(path_type=Path)
 
 
+def _counts(_: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
+    parts = [] if text == "none" else text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"{text!r}: expected numbers such as 0,1,8, or none", param=option)
+    return tuple(sorted({int(part) for part in parts}))
+
+
 @click.command(
     short_help="Evaluate encoders: reconstruction, structures, measurements.", epilog=_EXAMPLE
 )
@@ -35,6 +42,11 @@ _PATH = click.Path(path_type=Path)
     help="Column of it; repeat.  [default: all]",
 )  # fmt: skip
 @click.option(
+    "--components", default="0,1,8", show_default=True, callback=_counts, metavar="N,...",
+    help="Principal components of the training scans as reference baselines; 0 is their mean; "
+    "none leaves them out.",
+)  # fmt: skip
+@click.option(
     "--panel", type=click.IntRange(min=0), default=4, show_default=True, help="Subjects to show."
 )
 @file_options
@@ -47,6 +59,7 @@ def command(
     segmenter: str | None,
     measurements: Path | None,
     measures: tuple[str, ...],
+    components: tuple[int, ...],
     panel: int,
     device: str,
     overwrite: bool,
@@ -77,6 +90,7 @@ def command(
         segmenter=segmenter,
         measurements=measurements,
         measures=measures,
+        components=components,
         panel=panel,
         device=device,
         overwrite=overwrite,

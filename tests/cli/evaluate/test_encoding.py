@@ -75,17 +75,34 @@ def test_reconstructions_of_held_out_patients_are_evaluated_compared_and_explain
             expected = metric(back, real, mask)
             assert float(found[region][figure]) == pytest.approx(expected, rel=1e-4), figure
 
+    training = [
+        from_unit(encoder.prepare(patients.file(subject, "t1"), patients.mask).array)
+        for subject in patients.names[:2]
+    ]
+    mean = next(
+        row
+        for row in rows
+        if (row["model"], row["subject"], row["region"])
+        == ("mean of the training scans", name, "brain")
+    )
+    assert float(mean["psnr"]) == pytest.approx(psnr(np.mean(training, axis=0), real, brain))
+
     values = {
         model: [
             float(row["psnr"]) for row in rows if (row["model"], row["region"]) == (model, "brain")
         ]
         for model in ("one", "two")
     }
-    (test,) = (
+    tests = [
         row
         for row in csv_rows(tmp_path / "results" / "tests.csv")
         if (row["region"], row["figure"]) == ("brain", "psnr")
-    )
+    ]
+    references = {"mean of the training scans", "1 principal component"}
+    pairs = [{row["better"], row["worse"]} for row in tests]
+    assert all({model, one} in pairs for model in ("one", "two") for one in references)
+    assert references not in pairs
+    test = tests[pairs.index({"one", "two"})]
     expected = ttest_rel(values[test["better"]], values[test["worse"]], alternative="greater")
     assert float(test["p"]) == pytest.approx(expected.pvalue, rel=1e-3)
 
@@ -173,7 +190,7 @@ def test_models_whose_references_differ_are_not_tested_against_each_other(
 
 def test_a_figure_that_is_not_defined_leaves_the_json_valid():
     row = ReconstructionRow("one", "a", "a", "box", psnr=np.inf, ssim=0.5, nmse=0.1, ms_ssim=np.nan)
-    report = EncodingReport(Encoding(["one"], [row]), [], [], [], {})
+    report = EncodingReport(Encoding(["one"], rows=[row]), [], [], [], {})
     (means,) = json.loads(report.writers()["figures.json"], parse_constant=pytest.fail)["means"]
     assert means == {"model": "one", "region": "box", "ssim": 0.5, "nmse": 0.1}
 
@@ -189,6 +206,7 @@ def test_bad_input_is_named(evaluate, runs, cohort, patients, measurements, tmp_
         (3, runs[0], "wrote no label map", ("--segmenter", "true")),
         (3, runs[0], "has '0' in nothing", ("--measurements", measurements)),
         (3, runs[0], "lacks 4 of 5 subjects", ("--measurements", lacking)),
+        (2, runs[0], "expected numbers such as 0,1,8", ("--components", "few")),
         (2, runs[0], "give that too", ("--measure", "brain_ml")),
     ):
         result = evaluate(
