@@ -28,7 +28,7 @@ __all__ = [
     "train",
     "translate",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # PyTorch and ONNX Runtime take seconds: a program that only asks for the version should not wait.
 _HOMES = {
