@@ -23,13 +23,29 @@ if TYPE_CHECKING:
 def progress_bar(quiet: bool, total: int = 1) -> Iterator[Progress]:
     """A bar of so many jobs, on a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.table import Column
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        progress.add_task("", total=total)
+    # A name may be long, and is what is shortened; the stages are all of one length or shorter.
+    name = TextColumn(
+        "{task.description}",
+        markup=False,
+        table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+    )
+    with Progress(
+        TextColumn("{task.fields[stage]:<11}"), BarColumn(20), TaskProgressColumn(),
+        TimeElapsedColumn(), name,
+        console=console, transient=True, disable=hidden, expand=True,
+    ) as progress:  # fmt: skip
+        progress.add_task("", total=total, stage="")
         yield progress
 
 
@@ -37,7 +53,7 @@ def told(progress: Progress, job: TranslationTask, place: int = 0) -> Callable[[
     """What moves the bar within a job, given its place among all from 0."""
     task = progress.task_ids[0]
     return lambda stage, share: progress.update(
-        task, completed=place + share, description=f"{stage} {printable(job.name)}"
+        task, completed=place + share, stage=stage, description=printable(job.name)
     )
 
 
