@@ -31,7 +31,7 @@ const figures = [...new Set(subjects.flatMap((subject) => Object.keys(subject.fi
 const COLUMNS = [
   ["result", (subject) => subject.name],
   ...(subjects.some((subject) => subject.problem) ? [["failed because", (subject) => subject.problem ?? ""]] : []),
-  ["warnings", (subject) => subject.warnings.length],
+  ["warnings", (subject) => (subject.problem ? null : subject.warnings.length)],
   ...figures.map((name) => [name, (subject) => subject.figures[name] ?? null]),
   ["verdict", (subject) => verdictOf(subject).verdict],
   ["note", (subject) => verdictOf(subject).note],
