@@ -99,7 +99,8 @@ def _counted(facts: list[dict[str, Any]], found: Found) -> dict[str, Any]:
 def _print(facts: list[dict[str, Any]], found: Found, why: str) -> None:
     if facts:
         header = ("#", "number", "series", "size", "spacing mm", "plane", "verdict")
-        show_table(header, [(f"{place}", *_cells(one)) for place, one in enumerate(facts, 1)])
+        rows = [(f"{place}", *_cells(one)) for place, one in enumerate(facts, 1)]
+        show_table(header, rows, loose=["series"])
         say("\nFor --series, and why:")
         for place, fact in enumerate(facts, 1):
             say(f"{place:>4}  {fact['uid']}\n      {fact['reason']}")

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 _NO_TERMINAL = 1000
 """Columns where the output is a file or a pipe: nothing is wrapped there."""
 
-_LONGEST_WORD = 16
-"""Longer ones, such as paths, may be broken so that a table fits."""
+_LONGEST_WORD = 24
+"""Of names that somebody copies; longer ones, such as paths, may be broken so that a table fits."""
+
+_LEAST_WIDTH = 8
+"""Of a column whose words may be broken."""
 
 _GAP = 2
 """Columns between those of a table."""
@@ -67,7 +70,7 @@ def show_table(
     rows: Iterable[Sequence[str | Text]],
     *,
     right: Sequence[str] = (),
-    whole: Sequence[str] = (),
+    loose: Sequence[str] = (),
 ) -> None:
     """Print a table in which nothing is cut off: long cells go on in the next line.
 
@@ -78,7 +81,7 @@ def show_table(
         header: Of each column.
         rows: Cells: text from anywhere, or a `rich` text for its colours.
         right: Headings of the columns of numbers, set to the right.
-        whole: Headings of the columns whose words are never broken, as one has to copy them.
+        loose: Headings of the columns whose words may be broken, as nobody has to copy them.
     """
     from rich import box
     from rich.table import Table
@@ -89,7 +92,7 @@ def show_table(
     ]
     words = [_widest(" ".join(one).split()) for one in columns]
     least = [
-        width if heading in whole else min(width, _LONGEST_WORD)
+        min(width, _LEAST_WIDTH if heading in loose else _LONGEST_WORD)
         for heading, width in zip(header, words, strict=True)
     ]
     most = [_widest("\n".join(one).split("\n")) for one in columns]

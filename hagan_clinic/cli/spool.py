@@ -53,9 +53,7 @@ def show(folder: Path, as_json: bool) -> None:
         )
         for fact in facts
     ]
-    show_table(
-        ("series", "state", "outcome", "files", "age", "tries", "reason"), rows, whole=["series"]
-    )
+    show_table(("series", "state", "outcome", "files", "age", "tries", "reason"), rows)
 
 
 @command.command()

@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 import hagan_clinic.cli
 from hagan_clinic.cli import main
+from hagan_clinic.cli.evaluate.reporting import show
 from hagan_clinic.cli.printing import show_table
+from hagan_clinic.evaluation.tables import Table
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"
 
@@ -103,10 +105,10 @@ def test_a_table_in_a_pipe_has_each_row_in_a_line(capsys, monkeypatch):
 
 
 def test_what_has_to_be_copied_is_never_broken(capsys, monkeypatch):
-    uid = "1.2.826.0.1.3680043.8.498.172569766509356581228571744"
-    table = (["uid", "why"], [[uid, "is no T1 by its timing"]])
-    assert uid in "\n".join(lines_of(table, capsys, monkeypatch, 66, whole=["uid"]))
-    assert uid not in "\n".join(lines_of(table, capsys, monkeypatch, 66))
+    name = "TCGA_CS_4941_19960909"
+    table = (["name", "why"], [[name, "is no T1 by its timing"]])
+    assert name in "\n".join(lines_of(table, capsys, monkeypatch, 32))
+    assert name not in "\n".join(lines_of(table, capsys, monkeypatch, 32, loose=["name"]))
 
 
 def test_where_columns_are_narrower_than_words_each_row_is_a_block(capsys, monkeypatch):
@@ -124,3 +126,47 @@ def test_every_command_prints_its_tables_by_the_one_function():
     for path in Path(hagan_clinic.cli.__file__).parent.rglob("*.py"):
         if path.name != "printing.py":
             assert "from rich.table import Table" not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models"],
+        ["models", "t1_to_flair"],
+        ["doctor"],
+        ["summary", "--mode", "unconditional", "--size", "64"],
+    ],
+    ids=" ".join,
+)
+def test_the_tables_of_commands_hold_in_80_columns(words):
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "…" not in result.stdout
+
+
+def test_the_series_of_a_spool_can_be_copied_in_80_columns(tmp_path, monkeypatch):
+    pytest.importorskip("pynetdicom")
+    from hagan_clinic.node.spool import Spool
+
+    spool = Spool(tmp_path / "spool")
+    name = spool.name_of("1.2")
+    (spool.root / "failed" / name / "source").mkdir(parents=True)
+    reason = "is contrast-enhanced (it tells its ContrastBolusAgent), expected a scan without"
+    (spool.root / "failed" / name / "record.json").write_text(json.dumps({"reason": reason}))
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["spool", "show", "--spool", spool.root])
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert name in shown.stdout
+    assert "ContrastBolusAgent" in re.sub(r"\s", "", shown.stdout)
+
+
+def test_a_wide_table_of_an_evaluation_is_read_in_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    header = ["model", *(f"metric {n} [95 % interval]" for n in range(8)), "worst"]
+    row = ["t1_to_flair", *(f"{n}.123 [0.100, 0.200]" for n in range(8)), "TCGA_CS_4941_19960909"]
+    show([Table("Metrics", header, [row, row], "Of 12 patients.")])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert ["worst", "TCGA_CS_4941_19960909"] in [line.split() for line in lines]
+    assert "Of 12 patients." in lines
