@@ -1,5 +1,6 @@
 """What a hospital's Windows has not is taken away here, and the commands run all the same."""
 
+import ast
 import csv
 import ctypes
 import os
@@ -11,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import hagan_clinic
 from hagan_clinic.runtime import memory
 
 # What CPython has on Linux and not on Windows, as far as this package could be tempted by it.
@@ -108,3 +110,33 @@ def test_windows_tells_its_free_memory(monkeypatch):
     monkeypatch.setattr(ctypes, "windll", windll, raising=False)
     monkeypatch.setattr(Path, "read_text", lambda *_: (_ for _ in ()).throw(FileNotFoundError))
     assert memory.available() == 5 * 2**30
+
+
+POSIX_ALONE = {"fcntl", "resource", "pwd", "grp", "termios", "syslog"}
+ALLOWED = {
+    "node/posix.py": "says what to do",
+    "evaluation/cost_step.py": "a program of its own, which only a system with wait4 starts",
+}
+
+
+def imported_at_once(path):
+    """The modules that a file imports when it is imported itself."""
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Import):
+            yield from (name.name for name in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            yield statement.module
+        elif isinstance(statement, ast.Try):
+            for inner in statement.body:
+                if isinstance(inner, ast.Import):
+                    yield from (name.name for name in inner.names)
+
+
+def test_modules_of_posix_alone_are_imported_where_something_is_done_about_it():
+    package = Path(hagan_clinic.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if POSIX_ALONE.intersection(imported_at_once(path))
+    }
+    assert found == set(ALLOWED)
