@@ -24,10 +24,9 @@ from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.data.split import read_split
 from hagan_clinic.training.checkpoint import load_tensors
-from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.registry import build_model, read_config
 from hagan_clinic.training.run_folder import LAST
 from hagan_clinic.unconditional.hagan import BETAS
-from hagan_clinic.unconditional.settings import UnconditionalRun
 
 OFF = DiffAugment(brightness=0, contrast=0, shift=0, cutout=-1)
 KINDS = {
@@ -43,24 +42,22 @@ KINDS = {
 def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list[list[float]]:
     """The cross-entropies of D^H and D^L at every step."""
     config = read_config(run)
-    mode = mode_of(config)
-    assert isinstance(mode, UnconditionalRun)
-    subjects = find_cohort(config.data, mode.recipe.sources, None, config.mask or None)
+    subjects = find_cohort(config.data, config.recipe.sources, None, config.mask or None)
     training = read_split(run / "split.csv", subjects).train
     batches = slab_loader(
-        prepare_cohort(training, mode.recipe, cache, shape=config.size),
+        prepare_cohort(training, config.recipe, cache, shape=config.size),
         thickness=config.slab,
         batch_size=config.batch_size,
         slabs_per_volume=config.slabs_per_volume,
         queue_length=config.queue_length,
         workers=0,
         seed=config.seed + 1,
-        augment=mode.augment,
-        **mode.sampling,
+        augment=config.augmentation,
+        **config.sampling,
     )
-    model = mode.model()
+    model = build_model(config)
     model.load_state_dict(load_tensors(run / LAST / "weights.safetensors"))
-    model.objective = replace(model.objective, augment=kind)
+    model.augment = kind
     model = model.to(memory_format=torch.channels_last_3d)
     parameters = [
         p for part in (model.slab_discriminator, model.low_discriminator) for p in part.parameters()

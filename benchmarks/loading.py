@@ -23,12 +23,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.data.augmented import Batch
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
+from hagan_clinic.training.registry import build_model
 
 PATIENTS = 12
 WARM_UP = 8
@@ -37,24 +38,24 @@ SETTINGS = {"spacing": 1.0, "size": (160, 192, 160)}
 OLD = """
 import json, os, sys, time
 from hagan_clinic.data.cohort import find_cohort
-from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.queue import slab_loader
 
 told = json.loads(sys.argv[1])
 told["settings"]["size"] = tuple(told["settings"]["size"])
-run = ConditionalRun.of(ConditionalConfig(**told["settings"]))
-config = run.config
-subjects = find_cohort(told["cohort"], run.recipe.sources, run.recipe.target)[: told["patients"]]
+config = ConditionalConfig(**told["settings"])
+recipe = config.recipe
+subjects = find_cohort(told["cohort"], recipe.sources, recipe.target)[: told["patients"]]
 batches = slab_loader(
-    prepare_cohort(subjects, run.recipe, told["cache"], shape=config.size),
+    prepare_cohort(subjects, config.recipe, told["cache"], shape=config.size),
     thickness=config.slab,
     batch_size=config.batch_size,
     slabs_per_volume=config.slabs_per_volume,
     queue_length=config.queue_length,
     workers=config.workers,
-    augment=run.augment,
-    **run.sampling,
+    augment=config.augmentation,
+    **config.sampling,
 )
 for _ in range(told["warm_up"]):
     next(batches)
@@ -66,19 +67,21 @@ os._exit(0)  # an endless queue keeps its workers, which Python would wait for
 """
 
 
-def loader(arguments: argparse.Namespace, run: ConditionalRun, device: str) -> Iterator[Batch]:
+def loader(
+    arguments: argparse.Namespace, config: ConditionalConfig, device: str
+) -> Iterator[Batch]:
     """Batches as training takes them."""
-    subjects = find_cohort(arguments.cohort, run.recipe.sources, run.recipe.target)[:PATIENTS]
+    subjects = find_cohort(arguments.cohort, config.recipe.sources, config.recipe.target)[:PATIENTS]
     batches = slab_loader(
-        prepare_cohort(subjects, run.recipe, arguments.cache, shape=run.config.size),
-        thickness=run.config.slab,
-        batch_size=run.config.batch_size,
-        slabs_per_volume=run.config.slabs_per_volume,
-        queue_length=run.config.queue_length,
-        workers=run.config.workers,
-        augment=run.augment,
+        prepare_cohort(subjects, config.recipe, arguments.cache, shape=config.size),
+        thickness=config.slab,
+        batch_size=config.batch_size,
+        slabs_per_volume=config.slabs_per_volume,
+        queue_length=config.queue_length,
+        workers=config.workers,
+        augment=config.augmentation,
         device=device,
-        **run.sampling,
+        **config.sampling,
     )
     for _ in range(WARM_UP):
         next(batches)
@@ -107,10 +110,10 @@ def of_checkout(arguments: argparse.Namespace, **settings: int) -> tuple[int, fl
     return workers, rate
 
 
-def trainer(run: ConditionalRun, device: str):
+def trainer(config: ConditionalConfig, device: str):
     """A function that takes a step on a batch."""
-    model = run.model()
-    to_channels_last(model.module.to(device))
+    model = build_model(config)
+    to_channels_last(model.to(device))
     optimizers = {name: optimizer_of(group) for name, group in model.groups().items()}
 
     def update(name: str, loss: Tensor) -> None:
@@ -151,12 +154,11 @@ def main() -> None:
     config = ConditionalConfig(
         **SETTINGS, workers=arguments.workers, batch_size=arguments.batch_size
     )
-    run = ConditionalRun.of(config)
     old = [{}, {"workers": arguments.workers}] if arguments.against else []
     before = [of_checkout(arguments, **settings) for settings in old]
-    batches = loader(arguments, run, arguments.device)
+    batches = loader(arguments, config, arguments.device)
     alone = measure(batches, lambda batch: None, arguments.seconds, arguments.device)
-    step = trainer(run, arguments.device)
+    step = trainer(config, arguments.device)
     step(next(batches))
     beside = measure(batches, step, arguments.seconds, arguments.device)
     cores = torch.get_num_threads()

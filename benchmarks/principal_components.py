@@ -20,7 +20,7 @@ from hagan_clinic.data.split import read_split
 from hagan_clinic.intensity import from_unit
 from hagan_clinic.metrics.diversity import pairwise_ms_ssim
 from hagan_clinic.metrics.image_quality import psnr, ssim
-from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.training.registry import gather_settings
 from hagan_clinic.unconditional.validation import PAIRS, SAMPLES
 
 COMPONENTS = (0, 1, 2, 4, 8, 16, 32)
@@ -36,7 +36,7 @@ def main() -> None:
 
     given = {"mode": "unconditional", "data": str(arguments.data)}
     config = gather_settings("cpu", [], given)
-    recipe = mode_of(config).recipe
+    recipe = config.recipe
     subjects = find_cohort(arguments.data, recipe.sources, None)
     split = read_split(arguments.split, subjects)
     seen = [*split.train, *split.calibration]

@@ -115,7 +115,7 @@ def plan_of(run: Path) -> dict:
 
 def parameters(config: dict) -> int:
     """Of everything that trains."""
-    from hagan_clinic.training.modes import config_from_dict
+    from hagan_clinic.training.registry import config_from_dict
     from hagan_clinic.training.summary import summarise
 
     return sum(part.parameters for part in summarise(config_from_dict(config, "config")))

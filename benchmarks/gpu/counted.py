@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
-from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.training.registry import build_model, gather_settings
 from hagan_clinic.unconditional import HAGAN, HAGANConfig
 
 MIB = 2**20
@@ -112,7 +112,7 @@ def ours(
     """Count our step with these settings, the moving average included."""
     config, _ = _ours(settings, batch, given)
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
-        model = mode_of(config).model()
+        model = build_model(config)
         assert isinstance(model, HAGAN)
         to_channels_last(model)
         average = AveragedModel(model.averaged)
@@ -147,7 +147,7 @@ def ours(
 def _ours(settings: Mapping[str, Any], batch: int, given: Mapping[str, Any]) -> tuple[Any, HAGAN]:
     config = gather_settings(None, [], {**settings, "batch_size": batch, **given})
     with torch.device("meta"):
-        model = mode_of(config).model()
+        model = build_model(config)
     assert isinstance(model, HAGAN)
     return config, model
 

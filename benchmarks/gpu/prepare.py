@@ -13,19 +13,19 @@ from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.data.split import split_by_column, split_by_patient
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.training.registry import gather_settings
 
 
 def prepared(config: TrainingConfig, cache: Path, subjects: list[Any]) -> int:
     """How many volumes one process prepared."""
-    return len(prepare_cohort(subjects, mode_of(config).recipe, cache, shape=config.size))
+    return len(prepare_cohort(subjects, config.recipe, cache, shape=config.size))
 
 
 def main() -> None:
     """Prepare who trains and who is validated on."""
     arguments = given()
     config = gather_settings(None, [], {**arguments.generator, "data": arguments.cohort()})
-    recipe = mode_of(config).recipe
+    recipe = config.recipe
     subjects = find_cohort(config.data, recipe.sources, recipe.target, config.mask or None)
     split = split_by_column(subjects) or split_by_patient(subjects, config.seed, config.fractions)
     seen = [*split.train, *split.calibration]

@@ -22,7 +22,6 @@ from hagan_clinic.training.folds import (
     place_of,
     write_fold,
 )
-from hagan_clinic.training.modes import mode_of
 from hagan_clinic.training.run import check_resume
 
 
@@ -66,7 +65,7 @@ def cross_validate(
         raise InputError(
             "--cluster trains each fold in one process: leave --devices and --nodes out"
         )
-    recipe = mode_of(settings).recipe
+    recipe = settings.recipe
     subjects = find_cohort(
         settings.data, recipe.sources, recipe.target or None, settings.mask or None
     )

@@ -12,7 +12,7 @@ from hagan_clinic.api.translation_evaluation import evaluate_translators
 from hagan_clinic.evaluation.subsets import is_run
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.model_interface import TRANSLATOR
-from hagan_clinic.training.modes import read_config
+from hagan_clinic.training.registry import read_config
 
 PathOrName = str | os.PathLike[str]
 Kind = Literal["translation", "synthesis", "encoding"]

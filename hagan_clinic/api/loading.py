@@ -13,7 +13,7 @@ from hagan_clinic.recipe import Recipe
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_first_weights
-from hagan_clinic.training.modes import config_from_dict, mode_of, read_config
+from hagan_clinic.training.registry import build_model, config_from_dict, read_config
 from hagan_clinic.unconditional.trained import load_autoencoder
 
 
@@ -74,7 +74,7 @@ def _of_file(model: str) -> Trained:
     path = find_model(model)
     file = load_model(path)
     config = config_from_dict(dict(file.training.get("config", {})), f"{path}: its training")
-    generator = mode_of(config).model().averaged
+    generator = build_model(config).averaged
     assert isinstance(generator, TranslatingNetwork)
     if isinstance(generator, ConditionalGenerator) and not file.recipe.box_grows:
         raise ModelError(

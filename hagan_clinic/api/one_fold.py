@@ -27,7 +27,7 @@ from hagan_clinic.errors import (
     OutputError,
 )
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import config_from_dict
+from hagan_clinic.training.registry import config_from_dict
 from hagan_clinic.training.run import run_training
 
 EVALUATION = "evaluation"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.training.config import TrainingConfig, typed
-from hagan_clinic.training.modes import gather_settings
+from hagan_clinic.training.registry import gather_settings
 from hagan_clinic.training.run import run_training
 
 

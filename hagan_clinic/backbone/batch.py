@@ -203,6 +203,63 @@ class SynthesisBatch(_Batch):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class PatchBatch(_Batch):
+    """Cubes of pairs: what the baselines on patches train on.
+
+    Attributes:
+        source_patch: (B, C, side, side, side).
+        target_patch: (B, 1, side, side, side).
+        source_whole: (B, C, D, H, W); None where only patches are learnt from.
+        target_whole: (B, 1, D, H, W), or None.
+        brain_whole: (B, 1, D, H, W), or None.
+
+    Raises:
+        InputError: Shapes that do not fit together.
+    """
+
+    source_patch: Tensor
+    target_patch: Tensor
+    source_whole: Tensor | None = None
+    target_whole: Tensor | None = None
+    brain_whole: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        samples, _, *sides = _five(self, "source_patch")
+        self._check({"target_patch": (samples, 1, *sides)})
+
+    def wholes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, target and brain of the whole volumes.
+
+        Raises:
+            InputError: The batch has none.
+        """
+        source, target, brain = self.source_whole, self.target_whole, self.brain_whole
+        if source is None or target is None or brain is None:
+            raise InputError("the batch lacks source_whole, target_whole or brain_whole: give them")
+        return source, target, brain
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeBatch(_Batch):
+    """Whole volumes: what the unconditional baselines train on.
+
+    Attributes:
+        source_whole: (B, 1, D, H, W) in [-1, 1] with the background at -1.
+        index: (B,) int64, the samples' numbers, from which the noise is drawn.
+
+    Raises:
+        InputError: Shapes that do not fit together.
+    """
+
+    source_whole: Tensor
+    index: Tensor
+
+    def __post_init__(self) -> None:
+        samples, *_ = _five(self, "source_whole")
+        self._check({"source_whole": (samples, 1, None, None, None), "index": (samples,)})
+
+
 def _five(batch: _Batch, name: str) -> tuple[int, int, int, int, int]:
     """Sizes of an image of the batch."""
     shape = tuple(getattr(batch, name).shape)

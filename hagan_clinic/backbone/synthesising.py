@@ -18,6 +18,10 @@ class SynthesisSizes(Protocol):
         """Slices that are made at a time where a halo allows slabs."""
 
     @property
+    def multiple(self) -> int:
+        """What every side is a multiple of."""
+
+    @property
     def halo(self) -> int:
         """Real slices beside a slab that are seen; 0 where volumes are made whole."""
 

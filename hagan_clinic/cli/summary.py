@@ -37,7 +37,7 @@ def command(assignments: tuple[str, ...], as_json: bool, **options: Any) -> None
     Memory is what one sample leaves for the backward pass, in fp32 and with every layer in bf16.
     Nothing is computed but shapes, so any size takes seconds.
     """
-    from hagan_clinic.training.modes import gather_settings
+    from hagan_clinic.training.registry import gather_settings
     from hagan_clinic.training.summary import PRECISIONS, summarise
 
     given = {name: value for name, value in options.items() if value is not None}

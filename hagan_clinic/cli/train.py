@@ -134,7 +134,7 @@ def command(
     files = [*([DEFAULTS_FILE] if DEFAULTS_FILE.exists() else []), *([config] if config else [])]
     check_paths(files, given)
     # From here on torch is imported, which takes seconds; Lightning, as long again.
-    from hagan_clinic.training.modes import gather_settings
+    from hagan_clinic.training.registry import gather_settings
 
     settings = gather_settings(preset, files, given)
     from hagan_clinic.api.training import run_folder, train

@@ -10,18 +10,17 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import TranslationBatch
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.translating import TranslatingNetwork
 from hagan_clinic.conditional.paired import (
     PairedConfig,
     PairedGAN,
-    PairedObjective,
-    PairedRun,
     Pieces,
     check_levels,
-    presets,
     same_everywhere,
 )
+from hagan_clinic.conditional.settings import presets
 from hagan_clinic.conditional.unet import PatchGAN, UNet
 from hagan_clinic.training.config import check_range
 
@@ -66,45 +65,6 @@ def as_slices(volumes: Tensor) -> Tensor:
     return volumes.movedim(2, 1).flatten(0, 1)
 
 
-class SliceGAN(PairedGAN):
-    """The U-Net and a PatchGAN on slices, for training.
-
-    Args:
-        channels: source sequences.
-        objective: losses and rates.
-        levels: of the U-Net.
-        width: of the first layers of U-Net and PatchGAN.
-        dropout: of the U-Net, in training.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        objective: PairedObjective,
-        *,
-        levels: int,
-        width: int,
-        dropout: float,
-    ) -> None:
-        translator = SliceTranslator(channels, levels=levels, width=width, dropout=dropout)
-        super().__init__(translator, PatchGAN(2, channels + 1, width=width), objective)
-        self.channels = channels
-
-    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
-        """The slices of the slab."""
-        assert isinstance(self.translator, SliceTranslator)
-        source = as_slices(batch["source_window"])
-        return Pieces(source, as_slices(batch["target_slab"]), self.translator.slices(source))
-
-    def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """U-Net and discriminator on a slice."""
-        assert isinstance(self.translator, SliceTranslator)
-        return [
-            Part("G", self.translator.unet, ((self.channels, *size[1:]),), self.translator.slices),
-            Part("D", self.discriminator, ((self.channels + 1, *size[1:]),), self.discriminator),
-        ]
-
-
 @dataclass(frozen=True)
 class SliceConfig(PairedConfig):
     """Settings of ``--model cgan2d``; the defaults are those of pix2pix.
@@ -117,10 +77,10 @@ class SliceConfig(PairedConfig):
 
     model: str = "cgan2d"
     slab: int = 4
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
     levels: int = 8
     dropout: float = 0.5
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(width=8, levels=5)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,23 +88,30 @@ class SliceConfig(PairedConfig):
         check_range(self, ("dropout",), zero=True, highest=1)
 
 
-@dataclass(frozen=True)
-class SliceRun(PairedRun):
-    """The 2D conditional GAN that a configuration describes."""
+class SliceGAN(PairedGAN):
+    """The U-Net and a PatchGAN on slices, for training."""
 
-    config: SliceConfig
+    settings_class: ClassVar[type[SliceConfig]] = SliceConfig
 
-    settings: ClassVar[type[SliceConfig]] = SliceConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets({"levels": 5})
-    halo: ClassVar[int] = 0
-
-    def built(self, objective: PairedObjective) -> PairedGAN:
-        """The model of this configuration."""
-        config = self.config
-        return SliceGAN(
-            len(config.source),
-            objective,
-            levels=config.levels,
-            width=config.width,
-            dropout=config.dropout,
+    def __init__(self, settings: SliceConfig) -> None:
+        channels, width = len(settings.source), settings.width
+        translator = SliceTranslator(
+            channels, levels=settings.levels, width=width, dropout=settings.dropout
         )
+        super().__init__(settings, translator, PatchGAN(2, channels + 1, width=width))
+
+    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
+        """The slices of the slab."""
+        assert isinstance(self.translator, SliceTranslator)
+        cut = TranslationBatch.of(batch)
+        source = as_slices(cut.source_window)
+        return Pieces(source, as_slices(cut.target_slab), self.translator.slices(source))
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """U-Net and discriminator on a slice."""
+        assert isinstance(self.translator, SliceTranslator)
+        channels = len(self.settings.source)
+        return [
+            Part("G", self.translator.unet, ((channels, *size[1:]),), self.translator.slices),
+            Part("D", self.discriminator, ((channels + 1, *size[1:]),), self.discriminator),
+        ]

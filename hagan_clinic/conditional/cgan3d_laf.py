@@ -24,15 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import PatchBatch
 from hagan_clinic.backbone.optimisation import Update
-from hagan_clinic.conditional.cgan3d_patch import (
-    PatchConfig,
-    PatchPairGAN,
-    PatchRun,
-    PatchTranslator,
-)
-from hagan_clinic.conditional.paired import PairedGAN, PairedObjective, presets, same_everywhere
+from hagan_clinic.conditional.cgan3d_patch import PatchConfig, PatchPairGAN, PatchTranslator
+from hagan_clinic.conditional.paired import same_everywhere
 from hagan_clinic.conditional.patches import PatchGrid, place
+from hagan_clinic.conditional.settings import presets
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.config import check_range
 
@@ -146,46 +143,6 @@ def _cover(grid: PatchGrid) -> Tensor:
     return cover
 
 
-class LocalFusionGAN(PatchPairGAN):
-    """The 3D conditional GAN whose fusion is fitted as it trains.
-
-    Args:
-        translator: with U-Net and fusion.
-        channels: source sequences.
-        objective: losses and rates.
-        width: of the PatchGAN's first layer.
-        fit_every: steps from one whole volume of the fit to the next.
-    """
-
-    def __init__(
-        self,
-        translator: LocalFusion,
-        channels: int,
-        objective: PairedObjective,
-        *,
-        width: int,
-        fit_every: int,
-    ) -> None:
-        super().__init__(translator, channels, objective, width=width)
-        self.fit_every = fit_every
-
-    @property
-    def cycle(self) -> int:
-        """Steps until every part has been updated."""
-        return self.fit_every
-
-    def training_step(
-        self, batch: Mapping[str, Tensor], step: int, update: Update
-    ) -> dict[str, Tensor]:
-        """The step of the patches, then now and then a volume for the fusion."""
-        terms = super().training_step(batch, step, update)
-        if (step + 1) % self.fit_every == 0:
-            assert isinstance(self.translator, LocalFusion)
-            volume = (batch[f"{name}_whole"][:1].float() for name in ("source", "target", "brain"))
-            self.translator.fit(*volume)
-        return terms
-
-
 @dataclass(frozen=True)
 class FusionConfig(PatchConfig):
     """Settings of ``--model cgan3d-laf``.
@@ -203,6 +160,10 @@ class FusionConfig(PatchConfig):
     ridge: float = 0.01
     fit_every: int = 10
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
+        width=8, size=(32, 48, 32), patch=32, levels=5, cell=8, fit_every=1
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, ("cell", "ridge", "fit_every"))
@@ -216,36 +177,42 @@ class FusionConfig(PatchConfig):
                 f"size ({'x'.join(map(str, self.size))})"
             )
 
-
-@dataclass(frozen=True)
-class FusionRun(PatchRun):
-    """The same with local adaptive fusion."""
-
-    config: FusionConfig
-
-    settings: ClassVar[type[FusionConfig]] = FusionConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
-        {"size": (32, 48, 32), "patch": 32, "levels": 5, "cell": 8, "fit_every": 1}
-    )
-
     @property
     def sampling(self) -> dict[str, Any]:
         """How ``data.queue.slab_loader`` cuts patches."""
-        return {"cube": self.config.patch, "whole": True}
+        return {"cube": self.patch, "whole": True}
 
-    def built(self, objective: PairedObjective) -> PairedGAN:
-        """The model of this configuration."""
-        config, channels = self.config, len(self.config.source)
-        assert config.size is not None
+
+class LocalFusionGAN(PatchPairGAN):
+    """The 3D conditional GAN whose fusion is fitted as it trains."""
+
+    settings_class = FusionConfig
+    settings: FusionConfig
+    translator: LocalFusion
+
+    def __init__(self, settings: FusionConfig) -> None:
+        assert settings.size is not None
         translator = LocalFusion(
-            channels,
-            config.size,
-            patch=config.patch,
-            cell=config.cell,
-            ridge=config.ridge,
-            levels=config.levels,
-            width=config.width,
+            len(settings.source),
+            settings.size,
+            patch=settings.patch,
+            cell=settings.cell,
+            ridge=settings.ridge,
+            levels=settings.levels,
+            width=settings.width,
         )
-        return LocalFusionGAN(
-            translator, channels, objective, width=config.width, fit_every=config.fit_every
-        )
+        super().__init__(settings, translator=translator)
+
+    @property
+    def cycle(self) -> int:
+        """Steps until every part has been updated."""
+        return self.settings.fit_every
+
+    def training_step(
+        self, batch: Mapping[str, Tensor], step: int, update: Update
+    ) -> dict[str, Tensor]:
+        """The step of the patches, then now and then a volume for the fusion."""
+        terms = super().training_step(batch, step, update)
+        if (step + 1) % self.settings.fit_every == 0:
+            self.translator.fit(*(volume[:1].float() for volume in PatchBatch.of(batch).wholes()))
+        return terms

@@ -12,19 +12,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from hagan_clinic.backbone.batch import PatchBatch
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.translating import TranslatingNetwork
 from hagan_clinic.conditional.paired import (
     PairedConfig,
     PairedGAN,
-    PairedObjective,
-    PairedRun,
     Pieces,
     check_levels,
-    presets,
     same_everywhere,
 )
 from hagan_clinic.conditional.patches import PatchGrid, pad_volume, place
+from hagan_clinic.conditional.settings import presets
 from hagan_clinic.conditional.unet import PatchGAN, UNet
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.config import TrainingConfig
@@ -73,45 +72,6 @@ class PatchTranslator(TranslatingNetwork):
         return target, same_everywhere(target)
 
 
-class PatchPairGAN(PairedGAN):
-    """The U-Net and a PatchGAN on patches, for training.
-
-    Args:
-        translator: with the U-Net.
-        channels: source sequences.
-        width: of the PatchGAN's first layer.
-        objective: losses and rates.
-    """
-
-    def __init__(
-        self,
-        translator: PatchTranslator,
-        channels: int,
-        objective: PairedObjective,
-        *,
-        width: int,
-    ) -> None:
-        super().__init__(translator, PatchGAN(3, channels + 1, width=width), objective)
-        self.channels = channels
-
-    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
-        """The batch's patches, which ``data.queue`` draws."""
-        assert isinstance(self.translator, PatchTranslator)
-        side = self.translator.patch
-        source = pad_volume(batch["source_patch"], side)
-        return Pieces(source, pad_volume(batch["target_patch"], side), self.translator.unet(source))
-
-    def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """U-Net and discriminator on a patch."""
-        assert isinstance(self.translator, PatchTranslator)
-        sides = (self.translator.patch,) * 3
-        unet = self.translator.unet
-        return [
-            Part("G", unet, ((self.channels, *sides),), unet),
-            Part("D", self.discriminator, ((self.channels + 1, *sides),), self.discriminator),
-        ]
-
-
 @dataclass(frozen=True)
 class PatchConfig(PairedConfig):
     """Settings of ``--model cgan3d-patch``; the defaults are the paper's.
@@ -122,12 +82,11 @@ class PatchConfig(PairedConfig):
     """
 
     model: str = "cgan3d-patch"
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
     weight_l1: float = 300.0
     patch: int = 128
     levels: int = 7
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(width=8, patch=32, levels=5)
     smaller: ClassVar[str] = "--set patch=N"
 
     def __post_init__(self) -> None:
@@ -144,27 +103,43 @@ class PatchConfig(PairedConfig):
                 "side with --set patch=N"
             )
 
-
-@dataclass(frozen=True)
-class PatchRun(PairedRun):
-    """The 3D conditional GAN on patches that a configuration describes."""
-
-    config: PatchConfig
-
-    settings: ClassVar[type[PatchConfig]] = PatchConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets({"patch": 32, "levels": 5})
-    halo: ClassVar[int] = 0
-    least_squares: ClassVar[bool] = True
-
     @property
     def sampling(self) -> dict[str, Any]:
         """How ``data.queue.slab_loader`` cuts patches."""
-        return {"cube": self.config.patch}
+        return {"cube": self.patch}
 
-    def built(self, objective: PairedObjective) -> PairedGAN:
-        """The model of this configuration."""
-        config, channels = self.config, len(self.config.source)
-        translator = PatchTranslator(
-            channels, patch=config.patch, levels=config.levels, width=config.width
-        )
-        return PatchPairGAN(translator, channels, objective, width=config.width)
+
+class PatchPairGAN(PairedGAN):
+    """The U-Net and a PatchGAN on patches, for training.
+
+    Args:
+        settings: sizes, losses and rates among them.
+        translator: with the U-Net; one of the settings if None.
+    """
+
+    settings_class: ClassVar[type[PatchConfig]] = PatchConfig
+    translator: PatchTranslator
+    least_squares = True
+
+    def __init__(self, settings: PatchConfig, *, translator: PatchTranslator | None = None) -> None:
+        channels, width = len(settings.source), settings.width
+        if translator is None:
+            translator = PatchTranslator(
+                channels, patch=settings.patch, levels=settings.levels, width=width
+            )
+        super().__init__(settings, translator, PatchGAN(3, channels + 1, width=width))
+
+    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
+        """The batch's patches, which ``data.queue`` draws."""
+        cut, side = PatchBatch.of(batch), self.translator.patch
+        source = pad_volume(cut.source_patch, side)
+        return Pieces(source, pad_volume(cut.target_patch, side), self.translator.unet(source))
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """U-Net and discriminator on a patch."""
+        sides, channels = (self.translator.patch,) * 3, len(self.settings.source)
+        unet = self.translator.unet
+        return [
+            Part("G", unet, ((channels, *sides),), unet),
+            Part("D", self.discriminator, ((channels + 1, *sides),), self.discriminator),
+        ]

@@ -21,8 +21,9 @@ from hagan_clinic.backbone.blocks import (
     space_to_depth,
 )
 from hagan_clinic.backbone.generator import CONTEXT_CHANNELS, LowResolutionHead
+from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.backbone.translating import TranslatingNetwork
+from hagan_clinic.backbone.translating import SlabTranslatingNetwork
 
 SIDE_MULTIPLE = 16
 """Sides of the input are multiples of this: G^A halves the low-resolution volume twice."""
@@ -207,7 +208,7 @@ class ConditionalHighResolutionHead(nn.Module):
         return torch.tanh(image), torch.exp(log_scale.clamp(-6.0, 2.0) - 1.5)
 
 
-class ConditionalGenerator(TranslatingNetwork):
+class ConditionalGenerator(SlabTranslatingNetwork):
     """Source sequences to target sequence: whole volume, or slab by slab with equal result.
 
     Sources are in [-1, 1] with background at -1. What lies beyond the border is air as it is
@@ -221,6 +222,7 @@ class ConditionalGenerator(TranslatingNetwork):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
+        self.halo = config.halo
         self.encoder = SourceEncoder(config)
         self.high = ConditionalHighResolutionHead(config)
         if config.low_res_branch:
@@ -256,3 +258,39 @@ class ConditionalGenerator(TranslatingNetwork):
         context = self.context(functional.avg_pool3d(source, LOW_RES_FACTOR))
         assert context is not None
         return (*self.translate(source, context), context)
+
+    def parts(self, size: tuple[int, int, int], seen: tuple[int, ...]) -> list[Part]:
+        """G^A and G^L for volumes of this (D, H, W), E^H and G^H for slabs seen (C, d, H, W)."""
+        config = self.config
+        low = tuple(side // LOW_RES_FACTOR for side in size)
+        half, quarter = (
+            (width, *(side // by for side in seen[1:]))
+            for width, by in ((config.half_width, 2), (config.quarter_width, 4))
+        )
+        given, parts = [seen, half, quarter], []
+        if config.low_res_branch:
+            context = (config.trunk_widths[0], *low)
+            parts += [
+                Part("G^A", self.trunk, ((seen[0], *low),), self.trunk),
+                Part("G^L", self.low, (context,), self.low),
+            ]
+            given.append((2 * context[0], *quarter[1:]))
+
+        def encode(source: Tensor) -> tuple[InAir, InAir]:
+            result: tuple[InAir, InAir] = self.encoder(source, near_head(source))
+            return result
+
+        def high(
+            source: Tensor, half: Tensor, quarter: Tensor, context: Tensor | None = None
+        ) -> tuple[Tensor, Tensor]:
+            half_air, air = (part[:1, :, :1, :1, :1] for part in (half, quarter))
+            result: tuple[Tensor, Tensor] = self.high(
+                source, near_head(source), (half, half_air), (quarter, air), context
+            )
+            return result
+
+        return [
+            *parts,
+            Part("E^H", self.encoder, (seen,), encode),
+            Part("G^H", self.high, tuple(given), high),
+        ]

@@ -5,11 +5,10 @@ score pairs of source and target: slabs X_r^H with their position r, and whole X
 reconstructs what its encoders are shown (L_recon^H and L_recon^G, eq. 6 and 7) and trains the
 encoders by it; here the target is known, so that the same two terms, on X_r^H and on X^L, train
 the whole generator and lead. The slab has two further terms, its structure and the likelihood of
-its error bar. Eq. 8 is their sum, with ``LossWeights`` for lambda_1 and lambda_2.
+its error bar. Eq. 8 is their sum, with weights for lambda_1 and lambda_2.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -25,75 +24,45 @@ from hagan_clinic.backbone.losses import (
     structure_loss,
 )
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update
+from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
+from hagan_clinic.backbone.translating import SlabTranslatingNetwork
 from hagan_clinic.conditional.generator import (
     SIDE_MULTIPLE,
     ConditionalGenerator,
-    GeneratorConfig,
 )
+from hagan_clinic.conditional.settings import ConditionalConfig
+from hagan_clinic.conditional.validation import TranslationModel
 from hagan_clinic.errors import InputError
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """How much each term weighs in the generator's loss, the sum of eq. 8.
-
-    Attributes:
-        high: reconstruction of the slab X_r^H (as L_recon^H, eq. 6, and the slab's part of eq. 7).
-        low: reconstruction of the low-resolution volume X^L (as in L_recon^G, eq. 7).
-        structure: 1 - SSIM of the slab.
-        likelihood: Laplace likelihood of the slab's error (fits the error bar only).
-        adversarial: each of the two adversarial terms, L_GAN^H of D^H (eq. 4) and L_GAN^L of D^L
-            (eq. 5); 0 trains without them.
-        background: weight of voxels outside the brain, relative to those inside.
-    """
-
-    high: float = 4.0
-    low: float = 4.0
-    structure: float = 0.3
-    likelihood: float = 0.2
-    adversarial: float = 0.003
-    background: float = 0.05
-
-
-class ConditionalHAGAN(nn.Module):
+class ConditionalHAGAN(TranslationModel):
     """Generator (G^A, G^L, G^H, E^H) and discriminators (D^H, D^L) on (source, target) pairs.
 
     Args:
-        config: the generator's.
-        weights: the loss terms'.
-        adversarial_start: step from which the discriminators take part.
-        generator_lr: highest rate of the generator, which decays.
-        discriminator_lr: constant rate of the discriminators.
-        muon: Muon for the generator's hidden convolutions instead of AdamW.
+        settings: of the networks, losses and rates; the others tell nothing here.
+        generator: another one than ``ConditionalGenerator``.
     """
+
+    settings_class = ConditionalConfig
 
     def __init__(
         self,
-        config: GeneratorConfig | None = None,
-        weights: LossWeights | None = None,
+        settings: ConditionalConfig | None = None,
         *,
-        adversarial_start: int = 0,
-        generator_lr: float = 2e-3,
-        discriminator_lr: float = 1e-4,
-        muon: bool = True,
+        generator: SlabTranslatingNetwork | None = None,
     ) -> None:
         super().__init__()
-        config = config or GeneratorConfig()
-        self.weights = weights or LossWeights()
-        self.adversarial_start = adversarial_start
-        self.generator_lr = generator_lr
-        self.discriminator_lr = discriminator_lr
-        self.muon = muon
-        self.generator = ConditionalGenerator(config)
-        pair = config.source_channels + 1
+        settings = settings or ConditionalConfig()
+        self.settings: ConditionalConfig = settings
+        self.generator: SlabTranslatingNetwork = (
+            ConditionalGenerator(settings.sizes()) if generator is None else generator
+        )
+        pair = len(settings.source) + 1
         self.slab_discriminator = SlabDiscriminator(pair)
-        self.low_discriminator = LowResolutionDiscriminator(pair) if config.low_res_branch else None
-
-    @property
-    def module(self) -> nn.Module:
-        """All that trains."""
-        return self
+        self.low_discriminator = (
+            LowResolutionDiscriminator(pair) if settings.low_res_branch else None
+        )
 
     @property
     def averaged(self) -> nn.Module:
@@ -108,14 +77,14 @@ class ConditionalHAGAN(nn.Module):
         return {
             "generator": ParameterGroup(
                 list(self.generator.parameters()),
-                self.generator_lr,
+                self.settings.generator_lr,
                 betas=(0.9, 0.99),
                 weight_decay=1e-4,
                 decays=True,
-                muon=self.muon,
+                muon=self.settings.optimizer == "muon",
             ),
             "discriminator": ParameterGroup(
-                discriminators, self.discriminator_lr, betas=(0.0, 0.999)
+                discriminators, self.settings.discriminator_lr, betas=(0.0, 0.999)
             ),
         }
 
@@ -143,7 +112,7 @@ class ConditionalHAGAN(nn.Module):
         """
         self._check(source)
         slabs = [Slab(int(start), thickness) for start in starts]
-        windows = [slab.window(source.shape[2], self.generator.config.halo) for slab in slabs]
+        windows = [slab.window(source.shape[2], self.generator.halo) for slab in slabs]
         first, seen = [window.start for window in windows], windows[0].thickness
         low = None
         if context is not None:
@@ -167,8 +136,8 @@ class ConditionalHAGAN(nn.Module):
 
         Example:
             >>> import torch
-            >>> from hagan_clinic.conditional import ConditionalHAGAN, GeneratorConfig
-            >>> model = ConditionalHAGAN(GeneratorConfig(half_width=8, quarter_width=16))
+            >>> from hagan_clinic.conditional import ConditionalConfig, ConditionalHAGAN
+            >>> model = ConditionalHAGAN(ConditionalConfig(half_width=8, quarter_width=16))
             >>> target, scale = model(torch.rand(1, 1, 32, 48, 32) * 2 - 1)
             >>> tuple(target.shape), bool((scale > 0).all())
             ((1, 1, 32, 48, 32), True)
@@ -178,7 +147,7 @@ class ConditionalHAGAN(nn.Module):
         return target, scale
 
     def _check(self, source: Tensor) -> None:
-        channels, shape = self.generator.config.source_channels, tuple(source.shape)
+        channels, shape = len(self.settings.source), tuple(source.shape)
         if len(shape) != 5 or shape[1] != channels or any(n % SIDE_MULTIPLE for n in shape[2:]):
             raise InputError(
                 f"the source has the shape {shape}; expected (B, {channels}, D, H, W) with D, H "
@@ -202,7 +171,7 @@ class ConditionalHAGAN(nn.Module):
             InputError: an entry of the batch is missing or has another shape.
         """
         batch = TranslationBatch.of(batch)
-        weights = self.weights
+        settings = self.settings
         window, target = batch.source_window, batch.target_slab
         thickness = target.shape[2]
         offsets = batch.slab_start - batch.window_start
@@ -218,7 +187,8 @@ class ConditionalHAGAN(nn.Module):
         image, scale = self.generator.translate(window, context_window)
         image, scale = take_slabs(image, offsets, thickness), take_slabs(scale, offsets, thickness)
 
-        region = weights.background + (1 - weights.background) * batch.brain_slab
+        background = settings.weight_background
+        region = background + (1 - background) * batch.brain_slab
         terms = {
             "high": reconstruction_loss(image, target, region),
             "structure": structure_loss(image, target, batch.brain_slab),
@@ -227,11 +197,14 @@ class ConditionalHAGAN(nn.Module):
         low = None
         if context is not None:
             low = self.generator.low_resolution(context)
-            low_region = weights.background + (1 - weights.background) * batch.brain_low
+            low_region = background + (1 - background) * batch.brain_low
             terms["low"] = reconstruction_loss(low, batch.target_low, low_region)
-        loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+        loss = torch.stack(
+            [getattr(settings, f"weight_{name}") * term for name, term in terms.items()]
+        ).sum()
 
-        if weights.adversarial > 0 and step >= self.adversarial_start:
+        joined = round(settings.adversarial_start * settings.steps)
+        if settings.weight_adversarial > 0 and step >= joined:
             source = take_slabs(window, offsets, thickness)
             depth = batch.source_low.shape[2] * LOW_RES_FACTOR
             position = batch.slab_start / max(depth - thickness, 1)
@@ -248,7 +221,7 @@ class ConditionalHAGAN(nn.Module):
                 [real_loss(logits) for logits in self._logits(source, image, position, batch, low)]
             ).sum()
             terms["adversarial"] = adversarial
-            loss = loss + weights.adversarial * adversarial
+            loss = loss + settings.weight_adversarial * adversarial
         update("generator", loss)
         return {name: term.detach() for name, term in terms.items()}
 
@@ -265,3 +238,20 @@ class ConditionalHAGAN(nn.Module):
         if self.low_discriminator is not None and low is not None:
             logits.append(self.low_discriminator(torch.cat([batch.source_low, low], dim=1)))
         return logits
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """Every part, for volumes of this (D, H, W)."""
+        depth, height, width = size
+        slab = min(self.settings.slab, depth)
+        pair = len(self.settings.source) + 1
+        seen = (pair - 1, min(slab + 2 * self.settings.halo, depth), height, width)
+        critics: list[tuple[nn.Module, str, tuple[tuple[int, ...], ...]]] = [
+            (self.slab_discriminator, "D^H", ((pair, slab, height, width), ()))
+        ]
+        if self.low_discriminator is not None:
+            low = tuple(side // LOW_RES_FACTOR for side in size)
+            critics.append((self.low_discriminator, "D^L", ((pair, *low),)))
+        return [
+            *self.generator.parts(size, seen),
+            *(Part(symbol, critic, given, critic) for critic, symbol, given in critics),
+        ]

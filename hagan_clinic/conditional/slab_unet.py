@@ -16,19 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from hagan_clinic.backbone.batch import TranslationBatch
 from hagan_clinic.backbone.discriminator import pad_to, smallest_input, spectral_convolution
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
 from hagan_clinic.backbone.translating import TranslatingNetwork
-from hagan_clinic.conditional.paired import (
-    PairedConfig,
-    PairedGAN,
-    PairedObjective,
-    PairedRun,
-    Pieces,
-    presets,
-    same_everywhere,
-)
+from hagan_clinic.conditional.paired import PairedConfig, PairedGAN, Pieces, same_everywhere
+from hagan_clinic.conditional.settings import check_halo, presets
 from hagan_clinic.errors import InputError
 
 STRIDE = 8
@@ -36,8 +30,6 @@ STRIDE = 8
 
 HALO = 24
 """Slices on each side of a slab that its output depends on (23), in multiples of the stride."""
-
-DISCRIMINATOR_WIDTH = 512
 
 
 class SlabUNet(TranslatingNetwork):
@@ -86,7 +78,7 @@ class SlabPairDiscriminator(nn.Module):
     averaged, so that any size works.
     """
 
-    def __init__(self, channels: int, width: int = DISCRIMINATOR_WIDTH) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         widths = (channels, width // 32, width // 16, width // 8)
         beside, no_padding = (0, 1, 1), (0, 0, 0)
@@ -113,58 +105,6 @@ class SlabPairDiscriminator(nn.Module):
         return logits[:, 0]
 
 
-class SlabUNetGAN(PairedGAN):
-    """The U-Net and its discriminator, for training.
-
-    Args:
-        channels: source sequences.
-        width: of the U-Net.
-        discriminator_width: channels of the discriminator's widest layer.
-        objective: losses and rates.
-        slab: slices of a slab.
-        halo: real slices on each side of it that the U-Net sees.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        objective: PairedObjective,
-        *,
-        width: int,
-        discriminator_width: int,
-        slab: int,
-        halo: int,
-    ) -> None:
-        super().__init__(
-            SlabUNet(channels, width),
-            SlabPairDiscriminator(channels + 1, discriminator_width),
-            objective,
-        )
-        self.channels = channels
-        self.slab, self.halo = slab, halo
-
-    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
-        """The slab, translated within its halo."""
-        window, target = batch["source_window"], batch["target_slab"]
-        thickness = target.shape[2]
-        depth = batch["source_low"].shape[2] * LOW_RES_FACTOR
-        offsets = batch["slab_start"] - batch["window_start"]
-        made = take_slabs(self.translator(window)[0], offsets, thickness)
-        position = batch["slab_start"] / max(depth - thickness, 1)
-        return Pieces(take_slabs(window, offsets, thickness), target, made, (position,))
-
-    def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """U-Net and discriminator on a slab."""
-        depth, height, width = size
-        slab = min(self.slab, depth)
-        window = (self.channels, min(slab + 2 * self.halo, depth), height, width)
-        pair = (self.channels + 1, slab, height, width)
-        return [
-            Part("G", self.translator, (window,), self.translator),
-            Part("D", self.discriminator, (pair, ()), self.discriminator),
-        ]
-
-
 @dataclass(frozen=True)
 class SlabUNetConfig(PairedConfig):
     """Settings of ``--model slab-unet``; layers, losses and rates are those of the early code.
@@ -183,10 +123,14 @@ class SlabUNetConfig(PairedConfig):
     halo: int = 8
     discriminator_width: int = 512
 
+    reach: ClassVar[int] = HALO
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
+        slab=16, halo=4, width=8, discriminator_width=64
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.halo % 4 or self.halo < 0:
-            raise InputError(f"--halo is {self.halo}: expected 0 or a multiple of 4")
+        check_halo(self.halo)
         if self.slab % STRIDE:
             raise InputError(
                 f"--slab is {self.slab}: expected a multiple of {STRIDE}, as the U-Net halves it "
@@ -198,33 +142,52 @@ class SlabUNetConfig(PairedConfig):
                 "of 32"
             )
 
-
-@dataclass(frozen=True)
-class SlabUNetRun(PairedRun):
-    """The slab U-Net that a configuration describes."""
-
-    config: SlabUNetConfig
-
-    settings: ClassVar[type[SlabUNetConfig]] = SlabUNetConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
-        {"slab": 16, "halo": 4, "discriminator_width": 64}
-    )
-    halo: ClassVar[int] = HALO
-    betas: ClassVar[tuple[float, float]] = (0.0, 0.999)
-
     @property
     def sampling(self) -> dict[str, Any]:
         """How ``data.queue.slab_loader`` cuts slabs."""
-        return {"halo": self.config.halo}
+        return {"halo": self.halo}
 
-    def built(self, objective: PairedObjective) -> PairedGAN:
-        """The model of this configuration."""
-        config = self.config
-        return SlabUNetGAN(
-            len(config.source),
-            objective,
-            width=config.width,
-            discriminator_width=config.discriminator_width,
-            slab=config.slab,
-            halo=config.halo,
+
+class SlabUNetGAN(PairedGAN):
+    """The U-Net and its discriminator, for training.
+
+    Args:
+        settings: widths, losses and rates among them.
+        translator: another network than the U-Net.
+    """
+
+    settings_class: ClassVar[type[SlabUNetConfig]] = SlabUNetConfig
+    settings: SlabUNetConfig
+    betas = (0.0, 0.999)
+
+    def __init__(
+        self, settings: SlabUNetConfig, *, translator: TranslatingNetwork | None = None
+    ) -> None:
+        channels = len(settings.source)
+        super().__init__(
+            settings,
+            SlabUNet(channels, settings.width) if translator is None else translator,
+            SlabPairDiscriminator(channels + 1, settings.discriminator_width),
         )
+
+    def pieces(self, batch: Mapping[str, Tensor]) -> Pieces:
+        """The slab, translated within its halo."""
+        cut = TranslationBatch.of(batch)
+        window, target = cut.source_window, cut.target_slab
+        thickness = target.shape[2]
+        depth = cut.source_low.shape[2] * LOW_RES_FACTOR
+        offsets = cut.slab_start - cut.window_start
+        made = take_slabs(self.translator(window)[0], offsets, thickness)
+        position = cut.slab_start / max(depth - thickness, 1)
+        return Pieces(take_slabs(window, offsets, thickness), target, made, (position,))
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """U-Net and discriminator on a slab."""
+        depth, height, width = size
+        slab, channels = min(self.settings.slab, depth), len(self.settings.source)
+        window = (channels, min(slab + 2 * self.settings.halo, depth), height, width)
+        pair = (channels + 1, slab, height, width)
+        return [
+            Part("G", self.translator, (window,), self.translator),
+            Part("D", self.discriminator, (pair, ()), self.discriminator),
+        ]

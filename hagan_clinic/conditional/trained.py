@@ -10,7 +10,7 @@ from hagan_clinic.errors import ModelError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.initial import load_averaged
-from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.registry import build_model, read_config
 from hagan_clinic.training.run_folder import FACTS, read_facts
 
 AIR_VOXELS = 8
@@ -50,14 +50,13 @@ def load_translator(run: Path) -> TrainedTranslator:
             f"{run} was trained with --mode {config.mode}: expected conditional, or a part of it "
             "with --part generator or --part encoder"
         )
-    described = mode_of(config)
-    generator = described.model().averaged
+    generator = build_model(config).averaged
     assert isinstance(generator, TranslatingNetwork)
     state = load_averaged(generator, run)
     facts = read_facts(run)
     box = _training_box(run, facts)
     factor = float(state["metrics"].get("interval_factor", 0.0))
-    recipe = replace(described.recipe, interval_factor=factor, box=box)
+    recipe = replace(config.recipe, interval_factor=factor, box=box)
     if isinstance(generator, ConditionalGenerator):  # to which padding is air
         recipe = replace(recipe, box_grows=True, margin_mm=AIR_VOXELS * max(recipe.spacing))
     if 2 not in generator.free_axes:

@@ -14,13 +14,27 @@ from hagan_clinic.metrics.calibration import interval_factor
 from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.runtime.exploration.pictures import middle_planes
 from hagan_clinic.training.montage import Picture, montage
-from hagan_clinic.training.variant import Validation
+from hagan_clinic.training.trainable import TrainableModel, Validation
 
 MONTAGE_SUBJECTS = 4
 Volume = NDArray[np.float32]
 
 SCALE_SHOWN = 4
 """The uncertainty is drawn so many times brighter: errors are a small part of the range."""
+
+
+class TranslationModel(TrainableModel):
+    """A model that translates, and is validated so."""
+
+    def validate(
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
+    ) -> Validation:
+        """Metrics of the averaged generator on the calibration patients."""
+        return validate_translation(averaged, subjects, device)
 
 
 def validate_translation(

@@ -16,7 +16,7 @@ from hagan_clinic.errors import DeviceError
 from hagan_clinic.evaluation.fresh_process import MIB, check_system, run
 from hagan_clinic.evaluation.tables import Table, as_csv, number
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import gather_settings
+from hagan_clinic.training.registry import gather_settings
 
 # By itself glibc keeps freed blocks of up to 32 MiB, and the peak counts what tensors once took.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(4 * MIB)}

@@ -27,7 +27,7 @@ from hagan_clinic.data.stream import raw_subject
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.half import precision
 from hagan_clinic.training.loop import compile_blocks, optimizer_of, to_channels_last
-from hagan_clinic.training.modes import Mode, gather_settings, mode_of
+from hagan_clinic.training.registry import build_model, gather_settings
 
 MIB = 2**20
 # Of the resident size: bytes on macOS, KiB on Linux.
@@ -58,14 +58,13 @@ def measured_steps(
     config = gather_settings(None, [], settings)
     place = torch.device(device)
     torch.manual_seed(0)
-    mode = mode_of(config)
     # As in training, where numbers stay on the CPU.
     batch = {
         name: value.to(place) if value.is_floating_point() else value
-        for name, value in random_batch(mode, config).items()
+        for name, value in random_batch(config).items()
     }
-    model = mode.model()
-    module = model.module.to(place)
+    model = build_model(config)
+    module = model.to(place)
     if config.channels_last:
         to_channels_last(module)
     average = AveragedModel(model.averaged)
@@ -115,10 +114,10 @@ def measured_steps(
     return {**result, "allocated": allocated / MIB, "reserved": reserved / MIB}
 
 
-def random_batch(mode: Mode, config: TrainingConfig) -> Batch:
+def random_batch(config: TrainingConfig) -> Batch:
     """Samples of a random volume, as `data.queue` cuts them for this model."""
     assert config.size is not None
-    recipe, shape = mode.recipe, config.size
+    recipe, shape = config.recipe, config.size
     images = {
         "source": _noise(len(recipe.sources), shape),
         "brain": torch.ones(1, *shape, dtype=torch.uint8),
@@ -129,7 +128,7 @@ def random_batch(mode: Mode, config: TrainingConfig) -> Batch:
     averages = _noise(channels, tuple(side // STEP + 1 for side in shape))
     label = 0 if getattr(config, "classes", ()) else None
     subject = raw_subject(images, averages, Drawn(), 0, label=label)
-    sampler = sampler_of(shape, min(config.slab, shape[0]), config.seed, **mode.sampling)
+    sampler = sampler_of(shape, min(config.slab, shape[0]), config.seed, **config.sampling)
     samples = [sampler.sample(subject, number) for number in range(config.batch_size)]
     batch: Batch = default_collate([augmented(sample) for sample in samples])
     return batch | {"index": torch.arange(config.batch_size)}

@@ -6,13 +6,17 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
+from hagan_clinic.data.augment import AugmentConfig
+from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.nearest import did_you_mean
+from hagan_clinic.recipe import Recipe
 
 DEFAULTS_FILE = Path("hagan-clinic.toml")
 """Read from the working folder when it is there."""
@@ -31,7 +35,7 @@ SEEDS = 2**32
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(ABC):
     """Settings of every mode of training; each mode adds its own.
 
     Attributes:
@@ -102,6 +106,18 @@ class TrainingConfig:
     checkpoint_every: int = 250
     augment: dict[str, Any] = field(default_factory=dict)
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    """Settings that ``--preset`` stands for."""
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Settings that ``--variant`` stands for; each can still be given."""
+    usual_augmentation: ClassVar[AugmentConfig] = AugmentConfig()
+    """Where ``augment`` says nothing else."""
+    fewest_calibration: ClassVar[int] = 1
+    """How many calibration volumes a validation needs."""
+    init_from_files: ClassVar[bool] = False
+    """Whether ``--init`` takes model files, or run folders alone."""
+    next_command: ClassVar[str]
+    """What to run after training; ``{run}`` stands for the run folder."""
     smaller: ClassVar[str] = "--slab"
     """What else to lower where memory does not suffice for a step."""
 
@@ -124,18 +140,30 @@ class TrainingConfig:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {getattr(self, name)}: expected 1 or more")
 
+    @property
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How volumes become training data; an empty target means that there is none."""
+
+    @property
+    @abstractmethod
+    def sampling(self) -> dict[str, Any]:
+        """How ``data.queue.slab_loader`` cuts slabs: its arguments beyond the shared ones."""
+
+    @property
+    def augmentation(self) -> AugmentConfig:
+        """How training volumes are changed."""
+        return dataclasses.replace(
+            self.usual_augmentation, **typed(AugmentConfig, self.augment, "augment")
+        )
+
+    def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
+        """The class of every subject, None where there are no classes."""
+        return None
+
     def to_json(self) -> str:
         """The run's ``config.json``."""
         return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str) -> Self:
-        """Build from plain values, checked by name and type; ``where`` is named in errors.
-
-        Raises:
-            InputError: unknown name, or a value of another type.
-        """
-        return cls(**typed(cls, values, where))
 
 
 def check_choice(config: TrainingConfig, name: str, choices: Sequence[str]) -> None:

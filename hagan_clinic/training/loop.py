@@ -29,7 +29,7 @@ from hagan_clinic.training.half import precision
 from hagan_clinic.training.log import RunLog, peak_memory_gib
 from hagan_clinic.training.muon import Muon
 from hagan_clinic.training.run_folder import BEST, LAST, existing, read_state
-from hagan_clinic.training.variant import TrainableModel, Validate, Validation
+from hagan_clinic.training.trainable import TrainableModel, Validate, Validation
 
 LOG_EVERY = 10
 
@@ -74,7 +74,7 @@ def train(
     """
     # Every step has the same shapes, so the fastest convolutions are worth finding.
     torch.backends.cudnn.benchmark = fabric.device.type == "cuda"
-    module = variant.module.to(fabric.device)
+    module = variant.to(fabric.device)
     if config.channels_last:
         to_channels_last(module)
     average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))

@@ -1,6 +1,5 @@
 """From a configuration to a trained run folder: cohort, split, queue, model, loop."""
 
-import dataclasses
 import json
 import platform
 from collections.abc import Callable
@@ -11,7 +10,6 @@ import torch
 from lightning_fabric import Fabric
 
 from hagan_clinic import __version__
-from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.check import check_prepared, seen_files
 from hagan_clinic.data.cohort import check_cohort, find_cohort
 from hagan_clinic.data.paths import cohort_path
@@ -21,11 +19,11 @@ from hagan_clinic.data.split import read_split, split_by_column, split_by_patien
 from hagan_clinic.errors import DeviceError, InputError, OutputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.progress import counted
-from hagan_clinic.training.config import TrainingConfig, typed
+from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.curves import CURVES
 from hagan_clinic.training.initial import identity, load_first_weights
 from hagan_clinic.training.loop import train
-from hagan_clinic.training.modes import Mode, mode_of, read_config
+from hagan_clinic.training.registry import build_model, read_config
 from hagan_clinic.training.run_folder import (
     BEST,
     CONFIG,
@@ -72,10 +70,9 @@ def run_training(
         DeviceError: the device cannot be had, or its memory does not suffice.
         OutputError: the folder cannot be written.
     """
-    mode = mode_of(config)
-    recipe = mode.recipe
+    recipe = config.recipe
     cohort_path(config.data)
-    augment = _augmentation(mode, config)
+    augment = config.augmentation
     check_resume(config, folder, init)
     fabric = _fabric(config)
     if not fabric.is_global_zero:
@@ -93,18 +90,18 @@ def run_training(
         split = split_by_column(subjects) or split_by_patient(
             subjects, config.seed, config.fractions
         )
-    if len(split.calibration) < mode.fewest_calibration:
+    if len(split.calibration) < config.fewest_calibration:
         raise InputError(
             f"the split has {len(split.calibration)} calibration subjects, and a validation needs "
-            f"{mode.fewest_calibration} or more: add patients, or give a --split with more of them"
+            f"{config.fewest_calibration} or more: add patients, or give a --split with more"
         )
     sides = {name: len(side) for name, side in split.subsets().items()}
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
-    mode.labels(subjects)  # refuses unknown ones before any work is done
-    if init is not None and not mode.init_from_files and not Path(init).is_dir():
+    config.labels(subjects)  # refuses unknown ones before any work is done
+    if init is not None and not config.init_from_files and not Path(init).is_dir():
         raise InputError(f"--init {init}: expected a run folder with --mode {config.mode}")
-    model = mode.model()
+    model = build_model(config)
     first_weights = read_facts(folder).get("init") if resuming else None
     if init is not None and not resuming:
         first_weights = load_first_weights(model.averaged, init)
@@ -174,15 +171,15 @@ def run_training(
         augment=augment,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
-        labels=mode.labels(split.train),
+        labels=config.labels(split.train),
         device=fabric.device,
-        **mode.sampling,
+        **config.sampling,
     )
     state = train(
         model,
         batches,
-        lambda averaged: mode.validate(
-            averaged, calibration, mode.labels(split.calibration), fabric.device
+        lambda averaged: model.validate(
+            averaged, calibration, config.labels(split.calibration), fabric.device
         ),
         config,
         folder,
@@ -190,7 +187,7 @@ def run_training(
     )
     metrics = "  ".join(f"{name} {value:.4g}" for name, value in state["metrics"].items())
     say(f"{folder}: step {state['step']}, best at {state['best_step']}; {metrics}")
-    say(f"next: {mode.next_command.format(run=folder)}")
+    say(f"next: {config.next_command.format(run=folder)}")
     return state
 
 
@@ -252,10 +249,6 @@ def check_resume(config: TrainingConfig, folder: Path, init: str | Path | None) 
 
 def _shown(weights: dict[str, str]) -> str:
     return f"{weights['name']} (sha256 {weights['sha256'][:12]})"
-
-
-def _augmentation(mode: Mode, config: TrainingConfig) -> AugmentConfig:
-    return dataclasses.replace(mode.augment, **typed(AugmentConfig, config.augment, "augment"))
 
 
 def _silent(line: str) -> None:

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.config import TrainingConfig
-from hagan_clinic.training.modes import mode_of
+from hagan_clinic.training.registry import build_model
 
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, *TRANSPOSED)
@@ -74,21 +74,20 @@ def summarise(config: TrainingConfig) -> list[PartSummary]:
     Raises:
         InputError: no size, or one that the model does not take.
     """
-    mode = mode_of(config)
     if config.size is None:
         raise InputError("size is missing: give the training box, such as --size 128")
-    multiple = mode.recipe.multiple
+    multiple = config.recipe.multiple
     if any(side <= 0 or side % multiple for side in config.size):
         raise InputError(
             f"the size is {'x'.join(map(str, config.size))}: expected multiples of {multiple}"
         )
     with torch.device("meta"):
-        model = mode.model()
-        parts = mode.parts(model)
+        model = build_model(config)
+        parts = model.parts(config.size)
         layers = [_layers(part) for part in parts]
         kept: list[dict[str, int]] = [{} for _ in parts]
         for name, precision in PRECISIONS.items():
-            model.module.to(precision)
+            model.to(precision)
             for part, of_part in zip(parts, kept, strict=True):
                 # What three samples keep beyond two is a sample's own; the rest are weights. Of one
                 # alone a batch norm has no statistics.

@@ -1,14 +1,15 @@
-"""Unconditional HA-GAN: volumes from noise, and back."""
+"""Unconditional HA-GAN: volumes from noise, and back; and its baselines."""
 
-from hagan_clinic.unconditional.encoder import VolumeEncoder
+from hagan_clinic.unconditional.encoder import Autoencoder, VolumeEncoder
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
-from hagan_clinic.unconditional.hagan import HAGAN, Autoencoder, Objective
+from hagan_clinic.unconditional.hagan import HAGAN
+from hagan_clinic.unconditional.settings import UnconditionalConfig
 
 __all__ = [
     "HAGAN",
     "Autoencoder",
     "HAGANConfig",
-    "Objective",
+    "UnconditionalConfig",
     "UnconditionalGenerator",
     "VolumeEncoder",
 ]

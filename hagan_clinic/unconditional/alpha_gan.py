@@ -9,18 +9,18 @@ the penalty is on the slope of every sample by itself.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.training.config import check_range
-from hagan_clinic.training.variant import TrainableModel
 from hagan_clinic.unconditional.vae_gan import VolumeDiscriminator, discriminator_widths
-from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
 from hagan_clinic.unconditional.volumes import VolumeSizes, gradient_penalty, halvings
 from hagan_clinic.unconditional.wgan_gp import NoiseLayers
 
@@ -62,24 +62,36 @@ class CodeLayers(nn.Module):
         return latent.flatten(1)
 
 
-class AlphaGAN(VolumeGAN):
-    """Encoder, generator and the two critics.
+@dataclass(frozen=True)
+class AlphaConfig(VolumeConfig):
+    """Settings of ``--model alpha-gan``.
 
-    Args:
-        config: sizes.
+    Attributes:
         weight_reconstruction: of the L1 error.
-        **settings: as of `VolumeGAN`.
     """
 
+    model: str = "alpha-gan"
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    weight_reconstruction: float = 10.0
+    encoder: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("weight_reconstruction",), zero=True)
+
+
+class AlphaGAN(VolumeGAN):
+    """Encoder, generator and the two critics."""
+
+    settings_class = AlphaConfig
+    settings: AlphaConfig
     betas = BETAS
 
-    def __init__(
-        self, config: VolumeSizes, *, weight_reconstruction: float, **settings: Any
-    ) -> None:
-        super().__init__(config, NoiseLayers(config), CodeLayers(config), **settings)
-        self.weight_reconstruction = weight_reconstruction
-        self.critic = VolumeDiscriminator(config, norm=False)
-        self.code_critic = CodeCritic(config)
+    def __init__(self, settings: AlphaConfig) -> None:
+        super().__init__(settings, NoiseLayers, CodeLayers)
+        self.critic = VolumeDiscriminator(self.config, norm=False)
+        self.code_critic = CodeCritic(self.config)
 
     @property
     def encoder(self) -> nn.Module:
@@ -96,8 +108,9 @@ class AlphaGAN(VolumeGAN):
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """Update encoder and generator, then the critic of volumes, then that of codes."""
-        real = self.config.reduced(batch["source_whole"])
-        drawn = self.drawn(batch, 0)
+        given = VolumeBatch.of(batch)
+        real = self.config.reduced(given.source_whole)
+        drawn = self.drawn(given, 0)
         terms: dict[str, Tensor] = {}
         with frozen(self.critic, self.code_critic):
             latent = self.encoder(real)
@@ -107,7 +120,7 @@ class AlphaGAN(VolumeGAN):
             terms["code"] = -self.code_critic(latent).mean()
             update(
                 "generator",
-                self.weight_reconstruction * terms["reconstruction"]
+                self.settings.weight_reconstruction * terms["reconstruction"]
                 + terms["generator"]
                 + terms["code"],
             )
@@ -133,34 +146,3 @@ class AlphaGAN(VolumeGAN):
             Part("D", self.critic, (sides,), self.critic),
             Part("code D", self.code_critic, (code,), self.code_critic),
         ]
-
-
-@dataclass(frozen=True)
-class AlphaConfig(VolumeConfig):
-    """Settings of ``--model alpha-gan``.
-
-    Attributes:
-        weight_reconstruction: of the L1 error.
-    """
-
-    model: str = "alpha-gan"
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
-    weight_reconstruction: float = 10.0
-    encoder: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, ("weight_reconstruction",), zero=True)
-
-
-@dataclass(frozen=True)
-class AlphaRun(VolumeRun):
-    """The 3D alpha-WGAN that a configuration describes."""
-
-    config: AlphaConfig
-    settings: ClassVar[type[AlphaConfig]] = AlphaConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return AlphaGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)

@@ -10,8 +10,8 @@ from torch.nn import functional
 from hagan_clinic.backbone.blocks import normalisation
 from hagan_clinic.backbone.chain import chained
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.backbone.synthesising import EncodingNetwork
-from hagan_clinic.unconditional.generator import HAGANConfig
+from hagan_clinic.backbone.synthesising import AutoencodingNetwork, EncodingNetwork
+from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
 
 
 class EncodingBlock(nn.Module):
@@ -129,3 +129,17 @@ class VolumeEncoder(EncodingNetwork):
         """The z (B, latent) of whole volumes (B, 1, D, H, W)."""
         latent: Tensor = self.latent(self.context(volume))
         return latent
+
+
+class Autoencoder(AutoencodingNetwork):
+    """G and E: all that is left after training."""
+
+    config: HAGANConfig
+    generator: UnconditionalGenerator
+    encoder: VolumeEncoder
+
+    def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.generator = UnconditionalGenerator(config, checkpointing=checkpointing)
+        self.encoder = VolumeEncoder(config, checkpointing=checkpointing)

@@ -8,7 +8,6 @@ turn by its own part of the sum.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +19,13 @@ from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, Slab
 from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.backbone.synthesising import AutoencodingNetwork
 from hagan_clinic.errors import InputError
-from hagan_clinic.unconditional.encoder import VolumeEncoder
-from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
+from hagan_clinic.unconditional.encoder import Autoencoder
 from hagan_clinic.unconditional.prior import prior_discrepancy
+from hagan_clinic.unconditional.settings import UnconditionalConfig
+from hagan_clinic.unconditional.validation import SynthesisModel
 
 BETAS = (0.0, 0.999)
 """The paper's, for every Adam."""
@@ -34,79 +34,31 @@ MUON_BETAS = (0.9, 0.99)
 """Of the Adam that updates what Muon does not: first and last layers and norms."""
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What is minimised, beyond the sizes.
-
-    Attributes:
-        low_res_branch: G^L and D^L take part; without them D^H alone discriminates (Table IV).
-        encoder: E^H and E^G are trained (Table IV).
-        encoder_to_generator: lambda times the reconstruction losses trains G too. Without it
-            the encoder learns to invert G and cannot influence it, as in the authors' code.
-        averaged_logits: one cross-entropy on the mean of the two discriminators' logits, as in
-            the authors' code, instead of eq. 4 and 5.
-        weight_reconstruction: lambda_1 and lambda_2 of eq. 8. Adam takes no notice of it where E
-            alone is trained.
-        weight_prior: of how far encoded z lie from N(0, I), in E^G's loss (``prior``); 0, the
-            paper's, leaves E free to put z anywhere.
-        weight_class: of the auxiliary class losses in G.
-        augment: of what the discriminators see; None for nothing.
-        generator_lr: of G, E^H and E^G.
-        muon: G, E^H and E^G are trained by Muon at a rate that warms up and decays, not by Adam at
-            a constant one.
-        discriminator_lr: of D^H and D^L.
-        seed: of the noise.
-    """
-
-    low_res_branch: bool = True
-    encoder: bool = True
-    encoder_to_generator: bool = False
-    averaged_logits: bool = False
-    weight_reconstruction: float = 5.0
-    weight_prior: float = 0.0
-    weight_class: float = 0.1
-    augment: DiffAugment | None = None
-    generator_lr: float = 1e-4
-    muon: bool = False
-    discriminator_lr: float = 4e-4
-    seed: int = 0
-
-
-class Autoencoder(AutoencodingNetwork):
-    """G and E: all that is left after training."""
-
-    config: HAGANConfig
-    generator: UnconditionalGenerator
-    encoder: VolumeEncoder
-
-    def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
-        super().__init__()
-        self.config = config
-        self.generator = UnconditionalGenerator(config, checkpointing=checkpointing)
-        self.encoder = VolumeEncoder(config, checkpointing=checkpointing)
-
-
-class HAGAN(nn.Module):
+class HAGAN(SynthesisModel):
     """Generator (G^A, G^L, G^H), encoder (E^H, E^G) and discriminators (D^H, D^L).
 
     Args:
-        config: sizes.
-        objective: losses and rates.
-        checkpointing: recompute norms and activations of G and E in the backward pass.
+        settings: of the networks, losses and rates; the others tell nothing here.
+        autoencoder: another one than of those sizes: its generator and encoder have the methods
+            and parts of ``UnconditionalGenerator`` and ``VolumeEncoder``.
     """
 
+    settings_class = UnconditionalConfig
+    autoencoder: Autoencoder
+
     def __init__(
-        self,
-        config: HAGANConfig | None = None,
-        objective: Objective | None = None,
-        *,
-        checkpointing: bool = False,
+        self, settings: UnconditionalConfig | None = None, *, autoencoder: Autoencoder | None = None
     ) -> None:
         super().__init__()
-        config = config or HAGANConfig()
-        self.config = config
-        self.objective = objective or Objective()
-        self.autoencoder = Autoencoder(config, checkpointing=checkpointing)
+        settings = settings or UnconditionalConfig()
+        self.settings: UnconditionalConfig = settings
+        self.config = config = settings.sizes()
+        self.augment = DiffAugment() if settings.diffaugment else None
+        self.autoencoder = (
+            Autoencoder(config, checkpointing=settings.gradient_checkpointing)
+            if autoencoder is None
+            else autoencoder
+        )
         self.slab_discriminator = SlabDiscriminator(
             1,
             max(config.upsamples - 1, 0),
@@ -117,36 +69,31 @@ class HAGAN(nn.Module):
             LowResolutionDiscriminator(
                 1, config.upsamples, width=config.discriminator_width, classes=config.classes
             )
-            if self.objective.low_res_branch
+            if settings.low_res_branch
             else None
         )
 
     @property
-    def module(self) -> nn.Module:
-        """All that trains."""
-        return self
-
-    @property
-    def averaged(self) -> nn.Module:
-        """Generator and encoder: their moving averages are validated, used and exported."""
-        return self.autoencoder
+    def encodes(self) -> bool:
+        """Whether the encoder is trained."""
+        return self.settings.encoder
 
     def groups(self) -> dict[str, ParameterGroup]:
         """Parameters by the name of their optimiser."""
-        objective, parts = self.objective, self.autoencoder
+        settings, parts = self.settings, self.autoencoder
         trained: dict[str, nn.Module] = {"generator": parts.generator}
-        if objective.encoder:
+        if settings.encoder:
             trained |= {"slab_encoder": parts.encoder.slab, "latent_encoder": parts.encoder.latent}
-        muon = objective.muon
+        muon = settings.optimizer == "muon"
         groups = {
             "discriminator": ParameterGroup(
-                list(self._discriminators().parameters()), objective.discriminator_lr, betas=BETAS
+                list(self._discriminators().parameters()), settings.discriminator_lr, betas=BETAS
             )
         }
         for name, part in trained.items():
             groups[name] = ParameterGroup(
                 list(part.parameters()),
-                objective.generator_lr,
+                settings.generator_lr,
                 betas=MUON_BETAS if muon else BETAS,
                 decays=muon,
                 muon=muon,
@@ -191,8 +138,8 @@ class HAGAN(nn.Module):
 
         Example:
             >>> import torch
-            >>> from hagan_clinic.unconditional import HAGAN, HAGANConfig
-            >>> model = HAGAN(HAGANConfig(size=(32, 32, 32), slab=8, latent=16, width=64))
+            >>> from hagan_clinic.unconditional import HAGAN, UnconditionalConfig
+            >>> model = HAGAN(UnconditionalConfig(size=(32, 32, 32), slab=8, latent=16, width=64))
             >>> tuple(model(torch.randn(2, 16)).shape)
             (2, 1, 32, 32, 32)
         """
@@ -216,7 +163,7 @@ class HAGAN(nn.Module):
             InputError: an entry of the batch is missing or has another shape.
         """
         batch = SynthesisBatch.of(batch)
-        objective, config = self.objective, self.config
+        settings, config = self.settings, self.config
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
         real, starts = batch.source_window, batch.slab_start
         real_low = batch.source_low
@@ -249,26 +196,26 @@ class HAGAN(nn.Module):
             loss = terms["generator"]
             if label is not None:
                 terms["class_fake"] = self._class_loss(fake_logits, label)
-                loss = loss + objective.weight_class * terms["class_fake"]
-            if objective.encoder and objective.encoder_to_generator:
+                loss = loss + settings.weight_class * terms["class_fake"]
+            if settings.encoder and settings.encoder_loss_to_generator:
                 with torch.no_grad():
                     latent = self._encoded(batch)
                 brought_back = self._slab_loss(batch) + self._volume_loss(batch, latent, label)
-                loss = loss + objective.weight_reconstruction * brought_back
+                loss = loss + settings.weight_reconstruction * brought_back
             update("generator", loss)
             del fake, fake_low, fake_logits
 
         # 3. E^H and 4. E^G.
-        if objective.encoder:
+        if settings.encoder:
             with frozen(generator):
                 terms["slab_encoder"] = self._slab_loss(batch)
-                update("slab_encoder", objective.weight_reconstruction * terms["slab_encoder"])
+                update("slab_encoder", settings.weight_reconstruction * terms["slab_encoder"])
                 latent = self._encoded(batch)
                 terms["latent_encoder"] = self._volume_loss(batch, latent, label)
-                loss = objective.weight_reconstruction * terms["latent_encoder"]
-                if objective.weight_prior:
+                loss = settings.weight_reconstruction * terms["latent_encoder"]
+                if settings.weight_prior:
                     terms["prior"] = prior_discrepancy(latent)
-                    loss = loss + objective.weight_prior * terms["prior"]
+                    loss = loss + settings.weight_prior * terms["prior"]
                 update("latent_encoder", loss)
         return {name: term.detach() for name, term in terms.items()}
 
@@ -277,13 +224,13 @@ class HAGAN(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """The fake slab at each sample's own r, and the fake X^L."""
         generator = self.autoencoder.generator
-        latent = noise(self.objective.seed, batch.index, draw, self.config.latent)
+        latent = noise(self.settings.seed, batch.index, draw, self.config.latent)
         place = batch.source_low.device
         context = generator.context(latent.to(place, non_blocking=True), self._one_hot(label))
         slabs = generator.slabs(context, batch.slab_start, self.config.slab)
         # After the slabs: G^L's backward pass then comes first, and its activations are gone when
         # G^H's, the largest, need their gradients.
-        low = generator.low(context) if self.objective.low_res_branch else None
+        low = generator.low(context) if self.settings.low_res_branch else None
         return slabs, low
 
     def _slab_loss(self, batch: SynthesisBatch) -> Tensor:
@@ -298,7 +245,7 @@ class HAGAN(nn.Module):
         if batch.source_whole is None:
             raise InputError(
                 "the batch lacks source_whole, which the encoder is trained on: give it, or "
-                "Objective(encoder=False)"
+                "UnconditionalConfig(encoder=False)"
             )
         with torch.no_grad():
             features = encoder.context(batch.source_whole)
@@ -311,7 +258,7 @@ class HAGAN(nn.Module):
         context = generator.context(latent, self._one_hot(label))
         slabs = generator.slabs(context, batch.slab_start, self.config.slab)
         loss = functional.l1_loss(slabs, batch.source_window)
-        if self.objective.low_res_branch:
+        if self.settings.low_res_branch:
             loss = loss + functional.l1_loss(generator.low(context), batch.source_low)
         return loss
 
@@ -319,7 +266,7 @@ class HAGAN(nn.Module):
         self, slab: Tensor, low: Tensor | None, position: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
         """Logits and class logits of D^H and, with the low-resolution branch, of D^L."""
-        augment = self.objective.augment
+        augment = self.augment
         drawn = None if augment is None else augment.draw(len(slab), slab.device)
         if augment is not None and drawn is not None:
             slab = augment(slab, drawn, cell=LOW_RES_FACTOR)
@@ -333,7 +280,7 @@ class HAGAN(nn.Module):
     def _adversarial(self, outputs: list[tuple[Tensor, Tensor]], *, real: bool) -> Tensor:
         """Cross-entropy against one label: of each discriminator, or of their mean."""
         logits = [logit for logit, _ in outputs]
-        if self.objective.averaged_logits:
+        if self.settings.variant == "released":
             logits = [torch.stack(logits).mean(0)]
         loss = real_loss if real else fake_loss
         return torch.stack([loss(logit) for logit in logits]).sum()
@@ -341,7 +288,7 @@ class HAGAN(nn.Module):
     def _class_loss(self, outputs: list[tuple[Tensor, Tensor]], label: Tensor) -> Tensor:
         """Cross-entropy of the auxiliary class heads."""
         logits = [labels for _, labels in outputs]
-        if self.objective.averaged_logits:
+        if self.settings.variant == "released":
             logits = [torch.stack(logits).mean(0)]
         return torch.stack([functional.cross_entropy(each, label) for each in logits]).sum()
 
@@ -354,3 +301,32 @@ class HAGAN(nn.Module):
             *([] if self.low_discriminator is None else [self.low_discriminator]),
         ]
         return nn.ModuleList(parts)
+
+    def parts(self, size: tuple[int, int, int]) -> list[Part]:
+        """Every part."""
+        config, parts = self.config, []
+        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
+        d, h, w = config.size
+        low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
+        context, slab = (config.context_channels, *low), (1, config.slab, h, w)
+
+        def slabs(features: Tensor) -> Tensor:
+            starts = torch.zeros(len(features), dtype=torch.long, device="cpu")
+            return generator.slabs(features, starts, config.slab)
+
+        joined = (config.latent + config.classes,)
+        parts.append(Part("G^A", generator.trunk, (joined,), generator.context))
+        if self.settings.low_res_branch:
+            parts.append(Part("G^L", generator.low, (context,), generator.low))
+        parts.append(Part("G^H", generator.high, (context,), slabs))
+        parts.append(
+            Part("D^H", self.slab_discriminator, (slab, ()), self.slab_discriminator.logits)
+        )
+        if self.low_discriminator is not None:
+            parts.append(
+                Part("D^L", self.low_discriminator, ((1, *low),), self.low_discriminator.logits)
+            )
+        if self.settings.encoder:
+            parts.append(Part("E^H", encoder.slab, (slab,), encoder.slab))
+            parts.append(Part("E^G", encoder.latent, (context,), encoder.latent))
+        return parts

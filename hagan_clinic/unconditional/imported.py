@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from hagan_clinic.data.transforms import LUNG_WINDOW_HU
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio import write_text
 from hagan_clinic.training.checkpoint import save_checkpoint
-from hagan_clinic.training.modes import gather_settings
 from hagan_clinic.training.run_folder import BEST, CONFIG, FACTS, LAST, PART
 from hagan_clinic.unconditional.released import Released
 
@@ -37,28 +37,13 @@ def write_released_run(released: Released, folder: Path, *, image: str, spacing:
         InputError: the spacing is no positive number.
         OutputError: the folder holds something, or cannot be written.
     """
-    sizes = released.model.config
-    config = gather_settings(
-        None,
-        [],
-        {
-            "mode": "unconditional",
-            "variant": "released",
-            "image": image,
-            "window": list(LUNG_WINDOW_HU) if image == CT else [],
-            "spacing": spacing,
-            "size": list(sizes.size),
-            "slab": sizes.slab,
-            "latent": sizes.latent,
-            "label": "label" if sizes.classes else "",
-            "classes": [str(number) for number in range(sizes.classes)],
-        },
-    )
+    window = LUNG_WINDOW_HU if image == CT else ()
+    settings = replace(released.model.settings, image=image, window=window, spacing=spacing)
     facts: dict[str, Any] = {
         "hagan_clinic": __version__,
         "torch": torch.__version__,
         "subjects": {},
-        "box": sizes.size,
+        "box": settings.size,
         "init": None,
         "imported": released.files,
     }
@@ -70,7 +55,7 @@ def write_released_run(released: Released, folder: Path, *, image: str, spacing:
         average = AveragedModel(released.model.averaged)
         for name in (BEST, LAST):
             save_checkpoint(beside / name, released.model, average, {}, state)
-        write_text(config.to_json(), beside / CONFIG)
+        write_text(settings.to_json(), beside / CONFIG)
         write_text(json.dumps(facts, indent=2), beside / FACTS)
         if folder.exists():
             folder.rmdir()  # refuses what is not empty

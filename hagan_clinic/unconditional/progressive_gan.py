@@ -11,16 +11,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.training.variant import TrainableModel
-from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
 from hagan_clinic.unconditional.volumes import VolumeSizes, gradient_penalty
 
 BETAS = (0.0, 0.99)
@@ -181,21 +180,22 @@ def schedule(step: int, steps: int, doublings: int) -> tuple[int, float]:
     return (phase + 1) // 2, along - phase if fading else 1.0
 
 
+@dataclass(frozen=True)
+class ProgressiveConfig(VolumeConfig):
+    """Settings of ``--model progressive-gan``; it grows over ``steps``."""
+
+    model: str = "progressive-gan"
+
+
 class ProgressiveGAN(VolumeGAN):
-    """Growing generator and critic.
+    """Growing generator and critic."""
 
-    Args:
-        config: sizes.
-        steps: of the whole training, over which it grows.
-        **settings: as of `VolumeGAN`.
-    """
-
+    settings_class = ProgressiveConfig
     betas = BETAS
 
-    def __init__(self, config: VolumeSizes, *, steps: int, **settings: Any) -> None:
-        super().__init__(config, GrowingLayers(config), **settings)
-        self.steps = steps
-        self.critic = ShrinkingCritic(config)
+    def __init__(self, settings: ProgressiveConfig) -> None:
+        super().__init__(settings, GrowingLayers)
+        self.critic = ShrinkingCritic(self.config)
 
     @property
     def layers(self) -> GrowingLayers:
@@ -212,17 +212,18 @@ class ProgressiveGAN(VolumeGAN):
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """Grow as far as the step says; update the critic, then the generator."""
-        stage, share = schedule(step, self.steps, self.config.doublings)
+        given = VolumeBatch.of(batch)
+        stage, share = schedule(step, self.settings.steps, self.config.doublings)
         self.layers.stage.fill_(stage)
         self.layers.share.fill_(share)
-        real = self._faded(self.config.reduced(batch["source_whole"]), stage, share)
+        real = self._faded(self.config.reduced(given.source_whole), stage, share)
 
         def critic(volumes: Tensor) -> Tensor:
             numbers: Tensor = self.critic(volumes, stage, share)
             return numbers
 
         def made(draw: int) -> Tensor:
-            return self.layers.at(self.drawn(batch, draw), stage, share)
+            return self.layers.at(self.drawn(given, draw), stage, share)
 
         with torch.no_grad():
             fake = made(0)
@@ -260,22 +261,3 @@ class ProgressiveGAN(VolumeGAN):
             Part("G", layers, ((self.config.latent,),), lambda z: layers.at(z, last, 1.0)),
             Part("D", critic, (sides,), lambda volume: critic(volume, last, 1.0)),
         ]
-
-
-@dataclass(frozen=True)
-class ProgressiveConfig(VolumeConfig):
-    """Settings of ``--model progressive-gan``; it grows over ``steps``."""
-
-    model: str = "progressive-gan"
-
-
-@dataclass(frozen=True)
-class ProgressiveRun(VolumeRun):
-    """The growing 3D GAN that a configuration describes."""
-
-    config: ProgressiveConfig
-    settings: ClassVar[type[ProgressiveConfig]] = ProgressiveConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return ProgressiveGAN(sizes, steps=self.config.steps, **settings)

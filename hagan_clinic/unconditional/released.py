@@ -16,8 +16,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrize import is_parametrized
 
 from hagan_clinic.errors import ModelError
-from hagan_clinic.unconditional.generator import HAGANConfig
-from hagan_clinic.unconditional.hagan import HAGAN, Objective
+from hagan_clinic.training.registry import gather_settings
+from hagan_clinic.unconditional.hagan import HAGAN
+from hagan_clinic.unconditional.settings import UnconditionalConfig
 
 ORDER = "G, D, E, Sub_E"
 _PREFIX = "module."
@@ -91,15 +92,21 @@ def read_released(
     classes = d.channels("sub_D.conv5.weight") - 1
     if classes == 1:
         raise ModelError(f"{d.path} has a head for one class: expected none, or at least two")
-    config = HAGANConfig(
-        size=(side,) * 3,
-        slab=side // 8,
-        latent=sub_e.channels("conv5.weight"),
-        classes=classes,
-        norm="group",
+    settings = gather_settings(
+        None,
+        [],
+        {
+            "mode": "unconditional",
+            "variant": "released",
+            "size": [side] * 3,
+            "latent": sub_e.channels("conv5.weight"),
+            "label": "label" if classes else "",
+            "classes": [str(number) for number in range(classes)],
+        },
     )
+    assert isinstance(settings, UnconditionalConfig)
     with torch.device("meta"):
-        model = HAGAN(config, Objective(averaged_logits=True, weight_reconstruction=1.0))
+        model = HAGAN(settings)
     autoencoder = model.autoencoder
     ours: dict[str, Tensor] = {}
     for file, part, prefix, names in (

@@ -14,12 +14,10 @@ from hagan_clinic.backbone.synthesising import (
     EncodingNetwork,
     GeneratingNetwork,
 )
-from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import ModelError
 from hagan_clinic.runtime.synthesis import Facts
-from hagan_clinic.training.config import typed
 from hagan_clinic.training.initial import identity, load_averaged
-from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.registry import build_model, read_config
 from hagan_clinic.training.run_folder import read_facts
 from hagan_clinic.unconditional.settings import UnconditionalConfig
 from hagan_clinic.unconditional.volume_gan import VolumeConfig
@@ -140,18 +138,16 @@ def load_autoencoder(run: Path, *, encoder: bool = False) -> TrainedAutoencoder:
             f"{run} was trained with --no-encoder: expected a run with an encoder; train one "
             "without this option"
         )
-    described = mode_of(config)
-    autoencoder = described.model().averaged
+    autoencoder = build_model(config).averaged
     assert isinstance(autoencoder, AutoencodingNetwork)
     state = load_averaged(autoencoder, run)
-    augment = replace(described.augment, **typed(AugmentConfig, config.augment, "augment"))
     facts = Facts(
         name=run.resolve().name,
         identity=identity(run)["sha256"],
-        recipe=replace(described.recipe, box=config.sizes().size),
+        recipe=replace(config.recipe, box=config.sizes().size),
         latent=config.latent,
         classes=config.classes,
         label=config.label,
-        stripped=bool(read_facts(run).get("skull_stripped", augment.stripped > 0)),
+        stripped=bool(read_facts(run).get("skull_stripped", config.augmentation.stripped > 0)),
     )
     return TrainedAutoencoder(config, autoencoder.eval(), facts, state)

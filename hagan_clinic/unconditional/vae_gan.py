@@ -11,17 +11,17 @@ compare features of the discriminator instead of voxels.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.training.config import check_range
-from hagan_clinic.training.variant import TrainableModel
-from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
 from hagan_clinic.unconditional.volumes import VolumeSizes, doubling, halvings
 
 BETAS = (0.9, 0.999)
@@ -113,23 +113,33 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return terms.sum(1).mean() / 2
 
 
-class VAEGAN(VolumeGAN):
-    """Encoder, generator and discriminator.
+@dataclass(frozen=True)
+class VariationalConfig(VolumeConfig):
+    """Settings of ``--model vae-gan``.
 
-    Args:
-        config: sizes.
+    Attributes:
         weight_reconstruction: of the squared error in the generator's loss.
-        **settings: as of `VolumeGAN`.
     """
 
+    model: str = "vae-gan"
+    weight_reconstruction: float = 10.0
+    encoder: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, ("weight_reconstruction",), zero=True)
+
+
+class VAEGAN(VolumeGAN):
+    """Encoder, generator and discriminator."""
+
+    settings_class = VariationalConfig
+    settings: VariationalConfig
     betas = BETAS
 
-    def __init__(
-        self, config: VolumeSizes, *, weight_reconstruction: float, **settings: Any
-    ) -> None:
-        super().__init__(config, DecoderLayers(config), EncoderLayers(config), **settings)
-        self.weight_reconstruction = weight_reconstruction
-        self.discriminator = VolumeDiscriminator(config, norm=True)
+    def __init__(self, settings: VariationalConfig) -> None:
+        super().__init__(settings, DecoderLayers, EncoderLayers)
+        self.discriminator = VolumeDiscriminator(self.config, norm=True)
 
     @property
     def encoder(self) -> EncoderLayers:
@@ -153,8 +163,9 @@ class VAEGAN(VolumeGAN):
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """Update the encoder, then the generator, then the discriminator."""
-        real = self.config.reduced(batch["source_whole"])
-        drawn, other = self.drawn(batch, 0), self.drawn(batch, 1)
+        given = VolumeBatch.of(batch)
+        real = self.config.reduced(given.source_whole)
+        drawn, other = self.drawn(given, 0), self.drawn(given, 1)
         terms: dict[str, Tensor] = {}
         with frozen(self.decoder):
             mean, log_variance = self.encoder.distribution(real)
@@ -172,7 +183,7 @@ class VAEGAN(VolumeGAN):
             )
             update(
                 "generator",
-                self.weight_reconstruction * terms["reconstruction"] + terms["generator"],
+                self.settings.weight_reconstruction * terms["reconstruction"] + terms["generator"],
             )
         back, sampled = back.detach(), sampled.detach()
         terms["discriminator"] = (
@@ -191,32 +202,3 @@ class VAEGAN(VolumeGAN):
             Part("E", self.encoder, (sides,), self.encoder.distribution),
             Part("D", self.discriminator, (sides,), self.discriminator),
         ]
-
-
-@dataclass(frozen=True)
-class VariationalConfig(VolumeConfig):
-    """Settings of ``--model vae-gan``.
-
-    Attributes:
-        weight_reconstruction: of the squared error in the generator's loss.
-    """
-
-    model: str = "vae-gan"
-    weight_reconstruction: float = 10.0
-    encoder: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, ("weight_reconstruction",), zero=True)
-
-
-@dataclass(frozen=True)
-class VariationalRun(VolumeRun):
-    """The 3D VAE-GAN that a configuration describes."""
-
-    config: VariationalConfig
-    settings: ClassVar[type[VariationalConfig]] = VariationalConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return VAEGAN(sizes, weight_reconstruction=self.config.weight_reconstruction, **settings)

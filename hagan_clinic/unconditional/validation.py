@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional
 
 from hagan_clinic.backbone.noise import noise
@@ -15,7 +16,7 @@ from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms
 from hagan_clinic.metrics.image_quality import psnr, ssim
 from hagan_clinic.runtime.exploration.pictures import middle_planes
 from hagan_clinic.training.montage import montage
-from hagan_clinic.training.variant import Validation
+from hagan_clinic.training.trainable import TrainableModel, Validation
 
 SAMPLES = 16
 """Synthetic volumes that are drawn, always from the same z."""
@@ -24,6 +25,36 @@ PAIRS = 24
 SHOWN = 4
 
 Volume = NDArray[np.float32]
+
+
+class SynthesisModel(TrainableModel):
+    """A model that synthesises, and is validated so."""
+
+    autoencoder: AutoencodingNetwork
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Generator and encoder: their moving averages are validated, used and exported."""
+        return self.autoencoder
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder that is trained."""
+        return self.autoencoder.encoder is not None
+
+    def validate(
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
+    ) -> Validation:
+        """Metrics of the averaged generator and encoder on the calibration patients."""
+        assert isinstance(averaged, AutoencodingNetwork)
+        seed = self.settings.seed
+        return validate_synthesis(
+            averaged, subjects, device, seed=seed, encoder=self.encodes, labels=labels
+        )
 
 
 def validate_synthesis(

@@ -63,6 +63,11 @@ class VolumeSizes:
         return self.side.bit_length() - 3
 
     @property
+    def multiple(self) -> int:
+        """The smallest of the sides."""
+        return SIDES[0]
+
+    @property
     def slab(self) -> int:
         """All of a volume is made at a time."""
         return self.size[0]

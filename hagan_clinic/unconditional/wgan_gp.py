@@ -8,15 +8,14 @@ norm over the batch would mix.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.training.variant import TrainableModel
-from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN, VolumeRun
+from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
 from hagan_clinic.unconditional.volumes import VolumeSizes, doubling, gradient_penalty, halvings
 
 CRITIC_STEPS = 5
@@ -77,16 +76,24 @@ class Critic(nn.Module):
         return numbers.flatten(1).mean(1)
 
 
-class WassersteinGAN(VolumeGAN):
-    """Generator and critic; arguments as of `VolumeGAN`."""
+@dataclass(frozen=True)
+class WassersteinConfig(VolumeConfig):
+    """Settings of ``--model wgan-gp``; a step is one of the critic."""
 
+    model: str = "wgan-gp"
+
+
+class WassersteinGAN(VolumeGAN):
+    """Generator and critic."""
+
+    settings_class = WassersteinConfig
     betas = BETAS
     cycle = CRITIC_STEPS
     """Steps until every part has been updated."""
 
-    def __init__(self, config: VolumeSizes, **settings: Any) -> None:
-        super().__init__(config, NoiseLayers(config), **settings)
-        self.critic = Critic(config)
+    def __init__(self, settings: WassersteinConfig) -> None:
+        super().__init__(settings, NoiseLayers)
+        self.critic = Critic(self.config)
 
     @property
     def discriminators(self) -> dict[str, nn.Module]:
@@ -97,9 +104,10 @@ class WassersteinGAN(VolumeGAN):
         self, batch: Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
         """A step of the critic, and after every fifth one of the generator, on fresh noise."""
-        real = self.config.reduced(batch["source_whole"])
+        given = VolumeBatch.of(batch)
+        real = self.config.reduced(given.source_whole)
         with torch.no_grad():
-            fake = self.decoder(self.drawn(batch, 0))
+            fake = self.decoder(self.drawn(given, 0))
         terms = {
             "wasserstein": self.critic(real).mean() - self.critic(fake).mean(),
             "penalty": gradient_penalty(self.critic, real, fake),
@@ -107,7 +115,7 @@ class WassersteinGAN(VolumeGAN):
         update("discriminator", WEIGHT_PENALTY * terms["penalty"] - terms["wasserstein"])
         if (step + 1) % CRITIC_STEPS == 0:
             with frozen(self.critic):
-                terms["generator"] = -self.critic(self.decoder(self.drawn(batch, 1))).mean()
+                terms["generator"] = -self.critic(self.decoder(self.drawn(given, 1))).mean()
                 update("generator", terms["generator"])
         return {name: term.detach() for name, term in terms.items()}
 
@@ -118,22 +126,3 @@ class WassersteinGAN(VolumeGAN):
             Part("G", self.decoder, ((self.config.latent,),), self.decoder),
             Part("D", self.critic, (sides,), self.critic),
         ]
-
-
-@dataclass(frozen=True)
-class WassersteinConfig(VolumeConfig):
-    """Settings of ``--model wgan-gp``; a step is one of the critic."""
-
-    model: str = "wgan-gp"
-
-
-@dataclass(frozen=True)
-class WassersteinRun(VolumeRun):
-    """The 3D WGAN-GP that a configuration describes."""
-
-    config: WassersteinConfig
-    settings: ClassVar[type[WassersteinConfig]] = WassersteinConfig
-
-    def built(self, sizes: VolumeSizes, settings: dict[str, Any]) -> TrainableModel:
-        """The model of these sizes."""
-        return WassersteinGAN(sizes, **settings)

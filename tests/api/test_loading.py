@@ -26,7 +26,7 @@ def test_a_run_loads_with_its_weights_recipe_and_settings(folder):
     trained = hagan_clinic.load(folder / "run")
     assert (trained.recipe.sources, trained.recipe.box) == (("t1",), (32, 32, 32))
     assert trained.recipe.interval_factor > 0 and trained.encoder is None
-    fresh = hagan_clinic.ConditionalHAGAN(trained.generator.config).generator.state_dict()
+    fresh = hagan_clinic.ConditionalHAGAN(trained.config).generator.state_dict()
     moved = trained.generator.state_dict()
     assert any(not torch.equal(moved[name], fresh[name]) for name in fresh)
     assert not trained.generator.training

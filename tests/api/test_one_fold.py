@@ -6,7 +6,7 @@ import pytest
 from hagan_clinic.api import one_fold
 from hagan_clinic.api.one_fold import LOG, Fold, do_in_own_process
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.modes import gather_settings
+from hagan_clinic.training.registry import gather_settings
 
 
 @pytest.fixture

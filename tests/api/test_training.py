@@ -24,11 +24,11 @@ def test_a_file_gives_what_keywords_do_not_and_paths_are_taken(tmp_path):
 
 
 def test_a_window_of_scanner_values_reaches_the_recipe_of_every_conditional_model():
-    from hagan_clinic.training.modes import MODELS, mode_of
+    from hagan_clinic.training.registry import MODELS
 
     for model in MODELS["conditional"]:
         config = settings_of(None, None, {"model": model, "window": [0, 80]})
-        assert mode_of(config).recipe.window == (0.0, 80.0)
+        assert config.recipe.window == (0.0, 80.0)
         with pytest.raises(InputError, match="a lower and a higher"):
             settings_of(None, None, {"model": model, "window": [80, 0]})
 

@@ -20,7 +20,7 @@ from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
 from hagan_clinic.training import run
-from hagan_clinic.training.modes import MODELS, gather_settings, mode_of, read_config
+from hagan_clinic.training.registry import MODELS, build_model, gather_settings, read_config
 from hagan_clinic.training.run import run_training
 
 BASELINES = [model for model in MODELS["conditional"] if model != "hagan"]
@@ -110,7 +110,7 @@ def test_slabs_of_the_exported_file_are_its_whole(exported):
 @pytest.mark.parametrize("model", BASELINES)
 def test_each_loss_trains_its_group_alone(model, small_cohort, tmp_path):
     config = configuration(model, small_cohort, steps=1)
-    variant = mode_of(config).model()
+    variant = build_model(config)
     batches = []
     whole = run.slab_loader
     with pytest.MonkeyPatch.context() as patch:
@@ -120,7 +120,7 @@ def test_each_loss_trains_its_group_alone(model, small_cohort, tmp_path):
         train(config, tmp_path / "run")
     groups = variant.groups()
     every = {id(p) for group in groups.values() for p in group.parameters}
-    assert every == {id(p) for p in variant.module.parameters()}
+    assert every == {id(p) for p in variant.parameters()}
     assert sum(len(group.parameters) for group in groups.values()) == len(every)
     moved = []
 
@@ -140,11 +140,10 @@ def test_each_loss_trains_its_group_alone(model, small_cohort, tmp_path):
 
 def test_the_rates_and_weights_are_those_of_the_papers():
     def stated(model):
-        run_of = mode_of(gather_settings(None, [], {"model": model}))
-        variant = run_of.model()
+        variant = build_model(gather_settings(None, [], {"model": model}))
         groups = variant.groups()
         rates = (groups["generator"].lr, groups["discriminator"].lr, groups["generator"].betas)
-        return *rates, variant.objective.weight_l1, variant.objective.least_squares
+        return *rates, variant.settings.weight_l1, variant.least_squares
 
     with torch.device("meta"):
         assert stated("slab-unet") == (1e-4, 4e-4, (0.0, 0.999), 10, False)
@@ -157,7 +156,7 @@ def test_the_fusion_is_fitted_in_training_and_exported(small_cohort, tmp_path):
     config = configuration("cgan3d-laf", small_cohort)
     train(config, tmp_path / "run")
     average = load_file(tmp_path / "run" / "best" / "average.safetensors")
-    fresh = mode_of(config).model().translator.weights
+    fresh = build_model(config).translator.weights
     assert not torch.allclose(average["module.weights"], fresh)
 
 

@@ -3,10 +3,22 @@ import torch
 from torch.nn import functional
 
 from hagan_clinic.backbone.slab import Slab, take_slabs
-from hagan_clinic.conditional import ConditionalHAGAN, GeneratorConfig, LossWeights
+from hagan_clinic.backbone.translating import SlabTranslatingNetwork
+from hagan_clinic.conditional import (
+    ConditionalConfig,
+    ConditionalGenerator,
+    ConditionalHAGAN,
+    GeneratorConfig,
+)
 from hagan_clinic.errors import InputError
 
-SMALL = {"half_width": 8, "quarter_width": 16, "trunk_widths": (16, 24, 32)}
+
+def small(**settings):
+    """The model of these settings with a generator that has narrower layers than they can say."""
+    chosen = ConditionalConfig(**{"adversarial_start": 0.0, **settings})
+    sizes = {"half_width": 8, "quarter_width": 16, "trunk_widths": (16, 24, 32)}
+    config = GeneratorConfig(**sizes, low_res_branch=chosen.low_res_branch)
+    return ConditionalHAGAN(chosen, generator=ConditionalGenerator(config))
 
 
 def batch(samples=2, depth=48, thickness=16, halo=4):
@@ -45,7 +57,7 @@ class Recorder:
 
 
 def test_a_step_updates_every_parameter_of_both_groups():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL))
+    model = small()
     for name, parameter in model.named_parameters():
         if name.endswith("second.weight"):
             torch.nn.init.normal_(parameter, std=0.05)
@@ -58,7 +70,7 @@ def test_a_step_updates_every_parameter_of_both_groups():
 
 
 def test_the_model_gives_what_its_generator_gives():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL)).eval()
+    model = small().eval()
     source = torch.rand(1, 1, 32, 48, 16) * 2 - 1
     with torch.no_grad():
         target, scale = model(source)
@@ -67,7 +79,7 @@ def test_the_model_gives_what_its_generator_gives():
 
 
 def test_slabs_with_their_context_are_those_of_the_whole_volume():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL)).eval()
+    model = small().eval()
     torch.manual_seed(2)
     source = torch.rand(3, 1, 112, 32, 32) * 2 - 1
     starts = torch.tensor([0, 44, 96])
@@ -80,13 +92,13 @@ def test_slabs_with_their_context_are_those_of_the_whole_volume():
 
 @pytest.mark.parametrize("shape", [(1, 2, 32, 32, 32), (1, 1, 32, 40, 32), (32, 32, 32)])
 def test_a_source_of_another_shape_is_refused_with_the_shape_that_is_taken(shape):
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL))
+    model = small()
     with pytest.raises(InputError, match=r"shape \(.*expected \(B, 1, D, H, W\).* of 16"):
         model(torch.zeros(shape))
 
 
 def test_a_step_on_a_batch_that_lacks_an_entry_names_it():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL))
+    model = small()
     given = batch()
     del given["source_low"]
     with pytest.raises(InputError, match="lacks source_low"):
@@ -94,7 +106,7 @@ def test_a_step_on_a_batch_that_lacks_an_entry_names_it():
 
 
 def test_the_mean_of_two_samples_is_the_step_of_both():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL), LossWeights(adversarial=0.0))
+    model = small(weight_adversarial=0.0)
     both = batch(2)
     recorder = Recorder(model)
     model.training_step(both, 0, recorder)
@@ -108,7 +120,7 @@ def test_the_mean_of_two_samples_is_the_step_of_both():
 
 
 def test_discriminators_join_from_their_first_step():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL), adversarial_start=5)
+    model = small(adversarial_start=0.5, steps=10)
     recorder = Recorder(model)
     model.training_step(batch(), 4, recorder)
     assert set(recorder.gradients) == {"generator"}
@@ -117,7 +129,7 @@ def test_discriminators_join_from_their_first_step():
 
 
 def test_the_ablation_trains_without_the_low_resolution_branch():
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL, low_res_branch=False))
+    model = small(low_res_branch=False)
     terms = model.training_step(batch(), 0, Recorder(model))
     assert "low" not in terms
     assert model.low_discriminator is None
@@ -125,7 +137,7 @@ def test_the_ablation_trains_without_the_low_resolution_branch():
 
 def test_a_few_steps_learn_an_easy_contrast():
     torch.manual_seed(0)
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL), LossWeights(adversarial=0.0))
+    model = small(weight_adversarial=0.0)
     optimizers = {
         name: torch.optim.AdamW(group.parameters, lr=3e-3, betas=group.betas)
         for name, group in model.groups().items()
@@ -142,7 +154,7 @@ def test_a_few_steps_learn_an_easy_contrast():
 
 @pytest.mark.parametrize("offset", [0, 4, 8])
 def test_the_loss_falls_on_the_slab_and_not_on_its_halo(offset):
-    model = ConditionalHAGAN(GeneratorConfig(**SMALL), LossWeights(adversarial=0.0))
+    model = small(weight_adversarial=0.0)
     one = batch(1, depth=64)
     start = 16 + offset
     one["slab_start"] = torch.tensor([start])
@@ -155,3 +167,43 @@ def test_the_loss_falls_on_the_slab_and_not_on_its_halo(offset):
     one["target_slab"] = expected
     terms = model.training_step(one, 0, lambda name, loss: None)
     assert terms["high"] < 1e-8
+
+
+class Mean(SlabTranslatingNetwork):
+    """One convolution that sees a voxel, and no context."""
+
+    halo = 0
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv3d(1, 1, 1)
+
+    def context(self, source_low):
+        return None
+
+    def low_resolution(self, context):
+        raise AssertionError("there is no context")
+
+    def translate(self, source, context):
+        return self.layer(source), torch.ones_like(source)
+
+    def forward(self, source):
+        return self.translate(source, None)
+
+
+def test_a_generator_of_ones_own_trains_and_translates_by_slabs():
+    model = ConditionalHAGAN(ConditionalConfig(low_res_branch=False), generator=Mean())
+    optimizer = torch.optim.SGD(model.groups()["generator"].parameters, lr=0.5)
+
+    def update(name, loss):
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    first, *_, last = (model.training_step(batch(), step, update)["high"] for step in range(20))
+    assert last < 0.5 * first
+    source = torch.rand(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        slab, _ = model.slabs(source, model.context(source), [8], 4)
+        assert torch.equal(slab, model(source)[0][:, :, 8:12])
+    assert [part.symbol for part in model.parts((32, 32, 32))] == ["G", "D^H"]

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.augmented import augmented
 from hagan_clinic.data.cohort import find_cohort
@@ -220,7 +220,7 @@ def test_every_augmentation_takes_part(subject):
 
 
 def test_a_real_patient_is_the_same_in_parts_and_whole(test_data, tmp_path):
-    run = ConditionalRun.of(ConditionalConfig(spacing=3.0, size=(64, 80, 64)))
+    run = ConditionalConfig(spacing=3.0, size=(64, 80, 64))
     cohort = find_cohort(test_data / "lgg_mni", ("t1",), "flair")[:1]
     prepared = prepare_cohort(cohort, run.recipe, tmp_path, shape=run.config.size)
     volume = VolumeStream(prepared, run.augment, 0)[3]

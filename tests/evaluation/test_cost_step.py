@@ -4,7 +4,7 @@ import pytest
 
 from hagan_clinic.conditional.cgan3d_laf import LocalFusion, LocalFusionGAN
 from hagan_clinic.evaluation.cost_step import measured_steps, random_batch
-from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.training.registry import gather_settings
 from hagan_clinic.unconditional import wgan_gp
 from hagan_clinic.unconditional.progressive_gan import GrowingLayers
 from hagan_clinic.unconditional.wgan_gp import WassersteinGAN
@@ -65,7 +65,7 @@ def test_a_growing_model_is_measured_fully_grown(monkeypatch):
 )
 def test_random_batches_are_shaped_as_those_of_training(settings, expected):
     config = gather_settings(None, [], settings)
-    batch = random_batch(mode_of(config), config)
+    batch = random_batch(config)
     for name, shape in expected.items():
         assert batch[name].shape == (config.batch_size, *shape)
     assert batch["index"].tolist() == list(range(config.batch_size))

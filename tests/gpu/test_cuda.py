@@ -17,7 +17,7 @@ from hagan_clinic.training import run
 from hagan_clinic.training.checkpoint import load_tensors
 from hagan_clinic.training.half import precision
 from hagan_clinic.training.loop import optimizer_of, to_channels_last
-from hagan_clinic.training.modes import gather_settings, mode_of
+from hagan_clinic.training.registry import build_model, gather_settings
 from hagan_clinic.volume import Volume
 
 DEVICE = "cuda"
@@ -50,13 +50,12 @@ def settings(mode, **more):
 def terms_of_two_steps(config, device):
     """The losses of two steps from weights and samples that are the same on every device."""
     torch.manual_seed(0)
-    mode = mode_of(config)
     batch = {
         name: value.to(device) if value.is_floating_point() else value
-        for name, value in random_batch(mode, config).items()
+        for name, value in random_batch(config).items()
     }
-    model = mode.model()
-    module = model.module.to(device)
+    model = build_model(config)
+    module = model.to(device)
     assert isinstance(module, nn.Module)
     to_channels_last(module)
     optimizers = {name: optimizer_of(group) for name, group in model.groups().items()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hagan_clinic.conditional import ConditionalGenerator
-from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.onnx_export import export_run, translator
 from hagan_clinic.runtime.model_file import load_model
@@ -26,7 +26,7 @@ def make_run(folder, **settings):
     narrow = {"half_width": 8, "quarter_width": 16, "data": "private"}
     config = ConditionalConfig(**narrow | settings)
     torch.manual_seed(0)
-    generator = ConditionalGenerator(ConditionalRun.of(config).generator)
+    generator = ConditionalGenerator(config.sizes())
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     average = torch.optim.swa_utils.AveragedModel(generator)

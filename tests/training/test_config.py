@@ -4,7 +4,7 @@ from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.config import CHOICES, read_settings, typed
-from hagan_clinic.training.modes import MODELS, gather_settings
+from hagan_clinic.training.registry import MODELS, config_from_dict, gather_settings
 
 
 def test_each_place_counts_over_the_one_before(tmp_path):
@@ -40,7 +40,7 @@ def test_a_configuration_survives_json():
     import json
 
     config = ConditionalConfig(source=("t1", "t2"), size=(16, 32, 48), augment={"flip": 0.5})
-    assert ConditionalConfig.from_dict(json.loads(config.to_json()), "x") == config
+    assert config_from_dict(json.loads(config.to_json()), "x") == config
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_configuration_survives_json():
 )
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InputError, match=message):
-        ConditionalConfig.from_dict(values, "test")
+        config_from_dict({"mode": "conditional", **values}, "test")
 
 
 def test_whole_numbers_do_for_a_range():

@@ -5,7 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from hagan_clinic.training.half import precision
-from hagan_clinic.training.modes import gather_settings
+from hagan_clinic.training.registry import gather_settings
 from hagan_clinic.training.run import run_training
 
 WEIGHTS = {

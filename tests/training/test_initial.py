@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hagan_clinic.conditional import ConditionalGenerator, GeneratorConfig
-from hagan_clinic.conditional.settings import ConditionalConfig, ConditionalRun
+from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.errors import ModelError
 from hagan_clinic.onnx_export import export_run
 from hagan_clinic.runtime import load_model
@@ -23,7 +23,7 @@ def run(tiny_settings, tmp_path_factory):
 def fresh(seed=9, **changes):
     torch.manual_seed(seed)
     config = ConditionalConfig(**(SMALL | changes))
-    return ConditionalGenerator(ConditionalRun.of(config).generator).eval()
+    return ConditionalGenerator(config.sizes()).eval()
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -22,7 +22,7 @@ from hagan_clinic.training import loop, muon
 from hagan_clinic.training.loop import learning_rate
 from hagan_clinic.training.run import run_training
 from hagan_clinic.training.run_folder import read_state
-from hagan_clinic.training.variant import Validation
+from hagan_clinic.training.trainable import Validation
 from hagan_clinic.unconditional.generator import ConvolutionBlock
 
 

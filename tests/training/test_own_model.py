@@ -9,7 +9,7 @@ import pytest
 
 import hagan_clinic
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.modes import gather_settings
+from hagan_clinic.training.registry import gather_settings
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/train-a-network-of-your-own.md"
 
@@ -22,7 +22,7 @@ def plain(tmp_path, monkeypatch):
     (tmp_path / "lib" / "plain.py").write_text(code)
     (tmp_path / "lib" / "broken_model.py").write_text("class Run:\n")
     monkeypatch.syspath_prepend(tmp_path / "lib")
-    yield "plain:PlainRun"
+    yield "plain:PlainGAN"
     sys.modules.pop("plain", None)
 
 
@@ -48,8 +48,8 @@ def test_it_is_trained_exported_and_translates(plain, small_cohort, tmp_path):
         ("nowhere:Run", "cannot be imported .*nowhere.*PYTHONPATH"),
         ("plain:Missing", "cannot be imported .*Missing"),
         ("broken_model:Run", "cannot be imported .*broken_model.py"),
-        ("plain:Plain", "which has no settings, presets, variants, of"),
-        ("hagan_clinic.conditional.slab_unet:SlabUNetRun", "settings are of 'slab-unet'"),
+        ("plain:Plain", "expected a subclass of .*TrainableModel"),
+        ("hagan_clinic.conditional.slab_unet:SlabUNetGAN", "settings are of 'slab-unet'"),
         (":", "cannot be imported"),
     ],
     ids=["no module", "no class", "broken module", "no model", "another name", "no name"],

@@ -7,7 +7,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
-from hagan_clinic.training.modes import config_from_dict, gather_settings, mode_of
+from hagan_clinic.training.registry import build_model, config_from_dict, gather_settings
 from hagan_clinic.training.run_folder import read_state
 
 FORMER = {
@@ -28,7 +28,7 @@ def tiny(mode, model, **changes):
 
 @pytest.mark.parametrize(("mode", "model"), MODELS)
 def test_a_checkpoint_with_the_former_names_of_discriminators_is_loaded(mode, model, tmp_path):
-    saved, other = (mode_of(tiny(mode, model, seed=seed)).model() for seed in (1, 2))
+    saved, other = (build_model(tiny(mode, model, seed=seed)) for seed in (1, 2))
     save_checkpoint(tmp_path, saved.module, AveragedModel(saved.averaged), {}, {"step": 3})
     weights = tmp_path / "weights.safetensors"
     former = {}

@@ -16,7 +16,7 @@ from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime.latents import draw_latents
 from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 from hagan_clinic.training import run
-from hagan_clinic.training.modes import MODELS, gather_settings, mode_of, read_config
+from hagan_clinic.training.registry import MODELS, build_model, gather_settings, read_config
 from hagan_clinic.training.run import run_training
 from hagan_clinic.unconditional.trained import TorchEncoder, TorchGenerator, load_autoencoder
 
@@ -67,7 +67,7 @@ def test_a_run_cut_in_two_is_the_whole_run(trained, tmp_path, monkeypatch):
             train(config, tmp_path / "run")
     train(config, tmp_path / "run")
     names = sorted(path.name for path in (folder / "last").glob("*.safetensors"))
-    assert len(names) == 2 + len(mode_of(config).model().groups())
+    assert len(names) == 2 + len(build_model(config).groups())
     for name in names:
         a, b = load_file(folder / "last" / name), load_file(tmp_path / "run" / "last" / name)
         assert a.keys() == b.keys()
@@ -121,10 +121,10 @@ def test_the_commands_of_synthesis_take_a_run(trained, small_cohort, tmp_path):
 
 @pytest.mark.parametrize("model", BASELINES)
 def test_each_loss_trains_its_group_alone(model, small_cohort):
-    variant = mode_of(configuration(model, small_cohort)).model()
+    variant = build_model(configuration(model, small_cohort))
     groups = variant.groups()
     every = {id(p) for group in groups.values() for p in group.parameters}
-    assert every == {id(p) for p in variant.module.parameters()}
+    assert every == {id(p) for p in variant.parameters()}
     assert sum(len(group.parameters) for group in groups.values()) == len(every)
     moved = []
 
@@ -139,7 +139,7 @@ def test_each_loss_trains_its_group_alone(model, small_cohort):
         }
         assert changed == {name}
         moved.append(name)
-        for parameter in variant.module.parameters():
+        for parameter in variant.parameters():
             parameter.grad = None
 
     torch.manual_seed(0)
@@ -160,7 +160,7 @@ def test_the_rates_are_those_of_the_papers():
         config = gather_settings(None, [], {"mode": "unconditional", "model": model})
         assert (config.latent, config.width, config.size) == (1000, 64, (128, 128, 128))
         with torch.device("meta"):
-            groups = mode_of(config).model().groups()
+            groups = build_model(config).groups()
         assert len({(group.lr, group.betas) for group in groups.values()}) == 1
         return groups["generator"].lr, groups["generator"].betas
 

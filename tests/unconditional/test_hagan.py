@@ -3,14 +3,14 @@ import torch
 from torch.nn import functional
 
 from hagan_clinic.backbone.batch import SynthesisBatch
-from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import frozen
 from hagan_clinic.backbone.slab import take_slabs
 from hagan_clinic.errors import InputError
-from hagan_clinic.unconditional import HAGAN, HAGANConfig, Objective
+from hagan_clinic.unconditional import HAGAN, UnconditionalConfig
 
 SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
+JOINED = {"encoder_loss_to_generator": True}
 GROUPS = ["discriminator", "generator", "slab_encoder", "latent_encoder"]
 
 
@@ -18,12 +18,12 @@ def parameters(part):
     return sum(parameter.numel() for parameter in part.parameters())
 
 
-def small(checkpointing=False, sizes=SMALL, **objective):
+def small(sizes=SMALL, **settings):
     torch.manual_seed(0)
-    classes = objective.pop("classes", 0)
-    return HAGAN(
-        HAGANConfig(**sizes, classes=classes), Objective(**objective), checkpointing=checkpointing
-    )
+    classes = settings.pop("classes", 0)
+    if classes:
+        settings |= {"label": "label", "classes": tuple(map(str, range(classes)))}
+    return HAGAN(UnconditionalConfig(**sizes, **{"diffaugment": False, **settings}))
 
 
 def batch(samples=2, classes=0, size=(32, 32, 32), thickness=8):
@@ -113,17 +113,17 @@ def same(one, other):
 )
 def test_the_model_has_the_parameters_of_the_paper(side, high, low, total):
     with torch.device("meta"):
-        model = HAGAN(HAGANConfig(size=(side,) * 3))
+        model = HAGAN(UnconditionalConfig(size=(side,) * 3))
     assert parameters(model.slab_discriminator) == high
     assert parameters(model.low_discriminator) == low
     assert parameters(model) == total
     assert sum(p.numel() for g in model.groups().values() for p in g.parameters) == total
 
 
-@pytest.mark.parametrize("averaged_logits", [False, True])
+@pytest.mark.parametrize("variant", ["paper", "released"])
 @pytest.mark.parametrize("encoder_to_generator", [False, True])
-def test_each_update_changes_its_group_alone_and_all_of_it(averaged_logits, encoder_to_generator):
-    model = small(averaged_logits=averaged_logits, encoder_to_generator=encoder_to_generator)
+def test_each_update_changes_its_group_alone_and_all_of_it(variant, encoder_to_generator):
+    model = small(variant=variant, encoder_loss_to_generator=encoder_to_generator)
     _, gradients = step(model, batch())
     assert list(gradients) == list(model.groups()) == GROUPS
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -147,7 +147,7 @@ def test_the_paper_gives_adam_its_rates():
 
 
 def test_muon_trains_generator_and_encoder_at_a_rate_that_decays():
-    groups = small(muon=True, generator_lr=3e-3).groups()
+    groups = small(optimizer="muon", generator_lr=3e-3).groups()
     for name, group in groups.items():
         assert group.muon == group.decays == (name != "discriminator")
     assert groups["generator"].lr == groups["latent_encoder"].lr == 3e-3
@@ -188,7 +188,7 @@ def test_real_and_fake_slabs_lie_at_the_same_r(monkeypatch):
 
 @pytest.mark.parametrize("averaged", [False, True])
 def test_the_discriminators_are_scored_apart_or_by_the_mean_of_their_logits(monkeypatch, averaged):
-    model = small(averaged_logits=averaged)
+    model = small(variant="released" if averaged else "paper")
     seen = [
         spy(discriminator, monkeypatch)
         for discriminator in (model.slab_discriminator, model.low_discriminator)
@@ -208,15 +208,15 @@ def test_the_discriminators_are_scored_apart_or_by_the_mean_of_their_logits(monk
 
 
 def test_reconstruction_trains_the_generator_only_if_set():
-    def generator_gradients(**objective):
-        return step(small(**objective), batch())[1]["generator"]
+    def generator_gradients(**settings):
+        return step(small(**settings), batch())[1]["generator"]
 
     apart = generator_gradients()
     assert same(apart, generator_gradients(weight_reconstruction=50.0))
-    joined = generator_gradients(encoder_to_generator=True)
+    joined = generator_gradients(**JOINED)
     assert not same(apart, joined)
-    assert not same(joined, generator_gradients(encoder_to_generator=True, weight_reconstruction=1))
-    adversarial_alone = generator_gradients(encoder_to_generator=True, weight_reconstruction=0.0)
+    assert not same(joined, generator_gradients(**JOINED, weight_reconstruction=1))
+    adversarial_alone = generator_gradients(**JOINED, weight_reconstruction=0.0)
     assert same(apart, adversarial_alone)
 
 
@@ -246,8 +246,8 @@ def test_the_reconstruction_losses_are_those_of_the_paper():
 
 
 def test_labels_train_the_discriminators_and_reach_the_generator():
-    def run(**objective):
-        return step(small(classes=3, **objective), batch(3, classes=3))
+    def run(**settings):
+        return step(small(classes=3, **settings), batch(3, classes=3))
 
     terms, gradients = run()
     assert {"class_real", "class_fake"} <= set(terms)
@@ -279,7 +279,7 @@ def test_without_the_low_resolution_branch_only_slabs_are_discriminated():
 
 def test_checkpointing_gives_the_same_gradients():
     kept, recomputed = (
-        step(small(checkpointing, encoder_to_generator=True), batch())[1]
+        step(small(gradient_checkpointing=checkpointing, **JOINED), batch())[1]
         for checkpointing in (False, True)
     )
     assert all(same(kept[group], recomputed[group]) for group in GROUPS)
@@ -289,7 +289,7 @@ def test_checkpointing_gives_the_same_gradients():
 def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss):
     def kept(checkpointing):
         sizes = SMALL | {"size": (64, 64, 64)}
-        model = small(checkpointing, sizes)
+        model = small(sizes, gradient_checkpointing=checkpointing)
         given = SynthesisBatch.of(batch(1, size=sizes["size"]))
         weights = {p.untyped_storage()._cdata for p in model.parameters()}
         held = {}
@@ -311,7 +311,7 @@ def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss)
 
 
 def test_augmentation_changes_what_the_discriminators_see_and_nothing_else(monkeypatch):
-    model, given = small(augment=DiffAugment()), batch()
+    model, given = small(diffaugment=True), batch()
     seen = spy(model.slab_discriminator, monkeypatch)
     terms, gradients = step(model, given)
     assert not torch.equal(seen[0][0][0], given["source_window"])

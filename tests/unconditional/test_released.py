@@ -17,7 +17,7 @@ from hagan_clinic.errors import ModelError
 from hagan_clinic.imageio import read
 from hagan_clinic.training.checkpoint import load_checkpoint
 from hagan_clinic.training.initial import load_averaged, load_first_weights
-from hagan_clinic.training.modes import mode_of, read_config
+from hagan_clinic.training.registry import build_model, read_config
 from hagan_clinic.training.run_folder import read_facts
 from hagan_clinic.unconditional import Autoencoder
 from hagan_clinic.unconditional.released import read_released
@@ -202,7 +202,7 @@ def test_the_run_describes_the_model_and_where_it_came_from(run, authors_weights
     assert (config.image, config.spacing, config.classes) == ("ct", 1.0, ("0", "1", "2"))
     assert config.window == (-1024.0, 600.0)
     released = imported(tuple(authors_weights(128, **MODELS[128])[0]))
-    assert mode_of(config).model().config == released.model.config
+    assert build_model(config).config == released.model.config
     facts = read_facts(run[0])
     assert facts["box"] == [128, 128, 128]
     names = [file["name"] for file in facts["imported"]]
@@ -212,13 +212,13 @@ def test_the_run_describes_the_model_and_where_it_came_from(run, authors_weights
 
 def test_the_run_is_used_and_fine_tuned_like_a_trained_one(run, authors_weights):
     folder = run[0]
-    described = mode_of(read_config(folder))
+    config = read_config(folder)
     original = imported(tuple(authors_weights(128, **MODELS[128])[0])).model
-    used = Autoencoder(described.config.sizes())
+    used = Autoencoder(config.sizes())
     assert load_averaged(used, folder)["best_step"] == 0
-    fine_tuned = described.model()
+    fine_tuned = build_model(config)
     assert load_first_weights(fine_tuned.averaged, folder)["name"] == "copdgene"
-    resumed = described.model()
+    resumed = build_model(config)
     average = torch.optim.swa_utils.AveragedModel(resumed.averaged)
     load_checkpoint(folder / "last", resumed, average, {})
     for ours, theirs in (

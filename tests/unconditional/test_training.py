@@ -11,7 +11,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, write
 from hagan_clinic.training import run
 from hagan_clinic.training.curves import draw_curves
-from hagan_clinic.training.modes import gather_settings, read_config
+from hagan_clinic.training.registry import config_from_dict, gather_settings, read_config
 from hagan_clinic.training.run import run_training
 from hagan_clinic.unconditional import validation
 from hagan_clinic.unconditional.settings import UnconditionalConfig, default_slab
@@ -202,7 +202,7 @@ def test_curves_need_a_run(tmp_path):
 
 def test_the_configuration_survives_json(settings):
     config = UnconditionalConfig(**settings)
-    assert UnconditionalConfig.from_dict(json.loads(config.to_json()), "x") == config
+    assert config_from_dict(json.loads(config.to_json()), "x") == config
 
 
 def test_the_stripped_form_is_what_is_learnt(test_data, tmp_path):
@@ -210,14 +210,14 @@ def test_the_stripped_form_is_what_is_learnt(test_data, tmp_path):
     from hagan_clinic.data.cohort import find_cohort
     from hagan_clinic.data.prepared import prepare_cohort
     from hagan_clinic.data.queue import slab_loader
-    from hagan_clinic.unconditional.settings import UnconditionalRun
 
     config = UnconditionalConfig(size=(32, 32, 32), spacing=6.0, slab=4)
-    described = UnconditionalRun.of(config)
     subjects = find_cohort(test_data / "lgg_mni", ["t1"], None)[:1]
-    prepared = prepare_cohort(subjects, described.recipe, tmp_path, shape=config.size)
+    prepared = prepare_cohort(subjects, config.recipe, tmp_path, shape=config.size)
     brain = prepared[0].load()[2]
-    for batch in itertools.islice(slab_loader(prepared, augment=described.augment, whole=True), 4):
+    for batch in itertools.islice(
+        slab_loader(prepared, augment=config.augmentation, whole=True), 4
+    ):
         filled = (batch["source_whole"] > -1).sum()
         assert 0.5 * brain.sum() < filled <= 1.3 * brain.sum()
     assert read(subjects[0].images["t1"]).array.any()

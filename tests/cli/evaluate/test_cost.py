@@ -10,14 +10,14 @@ import pytest
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.evaluation.cost import ENVIRONMENT, configurations_of, slab_of
 from hagan_clinic.evaluation.fresh_process import ProcessCost
-from hagan_clinic.training.modes import MODELS, gather_settings, mode_of
+from hagan_clinic.training.registry import MODELS, build_model, gather_settings
 
 COMMON = ("--device", "cpu", "--batch-size", 1)
 SMALL = ("--set", "width=64", "--set", "discriminator_width=64", "--set", "latent=8")
 
 
 def parameters(**settings):
-    module = mode_of(gather_settings(None, [], settings)).model().module
+    module = build_model(gather_settings(None, [], settings)).module
     return sum(parameter.numel() for parameter in module.parameters())
 
 
