@@ -10,15 +10,19 @@ from hagan_clinic.cli.options import cluster_option
 from hagan_clinic.cli.printing import note, say
 from hagan_clinic.cli.settings import assignment, numbers
 from hagan_clinic.progress import is_hidden
+from hagan_clinic.training.registry import MODELS
+
+BASELINES = "; ".join(
+    f"{mode}: {', '.join(name for name in names if name != 'hagan')}"
+    for mode, names in MODELS.items()
+)
 
 
 @click.command(short_help="Train a generator on a cohort.")
 @click.option("--mode", type=click.Choice(["conditional", "unconditional"]), help="What to train.")
 @click.option(
     "--model",
-    help="hagan (default), or a baseline: slab-unet, cgan2d, cgan3d-patch, cgan3d-laf; "
-    "unconditional: wgan-gp, vae-gan, alpha-gan, progressive-gan; or your own, "
-    "package.module:Class.",
+    help=f"hagan (default), or a baseline: {BASELINES}; or your own, package.module:Class.",
 )
 @click.option("--data", help="Cohort: a folder (BraTS or BIDS layout) or a CSV file.")
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")

@@ -1,5 +1,7 @@
 """The settings of training, their checks, and the TOML file that holds them."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math
@@ -10,13 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hagan_clinic.data.augment import AugmentConfig
-from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.nearest import did_you_mean
-from hagan_clinic.recipe import Recipe
+
+if TYPE_CHECKING:
+    from hagan_clinic.data.subject import Subject
+    from hagan_clinic.recipe import Recipe
 
 DEFAULTS_FILE = Path("hagan-clinic.toml")
 """Read from the working folder when it is there."""

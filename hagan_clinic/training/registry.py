@@ -1,19 +1,24 @@
-"""From names to models: what ``--mode`` and ``--model`` stand for, and the settings of a run."""
+"""From names to models: what ``--mode`` and ``--model`` stand for, and the settings of a run.
+
+Nothing here imports torch before a model is asked for: the command line lists their names.
+"""
+
+from __future__ import annotations
 
 import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.nearest import did_you_mean
 from hagan_clinic.training.config import TrainingConfig, read_settings, typed
 from hagan_clinic.training.renamed import current_settings
 from hagan_clinic.training.run_folder import CONFIG, check_run
-from hagan_clinic.training.trainable import TrainableModel
+
+if TYPE_CHECKING:
+    from hagan_clinic.training.trainable import TrainableModel
 
 MODELS: dict[str, dict[str, str]] = {
     "conditional": {
@@ -60,6 +65,8 @@ def model_class(mode: Any, model: Any, where: str = "") -> type[TrainableModel]:
             f"{where}model is {model!r}, and it cannot be imported ({error}): install its package, "
             "or name its folder in PYTHONPATH"
         ) from error
+    from hagan_clinic.training.trainable import TrainableModel
+
     if not (isinstance(found, type) and issubclass(found, TrainableModel)):
         raise InputError(
             f"{where}model is {model!r}: expected a subclass of "
@@ -75,6 +82,8 @@ def model_class(mode: Any, model: Any, where: str = "") -> type[TrainableModel]:
 
 def build_model(settings: TrainingConfig) -> TrainableModel:
     """The model that settings describe, with weights from their seed."""
+    import torch
+
     torch.manual_seed(settings.seed)
     return model_class(settings.mode, settings.model)(settings)
 

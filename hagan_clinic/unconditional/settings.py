@@ -204,7 +204,8 @@ class UnconditionalConfig(SynthesisConfig):
         Raises:
             InputError: they do not fit together.
         """
-        shared = {field.name: getattr(self, field.name) for field in fields(HAGANConfig)}
+        names = [field.name for field in fields(HAGANConfig) if hasattr(self, field.name)]
+        shared = {name: getattr(self, name) for name in names}
         return HAGANConfig(**shared | {"classes": len(self.classes)})
 
     @property

@@ -48,7 +48,7 @@ class Line(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(8, 8)
-        self.module = self.averaged = self.layer
+        self.averaged = self.layer
 
     def groups(self):
         return {

@@ -29,7 +29,7 @@ def tiny(mode, model, **changes):
 @pytest.mark.parametrize(("mode", "model"), MODELS)
 def test_a_checkpoint_with_the_former_names_of_discriminators_is_loaded(mode, model, tmp_path):
     saved, other = (build_model(tiny(mode, model, seed=seed)) for seed in (1, 2))
-    save_checkpoint(tmp_path, saved.module, AveragedModel(saved.averaged), {}, {"step": 3})
+    save_checkpoint(tmp_path, saved, AveragedModel(saved.averaged), {}, {"step": 3})
     weights = tmp_path / "weights.safetensors"
     former = {}
     for name, tensor in load_file(weights).items():
@@ -38,9 +38,9 @@ def test_a_checkpoint_with_the_former_names_of_discriminators_is_loaded(mode, mo
     assert {name.split(".")[0] for name in former} >= MODELS[mode, model]
     save_file(former, weights)
 
-    assert load_checkpoint(tmp_path, other.module, AveragedModel(other.averaged), {})["step"] == 3
-    expected = saved.module.state_dict()
-    for name, tensor in other.module.state_dict().items():
+    assert load_checkpoint(tmp_path, other, AveragedModel(other.averaged), {})["step"] == 3
+    expected = saved.state_dict()
+    for name, tensor in other.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
 
 

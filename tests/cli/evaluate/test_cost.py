@@ -17,7 +17,7 @@ SMALL = ("--set", "width=64", "--set", "discriminator_width=64", "--set", "laten
 
 
 def parameters(**settings):
-    module = build_model(gather_settings(None, [], settings)).module
+    module = build_model(gather_settings(None, [], settings))
     return sum(parameter.numel() for parameter in module.parameters())
 
 
