@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hagan_clinic.training.config import TrainingConfig, typed
+from hagan_clinic.settings_file import typed
+from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.registry import gather_settings
 from hagan_clinic.training.run import run_training
 
@@ -97,7 +98,9 @@ def settings_of(
         for name, value in given.items()
     }
     if isinstance(config, TrainingConfig) and preset is None:
-        return dataclasses.replace(config, **typed(type(config), plain, "train"))
+        return dataclasses.replace(
+            config, **typed(type(config), plain, "train", one_is_a_list=True)
+        )
     if isinstance(config, TrainingConfig):
         raise TypeError("train: a preset is a starting point, and the config is complete already")
     return gather_settings(preset, [] if config is None else [Path(config)], plain, "train")

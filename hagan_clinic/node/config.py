@@ -1,13 +1,13 @@
 """What a site configures of its node, in one TOML file."""
 
-import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.node.destination import Destination, is_loopback, parse_destination
 from hagan_clinic.runtime.memory import parse_size
+from hagan_clinic.settings_file import read_toml, typed
 
 KEEP, SEND = "keep", "send"
 
@@ -17,7 +17,7 @@ class NodeConfig:
     """Settings of the node; `docs/reference/node.md` tells what each is for.
 
     Raises:
-        InputError: A setting is of the wrong type or out of its range.
+        InputError: A setting is out of its range.
     """
 
     spool: str = ""
@@ -80,8 +80,6 @@ class NodeConfig:
         return min(self.retry_first * 2.0 ** min(tries - 1, 30), self.retry_longest)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), field.default)
         for name in ("aet", *(["callers"] if self.callers else [])):
             value = getattr(self, name)
             for title in (value,) if isinstance(value, str) else value:
@@ -175,35 +173,11 @@ def read_config(path: Path | None, **chosen: Any) -> NodeConfig:
 
 
 def _from_file(path: Path) -> NodeConfig:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
-    known = {field.name for field in fields(NodeConfig)}
-    unknown = sorted(set(content) - known)
-    if unknown:
-        raise InputError(
-            f"{path} has the setting {unknown[0]!r}, expected one of {', '.join(sorted(known))}"
-        )
-    values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in content.items()
-    }
+    values = typed(NodeConfig, read_toml(path), str(path))
     try:
         return NodeConfig(**values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def _check_type(name: str, value: Any, default: Any) -> None:
-    """A setting is of its default's type; a whole number is a number too, a truth value is not."""
-    wanted: tuple[type, ...] = (float, int) if isinstance(default, float) else (type(default),)
-    fits = type(value) in wanted
-    if isinstance(default, tuple):
-        fits = fits and all(isinstance(part, str) for part in value)
-    kind = {tuple: "a list of texts", str: "a text", bool: "true or false", int: "a whole number"}
-    _require(fits, name, value, kind.get(type(default), "a number"))
 
 
 def _require(holds: bool, name: str, value: Any, expected: str) -> None:

@@ -1,13 +1,13 @@
 """What a model file says of itself: its card, and the facts of its training."""
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.runtime.model_file import Card
+from hagan_clinic.settings_file import read_toml, typed
 from hagan_clinic.training.config import TrainingConfig
 
 _LOCAL = frozenset(["data", "mask", "split", "fractions", "device", "devices", "nodes", "workers"])
@@ -40,15 +40,7 @@ def read_card(path: Path | None, run: Path, description: str) -> Card:
             description=description,
             intended_use="Research, not for diagnosis.",
         )
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the card {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the card {path} is not valid TOML: {error}") from error
-    known = {field.name for field in dataclasses.fields(Card)}
-    if unknown := sorted(set(values) - known):
-        raise InputError(f"the card {path} has {unknown}, expected of {sorted(known)}")
+    values = typed(Card, read_toml(path), f"the card {path}")
     if missing := [name for name in ("name", "licence") if not values.get(name)]:
         raise InputError(f"the card {path} lacks {' and '.join(missing)}")
     return Card(**values)

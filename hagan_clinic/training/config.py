@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import tomllib
-import types
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import InputError
-from hagan_clinic.nearest import did_you_mean
+from hagan_clinic.settings_file import read_toml, typed, underscored
 
 if TYPE_CHECKING:
     from hagan_clinic.data.subject import Subject
@@ -201,69 +198,13 @@ def check_window(window: Sequence[float]) -> None:
         raise InputError(f"window is {window}: expected a lower and a higher value")
 
 
-def typed(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
-    """Values for the fields of a dataclass, checked by name and type; ``where`` is for errors.
-
-    Raises:
-        InputError: unknown name, or a value of another type.
-    """
-    every = typing.get_type_hints(kind)
-    hints = {field.name: every[field.name] for field in dataclasses.fields(kind)}
-    checked: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in hints:
-            known = sorted(hints)
-            raise InputError(
-                f"{where}: unknown setting {name!r}; known are {', '.join(known)}"
-                f"{did_you_mean(name, known)}"
-            )
-        checked[name] = _checked(value, hints[name], f"{where}: {name}")
-    return checked
-
-
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the field's type, or an InputError."""
-    origin = typing.get_origin(hint)
-    if origin is types.UnionType:
-        if value is None:
-            return None
-        hint = typing.get_args(hint)[0]
-        origin = typing.get_origin(hint)
-    if origin is tuple:
-        items = [value] if isinstance(value, str | int) else value
-        arguments = typing.get_args(hint)
-        fixed = Ellipsis not in arguments
-        if not isinstance(items, list | tuple) or (fixed and len(items) != len(arguments)):
-            raise InputError(f"{where} is {value!r}: expected {_words(hint)}")
-        return tuple(_checked(item, arguments[0], where) for item in items)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise InputError(f"{where} is {value!r}: expected a table")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise InputError(f"{where} is {value!r}: expected {_words(hint)}")
-    return value
-
-
-def _words(hint: Any) -> str:
-    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
-
-
 def read_settings(path: Path) -> dict[str, Any]:
-    """The ``[train]`` table of a TOML file, dashes made underscores.
+    """The ``[train]`` table of a TOML file.
 
     Raises:
         InputError: missing file, invalid TOML or no such table.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
-    table = content.get("train")
+    table = read_toml(path).get("train")
     if not isinstance(table, dict):
         raise InputError(f"{path} has no [train] table: put the settings under one")
-    return {name.replace("-", "_"): value for name, value in table.items()}
+    return underscored(table)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.nearest import did_you_mean
-from hagan_clinic.training.config import TrainingConfig, read_settings, typed
+from hagan_clinic.settings_file import typed
+from hagan_clinic.training.config import TrainingConfig, read_settings
 from hagan_clinic.training.renamed import current_settings
 from hagan_clinic.training.run_folder import CONFIG, check_run
 
@@ -116,7 +117,7 @@ def gather_settings(
     variants = [table["variant"] for table, _ in tables if "variant" in table]
     settings |= kind.variants.get(variants[-1], {}) if variants else {}
     for table, place in tables:
-        settings |= typed(kind, table, place)
+        settings |= typed(kind, table, place, one_is_a_list=True)
     return kind(**settings)
 
 
@@ -129,7 +130,7 @@ def config_from_dict(values: dict[str, Any], where: str) -> TrainingConfig:
     # A run from before there was a choice of models has none in its configuration.
     named = {"mode": values.get("mode"), "model": values.get("model", TrainingConfig.model)}
     kind = model_class(**named, where=f"{where}: ").settings_class
-    return kind(**typed(kind, current_settings(values, where), where))
+    return kind(**typed(kind, current_settings(values, where), where, one_is_a_list=True))
 
 
 def read_config(run: Path) -> TrainingConfig:

@@ -38,7 +38,7 @@ def test_options_stand_above_the_file_and_the_file_above_the_defaults(tmp_path):
         ("alert_every = -1", "alert_every is -1"),
         ("min_free = 'lots'", "'lots' is not an amount"),
         ("forward = 'ARCHIVE'", "expected AET@HOST:PORT"),
-        ("port =", "is not TOML"),
+        ("port =", "is not valid TOML"),
     ],
 )
 def test_a_wrong_setting_is_told_with_its_file(tmp_path, text, told):

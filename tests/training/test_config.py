@@ -3,7 +3,8 @@ import pytest
 from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.errors import InputError
-from hagan_clinic.training.config import CHOICES, read_settings, typed
+from hagan_clinic.settings_file import typed
+from hagan_clinic.training.config import CHOICES, read_settings
 from hagan_clinic.training.registry import MODELS, config_from_dict, gather_settings
 
 
@@ -47,7 +48,7 @@ def test_a_configuration_survives_json():
     ("values", "message"),
     [
         ({"stepps": 3}, "unknown setting 'stepps'"),
-        ({"steps": "many"}, "steps is 'many': expected int"),
+        ({"steps": "many"}, "steps is 'many', expected a whole number"),
         ({"steps": 0}, "--steps is 0"),
         ({"steps": True}, "steps is True"),
         ({"mode": "both"}, "mode is 'both': expected one of conditional, unconditional"),
@@ -68,10 +69,10 @@ def test_a_configuration_survives_json():
         ({"halo": 2}, "--halo is 2"),
         ({"slab": 4}, "--slab is 4: expected 8 or more"),
         ({"size": [16, 16]}, "size is"),
-        ({"size": [16, 16, "16"]}, "size is '16': expected int"),
+        ({"size": [16, 16, "16"]}, "size is '16', expected a whole number"),
         ({"source": []}, "--source is empty"),
-        ({"source": [1]}, "source is 1: expected str"),
-        ({"low_res_branch": 1}, "expected bool"),
+        ({"source": [1]}, "source is 1, expected text"),
+        ({"low_res_branch": 1}, "low_res_branch is 1, expected true or false"),
     ],
 )
 def test_bad_settings_are_named(values, message):
@@ -105,7 +106,7 @@ def test_an_error_is_laid_to_the_place_it_came_from(tmp_path):
     first, second = tmp_path / "a.toml", tmp_path / "b.toml"
     first.write_text("[train]\nslab = 'thick'\n")
     second.write_text("[train]\nslab = 20\n")
-    with pytest.raises(InputError, match=r"a\.toml: slab is 'thick': expected int"):
+    with pytest.raises(InputError, match=r"a\.toml: slab is 'thick', expected a whole number"):
         gather_settings(None, [first, second], {})
     with pytest.raises(InputError, match=r"^command line: unknown setting 'colour'"):
         gather_settings(None, [second], {"colour": "red"})

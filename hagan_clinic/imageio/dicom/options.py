@@ -1,13 +1,13 @@
 """What a site chooses about the series it writes, by option or in its configuration file."""
 
 import os
-import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio.dicom.derivation import LONG_STRING
+from hagan_clinic.settings_file import read_toml, typed
 
 _CODE_PARTS = (("value", 16), ("scheme", 16), ("meaning", LONG_STRING))
 _MAX_NUMBER = 2**31 - 2  # of IS, less the one that the uncertainty map adds
@@ -105,21 +105,9 @@ def read_options(path: Path | None = None, **chosen: Any) -> SeriesOptions:
 
 def _from_file(path: Path | None) -> SeriesOptions:
     file = config_path() if path is None else path
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if path is None:
-            return SeriesOptions()
-        raise InputError(f"{file} does not exist; give a TOML file of options") from None
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}; give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not valid TOML: {error}") from error
-    values = {name.replace("-", "_"): value for name, value in content.items()}
-    known = [field.name for field in fields(SeriesOptions)]
-    for name in values:
-        if name not in known:
-            raise InputError(f"{file}: unknown option {name!r}; expected one of {', '.join(known)}")
+    if path is None and not file.exists():
+        return SeriesOptions()
+    values = typed(SeriesOptions, read_toml(file), str(file))
     try:
         return SeriesOptions(**values)
     except InputError as error:
