@@ -220,6 +220,20 @@ def build_generator(
 
 
 @pytest.fixture(scope="session")
+def export_quickly():
+    """A function that exports a translator, traced and measured on small volumes to save time."""
+    from hagan_clinic.onnx_export import export_run, translator
+
+    def export(run, path):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(translator, "TRACED_SIDES", (2, 3, 4))
+            patch.setattr(translator, "PROBED_SIDES", (32, 64))
+            return export_run(run, path)
+
+    return export
+
+
+@pytest.fixture(scope="session")
 def small_cohort(tmp_path_factory):
     """Ten subjects of 26x32x26 voxels; FLAIR is a smooth function of T1 and of the place."""
     import nibabel as nib

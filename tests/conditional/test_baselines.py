@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from hagan_clinic.cli import main
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.imageio import read
-from hagan_clinic.onnx_export import export_run, translator
 from hagan_clinic.runtime import Translator
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Network
@@ -48,12 +47,8 @@ def trained(request, small_cohort, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(trained):
-    """The run's model file, its memory measured on small volumes to save time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translator, "PROBED_SIDES", (32, 64))
-        patch.setattr(translator, "TRACED_SIDES", (2, 3, 4))
-        return export_run(trained[1], trained[1].parent / "model.onnx")
+def exported(trained, export_quickly):
+    return export_quickly(trained[1], trained[1].parent / "model.onnx")
 
 
 def test_a_run_trains_and_is_validated(trained):

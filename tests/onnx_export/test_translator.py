@@ -50,11 +50,11 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ablated(tmp_path_factory):
+def ablated(export_quickly, tmp_path_factory):
     """The file of a run of two sources without the low-resolution branch."""
     folder = tmp_path_factory.mktemp("ablated")
     make_run(folder / "run", source=("t1", "t2"), low_res_branch=False)
-    return export_run(folder / "run", folder / "model.onnx").path
+    return export_quickly(folder / "run", folder / "model.onnx").path
 
 
 @pytest.fixture

@@ -2,8 +2,32 @@
 
 import csv
 import subprocess
+from functools import partial
 
 import pytest
+
+DISCRIMINATORS = ("SlabDiscriminator", "LowResolutionDiscriminator")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_discriminators():
+    """Discriminators an eighth as wide: theirs is half of what a tiny run computes and writes."""
+    from hagan_clinic.conditional import hagan
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in DISCRIMINATORS:
+            patch.setattr(hagan, name, partial(getattr(hagan, name), width=64))
+        yield
+
+
+@pytest.fixture
+def full_discriminators(monkeypatch):
+    """Discriminators as they are, for a run that is compared with one of other processes."""
+    from hagan_clinic.backbone import discriminator
+    from hagan_clinic.conditional import hagan
+
+    for name in DISCRIMINATORS:
+        monkeypatch.setattr(hagan, name, getattr(discriminator, name))
 
 
 @pytest.fixture(scope="session")

@@ -191,7 +191,9 @@ def train_in_two_processes(settings, folder, batches=100):
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_step_of_one_with_twice_the_batch(tiny_settings, tmp_path):
+def test_two_processes_take_the_step_of_one_with_twice_the_batch(
+    full_discriminators, tiny_settings, tmp_path
+):
     settings = tiny_settings | {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
     run_training(
         ConditionalConfig(**(settings | {"batch_size": 2})), tmp_path / "one", say=lambda line: None
