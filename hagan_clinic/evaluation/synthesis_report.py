@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,11 +28,11 @@ _DISTANCE_COLUMNS = ["volumes", "size", "figure", "n", "n_real", "value", "low",
                      "of_halves", "of_halves_low", "of_halves_high"]  # fmt: skip
 
 
-def file_names(sizes: Sequence[str], *, panel: bool) -> list[str]:
+def file_names(sizes: Sequence[str], *, panel: bool, further: Sequence[str] = ()) -> list[str]:
     """The files that `SynthesisReport.writers` will fill."""
     names = ["synthesis.md", "distances.csv", "folds.csv", "tests.csv", "map.csv", "figures.json"]
     names += [f"map_{method}_{size}.png" for size in sizes for method in METHODS]
-    return names + (["panel.png"] if panel else [])
+    return [*names, *(["panel.png"] if panel else []), *further]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ class SynthesisReport:
         seed: Of the maps.
         warnings: One a line.
         facts: Further entries of the JSON file.
+        further_tables: What was found besides distances of features.
+        further_files: Files of that, by name.
     """
 
     found: Mapping[str, Synthesis]
@@ -56,6 +58,8 @@ class SynthesisReport:
     seed: int
     warnings: Sequence[str]
     facts: Mapping[str, Any]
+    further_tables: Sequence[Table] = ()
+    further_files: Mapping[str, Writer] = field(default_factory=dict)
 
     @property
     def protocol(self) -> str:
@@ -77,7 +81,7 @@ class SynthesisReport:
         result = []
         for found in self.found.values():
             result += [_over_all(found), _at_one_number(found), _over_folds(found)]
-        return [*result, self._tests()]
+        return [*result, self._tests(), *self.further_tables]
 
     def _tests(self) -> Table:
         title = "Paired t-tests over folds, one-tailed"
@@ -130,6 +134,7 @@ class SynthesisReport:
             "tests.csv": as_csv(header, tested),
             "figures.json": json.dumps(content, indent=2) + "\n",
             "panel.png": self._draw_panel,
+            **self.further_files,
         }
         coordinates: list[list[object]] = []
         for size, found in self.found.items():

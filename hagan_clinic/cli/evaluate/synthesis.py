@@ -16,7 +16,9 @@ Example:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(short_help="Evaluate samples: FID, MMD, diversity, maps, panels.", epilog=_EXAMPLE)
+@click.command(
+    short_help="Evaluate samples: FID, MMD, diversity, structures, copies.", epilog=_EXAMPLE
+)
 @click.argument("inputs", nargs=-1, required=True, type=_PATH, metavar="MODEL... COHORT")
 @subset_options("test", "calibration", "train", "all")
 @click.option(
@@ -42,6 +44,11 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--panel", type=click.IntRange(min=0), default=4, show_default=True, help="Volumes to show."
 )
+@click.option(
+    "--segmenter", metavar="CMD",
+    help="Command that is run as CMD IMAGE LABELS, for volumes of structures.  [default: of "
+    "stripped T1 brains, by brightness]",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--cache", type=_PATH, help="Folder of features.  [default: OUTPUT/features]")
 @file_options
@@ -59,6 +66,7 @@ def command(
     folds: int,
     pairs: int,
     panel: int,
+    segmenter: str | None,
     seed: int,
     cache: Path | None,
     device: str,
@@ -69,7 +77,8 @@ def command(
 
     A MODEL is the folder of an unconditional run, an exported generator, or a folder of volumes
     on 0 to 1 that any tool has made. Volumes are made and read one at a time. Features are kept
-    by the content of the volume, so that a second call computes what is new.
+    by the content of the volume, so that a second call computes what is new. Where the split is
+    known, samples are compared with the training volumes too, to find copies.
     """
     *given, cohort = inputs
     if not given:
@@ -91,6 +100,7 @@ def command(
         folds=folds,
         pairs=pairs,
         panel=panel,
+        segmenter=segmenter,
         seed=seed,
         cache=cache,
         device=device,

@@ -1,13 +1,18 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from hagan_clinic.api.synthesis_evaluation import _recipe_of
+from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.evaluation.structures import STRUCTURES
+from hagan_clinic.evaluation.volume_sets import Patients
 from hagan_clinic.imageio import write
-from hagan_clinic.volume import Volume
+from hagan_clinic.volume import Grid, Volume
 
 COMMON = ("--subset", "all", "--folds", 2, "--pairs", 1, "--count", 4, "--panel", 1)
 
@@ -115,6 +120,7 @@ def test_bad_input_is_named(evaluate, run, noise, cohort, patients, tmp_path):
         ([run], "no whole multiple", ("--size", 33)),
         ([run], "no such file", ("--feature-weights", tmp_path / "none.pth")),
         ([noise, noise], "two models have one name", ()),
+        ([run], "no such program", ("--segmenter", "there-is-none")),
         (
             [run],
             "are MedicalNet's: leave them out",
@@ -142,3 +148,71 @@ def test_features_of_a_package_that_is_missing_name_the_extra(
     )
     assert "[features]" in result.stderr
     assert not list(tmp_path.glob("results/*"))
+
+
+@pytest.fixture(scope="module")
+def parted(small_cohort, tmp_path_factory):
+    """The synthetic patients as a cohort: five to train on, five to test."""
+    path = tmp_path_factory.mktemp("parted") / "cohort.csv"
+    names = sorted(folder.name for folder in small_cohort.iterdir())
+    rows = [
+        f"{name},{small_cohort / name / f'{name}_t1.nii.gz'},{'train' if n < 5 else 'test'}"
+        for n, name in enumerate(names)
+    ]
+    path.write_text("\n".join(["subject,t1,split", *rows]) + "\n")
+    return path
+
+
+def test_a_set_of_copied_training_volumes_is_caught_and_shown(evaluate, parted, csv_rows, tmp_path):
+    axes = np.diag([6.0, 6, 6, 1])[[2, 1, 0, 3]]  # arrays are (D, H, W), files (x, y, z)
+    recipe = _recipe_of(SimpleNamespace(grid=Grid((32, 32, 32), axes)), "t1")
+    cohort = find_cohort(parted, ("t1",), None, None)
+    scans = Patients(cohort, recipe, (32, 32, 32), tmp_path / "prepared", stripped=True)
+    for name, numbers in {"copies": range(5), "fresh": range(5, 10)}.items():
+        (tmp_path / name).mkdir()
+        for number in numbers:
+            # Written with a shade of difference: no generator copies to the bit.
+            array = np.clip(0.995 * scans.volume(number), 0, 1)
+            file = tmp_path / name / f"{number}.nii"
+            write(Volume(array, axes), file, description="x")
+    options = ("--folds", 2, "--pairs", 1, "--panel", 2, "-o", tmp_path / "results")
+    result = evaluate("synthesis", tmp_path / "copies", tmp_path / "fresh", parted, *options)
+    warned = [line for line in result.stderr.splitlines() if "lies nearer to training" in line]
+    assert len(warned) == 1
+    assert "copies lies nearer" in warned[0]
+    rows = csv_rows(tmp_path / "results" / "nearest.csv")
+    nearest = [row["nearest_training"] for row in rows if row["volumes"] == "copies"]
+    assert nearest == [f"p{number}" for number in range(5)]
+    assert all(float(row["distance"]) < float(row["to_held_out"]) for row in rows[:5])
+    told = json.loads((tmp_path / "results" / "figures.json").read_text())["nearest"]
+    assert told["copies"]["nearer_than_any_held_out"] == 5
+    assert told["fresh"]["p_labels"] > 0.9
+    with Image.open(tmp_path / "results" / "nearest.png") as picture:
+        assert "SYNTHETIC" in picture.text["Title"]
+
+
+def test_structures_are_measured_by_brightness_or_by_a_segmenter_of_the_site(
+    evaluate, noise, parted, csv_rows, tmp_path
+):
+    options = ("--subset", "all", "--folds", 2, "--pairs", 1, "--panel", 0)
+    cache = ("--cache", tmp_path / "cache")
+    evaluate("synthesis", noise, parted, *options, *cache, "-o", tmp_path / "bright")
+    rows = csv_rows(tmp_path / "bright" / "structures.csv")
+    assert {row["structure"] for row in rows} == set(STRUCTURES)
+    assert not (tmp_path / "bright" / "nearest.csv").exists()
+    segmenter = tmp_path / "threshold.py"
+    segmenter.write_text(
+        "import sys, nibabel as nib, numpy as np\n"
+        "image = nib.load(sys.argv[1])\n"
+        "labels = (image.get_fdata() > 0.5).astype(np.uint8)\n"
+        "nib.save(nib.Nifti1Image(labels, image.affine), sys.argv[2])\n"
+    )
+    command = f"{sys.executable} {segmenter}"
+    evaluate(
+        "synthesis", noise, parted, *options, *cache, "-o", tmp_path / "own",
+        "--segmenter", command,
+    )  # fmt: skip
+    rows = csv_rows(tmp_path / "own" / "structures.csv")
+    ml = [float(row["ml"]) for row in rows if row["volumes"] == "noise"]
+    assert ml == pytest.approx([32**3 * 0.216 / 2] * 4, rel=0.05)
+    assert "label 1" in (tmp_path / "own" / "synthesis.md").read_text()
