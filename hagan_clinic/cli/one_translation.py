@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.failures import explained
+from hagan_clinic.cli.kept import is_done
 from hagan_clinic.cli.translated_page import page_subject
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio.sidecar import read_sidecar
-from hagan_clinic.runtime.outputs import Outputs
-from hagan_clinic.runtime.provenance import file_sha256
 
 if TYPE_CHECKING:
     from hagan_clinic.imageio.dicom.options import SeriesOptions
@@ -98,7 +97,7 @@ def perform(
         HaganClinicError: As `Translator.translate` and `is_done`.
     """
     start = time.perf_counter()
-    if settings.skip_existing and is_done(job, translator, overwrite=settings.overwrite):
+    if settings.skip_existing and is_done(job, translator, settings):
         return Result(job, "kept", time.perf_counter() - start)
     # A sidecar without its volume is what a killed run leaves, as the volume is placed last.
     left = settings.skip_existing and read_sidecar(job.output).values.get("synthetic") is True
@@ -126,38 +125,6 @@ def perform(
         if settings.page_room
         else None,
     )
-
-
-def is_done(job: TranslationTask, translator: Translator, *, overwrite: bool) -> bool:
-    """Whether all outputs of a job are there, made of these very scans by this very model.
-
-    Raises:
-        OutputError: The volume is there, but is of something else, and may not be replaced.
-    """
-    paths = Outputs(job.output, job.uncertainty, job.preview, job.report).paths
-    done = all(path.is_file() for path in paths) and _is_of(job, translator)
-    if not (done or overwrite) and job.output.exists():
-        raise OutputError(
-            f"{job.output}: exists, but not with all that is wanted, of this scan and mask, by "
-            "this model with these settings; choose another folder, or --overwrite makes it anew"
-        )
-    return done
-
-
-def _is_of(job: TranslationTask, translator: Translator) -> bool:
-    """Whether a volume's sidecar has the sha256 of every source, of the mask and of the weights."""
-    told = read_sidecar(job.output).values
-    sources = job.source if isinstance(job.source, Mapping) else {"": job.source}
-    settings: dict[str, Any] = {"tf32": True} if translator.device.tf32 else {}
-    try:
-        hashes = [facts["sha256"] for facts in told["sources"].values()]
-        made = (told["model"]["sha256"], sorted(hashes), told.get("settings", {}))
-        scans = sorted(file_sha256(scan) for scan in sources.values())
-        if job.mask is not None:
-            settings["mask_sha256"] = file_sha256(job.mask)
-    except (AttributeError, KeyError, TypeError, OSError):  # no sidecar of ours, no scan
-        return False
-    return made == (translator.model.sha256, scans, settings)
 
 
 @contextmanager

@@ -157,8 +157,8 @@ def command(
     one_wanted = bool(cohorts) or len(inputs) != 1 or series is not None or not is_folder(output)
     studies = [] if one_wanted else studies_of_tree(inputs[0])
     from_series = dicom_like is not None or any(map(may_be_series, scans))
-    if skip_existing and from_series:
-        raise click.UsageError("--skip-existing goes with volume files, not with DICOM.")
+    if skip_existing and dicom_like is not None:
+        raise click.UsageError("--skip-existing does not go with --dicom-like.")
     writes_series = from_series and any(
         path is not None and is_folder(path) for path in (output, uncertainty)
     )

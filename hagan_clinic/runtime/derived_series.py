@@ -8,8 +8,10 @@ from pathlib import Path
 from hagan_clinic import __version__
 from hagan_clinic.errors import HaganClinicError, InputError
 from hagan_clinic.imageio.dicom.derivation import Content, Derivation
+from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.options import SeriesOptions
 from hagan_clinic.imageio.dicom.series import Stack
+from hagan_clinic.imageio.dicom.uids import series_uid
 from hagan_clinic.imageio.dicom.writer import write_series
 from hagan_clinic.runtime.model_file import ModelFile
 from hagan_clinic.runtime.provenance import TOOL, licence_in_words
@@ -41,6 +43,18 @@ def write_derived(
             "patient and study cannot be taken over from the source's header "
             f"({type(error).__name__}); correct it"
         ) from None
+
+
+def holds_derived(
+    folder: Path, stack: Stack, described: Derivation, options: SeriesOptions
+) -> bool:
+    """Whether a folder holds what `write_derived` would write there, whole, by its UIDs.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    found = [(one.uid, len(one.instances)) for one in find_series(folder).series]
+    return found == [(series_uid(stack, described, options), len(stack.slices))]
 
 
 def derivation(

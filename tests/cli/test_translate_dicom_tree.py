@@ -56,6 +56,33 @@ def test_each_examination_gives_a_series_and_one_that_cannot_be_used_a_row(run, 
     assert len(set(studies)) == 3
 
 
+def test_a_second_run_keeps_the_series_that_the_same_scans_and_settings_gave(run, tree, tmp_path):
+    shutil.rmtree(tree / "flat")
+    run(tree)
+    before = (tmp_path / "out/site/smith_flair/0001.dcm").stat().st_ino
+    again = run(tree, "--skip-existing")
+    assert "0 of 2 translated, 1 kept" in again.stdout
+    assert (tmp_path / "out/site/smith_flair/0001.dcm").stat().st_ino == before
+    other = run(tree, "--skip-existing", "--burn-in")
+    assert "2 of 2 failed" in other.stderr and "exists, but not with all" in other.stderr
+    (tmp_path / "out/site/smith_flair/0001.dcm").unlink()
+    broken = run(tree, "--skip-existing", "--overwrite")
+    assert "1 of 2 translated" in broken.stdout
+
+
+def test_a_volume_made_of_a_series_is_kept_too(run, tree, tmp_path, toy_generator):
+    model = ["--model", str(toy_generator), "--device", "cpu", "--skip-existing"]
+    wanted = ["translate", str(tree / "site"), "-o", str(tmp_path / "flair.nii.gz"), *model]
+    for word in ("wrote", "kept"):
+        assert CliRunner().invoke(main, wanted).stdout.startswith(f"{word} {tmp_path}")
+    changed = next((tree / "site/smith/t1").iterdir())
+    header = pydicom.dcmread(changed)
+    header.PixelData = header.PixelData[:-2] + b"\1\0"
+    header.save_as(changed)
+    result = CliRunner().invoke(main, wanted)
+    assert result.exit_code == 6 and "exists, but not with all" in result.stderr
+
+
 def test_one_examination_is_one_series_as_ever(run, tree, tmp_path):
     result = run(tree / "site")
     assert result.exit_code == 0, result.output

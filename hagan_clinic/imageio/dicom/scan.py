@@ -136,7 +136,7 @@ def read_series(
     """
     stack = find_stack(path, source, uid, allow_contrast=allow_contrast)
     with _anonymously(source, path):
-        return SeriesScan(stack, Volume(read_pixels(stack), stack.grid.affine), _sha256(stack))
+        return SeriesScan(stack, Volume(read_pixels(stack), stack.grid.affine), stack_sha256(stack))
 
 
 @contextmanager
@@ -155,7 +155,8 @@ def _anonymously(called: str, path: Path) -> Iterator[None]:
         raise InputError(f"{called}: cannot be read ({reason})") from None
 
 
-def _sha256(stack: Stack) -> str:
+def stack_sha256(stack: Stack) -> str:
+    """Of the bytes of its files, in the order of the slices."""
     digest = hashlib.sha256()
     done = set()
     for part in stack.slices:
