@@ -1,6 +1,8 @@
 """Translations of models beside those of reference baselines, on a cohort."""
 
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,10 +10,11 @@ from hagan_clinic.api.evaluated import Evaluated, ReportFiles
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.cases import check_cases
 from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
+from hagan_clinic.evaluation.on_workers import Order, evaluate_on, hashes
 from hagan_clinic.evaluation.page import EvaluationPage
 from hagan_clinic.evaluation.predictors import Models, Predictor, Volumes
 from hagan_clinic.evaluation.subsets import find_subsets, is_run, seen_in_training
-from hagan_clinic.evaluation.translation import Evaluation, evaluate_translation
+from hagan_clinic.evaluation.translation import Evaluation, evaluate_translation, fit_curves
 from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
 from hagan_clinic.evaluation.worst import Worst
 from hagan_clinic.imageio.output_guard import check_output
@@ -34,6 +37,7 @@ def evaluate_translators(
     worst: int = 3,
     html: Path | None = None,
     device: str = "auto",
+    cluster: str = "",
     overwrite: bool = False,
     quiet: bool = True,
 ) -> Evaluated:
@@ -54,6 +58,8 @@ def evaluate_translators(
         worst: Subjects to draw.
         html: Page to look at every prediction, if one is wanted.
         device: Where models run.
+        cluster: Whose workers take the subjects, as `cluster.connected` takes it; else they are
+            evaluated here.
         overwrite: Replace files that exist.
         quiet: Show no progress.
 
@@ -70,7 +76,8 @@ def evaluate_translators(
         check_output(html, overwrite=overwrite, suffixes=PAGE_SUFFIXES)
     folders = dict(labels or {})
     runs = [Path(one) for one in given if is_run(Path(one))]
-    with Models(given, device) as predictors:
+    # With a cluster the models run in its workers, and here may be no GPU.
+    with Models(given, "cpu" if cluster else device) as predictors:
         sources = list(dict.fromkeys(s for model in predictors for s in model.sources)) or [source]
         target = _target(predictors, target)
         subsets = find_subsets(cohort, sources, target, mask, split=split, subset=subset, runs=runs)
@@ -90,11 +97,30 @@ def evaluate_translators(
         shown = [pictures.show] * (worst > 0) + [page.show] * (html is not None)
         total = len(subsets.training) + len(subsets.evaluated)
         with counted("evaluating", total, quiet=quiet) as step:
-            found = evaluate_translation(
-                predictors, subsets.training, subsets.evaluated, sources, target, forms,
-                step=step, show=shown,
-            )  # fmt: skip
-        facts = {"side": subset, "models": {model.name: model.facts for model in predictors}}
+            if cluster:
+                started = time.perf_counter()
+                order = Order(
+                    tuple(given), hashes(given, predictors), device, tuple(sources), target,
+                    fit_curves(subsets.training, sources, target, forms, step),
+                    worst, 0 if html is None else count,
+                )  # fmt: skip
+                found = Evaluation([model.name for model in predictors])
+                found.spent("baselines fitted", started)
+                say = _silent if quiet else _tell
+                for part in evaluate_on(cluster, order, subsets.evaluated, step=step, say=say):
+                    found.add(part.found)
+                    pictures.take(part.worst)
+                    page.take(part.page)
+            else:
+                found = evaluate_translation(
+                    predictors, subsets.training, subsets.evaluated, sources, target, forms,
+                    step=step, show=shown,
+                )  # fmt: skip
+        where = {"device": f"{device} of the workers of {cluster}"} if cluster else {}
+        facts = {
+            "side": subset,
+            "models": {model.name: {**model.facts, **where} for model in predictors},
+        }
     warnings += found.warnings
     report = TranslationReport(
         found, sources[0], subsets.evaluated, dice, pictures, warnings, facts
@@ -106,6 +132,14 @@ def evaluate_translators(
     return Evaluated(
         output, tuple(names), tuple(report.tables(brief=True)), tuple(warnings), remark
     )
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _silent(line: str) -> None:
+    """What --quiet says."""
 
 
 def _time(found: Evaluation, count: int) -> str:

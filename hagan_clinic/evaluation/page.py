@@ -52,6 +52,10 @@ class EvaluationPage:
             )
         )
 
+    def take(self, other: "EvaluationPage") -> None:
+        """Take what another has, of other subjects."""
+        self._subjects += other._subjects
+
     def write(self, path: Path) -> None:
         """Write the page, the lowest PSNR first.
 

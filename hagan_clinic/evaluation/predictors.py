@@ -58,11 +58,20 @@ class Model:
         name: Of its row.
         model: Name of a bundled model, or a `.onnx` file.
         device: Where it runs.
+        threads: As of `Translator`.
+        max_memory: The same.
     """
 
-    def __init__(self, name: str, model: str | Path, device: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: str | Path,
+        device: str,
+        threads: int | None = None,
+        max_memory: int | None = None,
+    ) -> None:
         self.name = name
-        self._translator = Translator(model, device)
+        self._translator = Translator(model, device, threads=threads, max_memory=max_memory)
         file = self._translator.model
         self.interval = True
         self.sources, self.target = file.recipe.sources, file.recipe.target
@@ -130,6 +139,8 @@ class Models:
         given: For each the name of a bundled model, a `.onnx` file, the folder of a conditional
             run, which is exported first, or a folder of volumes.
         device: Where models run.
+        threads: As of `Translator`.
+        max_memory: The same.
 
     Raises:
         InputError: Two have one name.
@@ -137,8 +148,15 @@ class Models:
         DeviceError: The device cannot be had.
     """
 
-    def __init__(self, given: Sequence[str], device: str) -> None:
-        self._given, self._device = given, device
+    def __init__(
+        self,
+        given: Sequence[str],
+        device: str,
+        threads: int | None = None,
+        max_memory: int | None = None,
+    ) -> None:
+        self._given = given
+        self._how = (device, threads, max_memory)
         self._scratch = TemporaryDirectory(prefix="hagan-clinic-")
 
     def __enter__(self) -> list[Predictor]:
@@ -164,14 +182,14 @@ class Models:
 
             name = path.resolve().name
             exported = Path(self._scratch.name) / f"{len(list(Path(self._scratch.name).iterdir()))}"
-            return Model(name, export_run(path, exported.with_suffix(".onnx")).path, self._device)
+            return Model(name, export_run(path, exported.with_suffix(".onnx")).path, *self._how)
         if path.is_dir():
             if not any(map(is_volume_name, path.iterdir())):
                 raise ModelError(
                     f"{path}: neither a run folder nor a folder of volumes ({', '.join(SUFFIXES)})"
                 )
             return Volumes(path)
-        return Model(path.stem if path.suffix == ".onnx" else given, given, self._device)
+        return Model(path.stem if path.suffix == ".onnx" else given, given, *self._how)
 
 
 def reference_baselines(case: Case, curve: FittedCurve, source: str) -> dict[str, Prediction]:

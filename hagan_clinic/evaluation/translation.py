@@ -99,6 +99,15 @@ class Evaluation:
         """Add what has passed since a time to what was spent on something."""
         self.seconds[on] = self.seconds.get(on, 0.0) + time.perf_counter() - since
 
+    def add(self, other: "Evaluation") -> None:
+        """Take in what was found on other subjects."""
+        self.rows += other.rows
+        self.warnings += other.warnings
+        for key, many in other.curves.items():
+            self.curves.setdefault(key, []).extend(many)
+        for on, seconds in other.seconds.items():
+            self.seconds[on] = self.seconds.get(on, 0.0) + seconds
+
 
 def evaluate_translation(
     models: Sequence[Predictor],
@@ -130,11 +139,40 @@ def evaluate_translation(
     started = time.perf_counter()
     curves = fit_curves(training, sources, target, forms, step)
     found.spent("baselines fitted", started)
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for subject in subjects:
-            for case in _timed(read_cases(subject, sources, target, forms), found):
-                _evaluate(found, case, models, curves[case.form], sources[0], pool, show)
-            step()
+    for subject in subjects:
+        found.add(evaluate_subject(models, subject, sources, target, curves, show=show))
+        step()
+    return found
+
+
+def evaluate_subject(
+    models: Sequence[Predictor],
+    subject: Subject,
+    sources: Sequence[str],
+    target: str,
+    curves: Mapping[str, FittedCurve],
+    *,
+    show: Sequence[Show] = (),
+    threads: int | None = None,
+) -> Evaluation:
+    """Evaluate models and reference baselines on one subject.
+
+    Args:
+        models: As of `evaluate_translation`.
+        subject: To evaluate on.
+        sources: As of `evaluate_translation`.
+        target: The same.
+        curves: Of each form, from `fit_curves`.
+        show: As of `evaluate_translation`.
+        threads: For the metrics; all usable cores if not given.
+
+    Raises:
+        InputError: It cannot be read or evaluated, or a prediction does not fit it.
+    """
+    found = Evaluation([model.name for model in models])
+    with ThreadPoolExecutor(threads or usable_cpus()) as pool:
+        for case in _timed(read_cases(subject, sources, target, list(curves)), found):
+            _evaluate(found, case, models, curves[case.form], sources[0], pool, show)
     return found
 
 

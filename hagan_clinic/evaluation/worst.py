@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +24,32 @@ class Worst:
     def __init__(self, number: int, target: str) -> None:
         self._number, self._target = number, target
         self._kept: dict[str, list[tuple[float, int, list[pictures.Step]]]] = {}
-        self._order = count()
+        self._seen = 0
 
     def show(self, model: str, case: Case, prediction: Prediction, row: TranslationRow) -> None:
         """Look at one prediction, with its figures in the brain."""
-        psnr = row.psnr
+        if self._is_worse(model, -row.psnr):
+            self._keep(model, -row.psnr, self._steps(case, prediction, row.psnr))
+
+    def take(self, other: "Worst") -> None:
+        """Look at what another keeps, of other subjects."""
+        for model, entries in other._kept.items():
+            for badness, _, steps in sorted(entries, key=lambda entry: entry[1]):
+                if self._is_worse(model, badness):
+                    self._keep(model, badness, steps)
+
+    def _is_worse(self, model: str, badness: float) -> bool:
         kept = self._kept.setdefault(model, [])
         # Of the heap the first is the best of the worst, which leaves when a worse one comes.
-        if len(kept) < self._number or -psnr > kept[0][0]:
-            entry = (-psnr, next(self._order), self._steps(case, prediction, psnr))
-            if len(kept) < self._number:
-                heapq.heappush(kept, entry)
-            else:
-                heapq.heapreplace(kept, entry)
+        return len(kept) < self._number or badness > kept[0][0]
+
+    def _keep(self, model: str, badness: float, steps: list[pictures.Step]) -> None:
+        kept, entry = self._kept[model], (badness, self._seen, steps)
+        self._seen += 1
+        if len(kept) < self._number:
+            heapq.heappush(kept, entry)
+        else:
+            heapq.heapreplace(kept, entry)
 
     @property
     def models(self) -> list[str]:

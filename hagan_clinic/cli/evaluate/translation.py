@@ -9,6 +9,7 @@ import click
 
 from hagan_clinic.cli.evaluate.options import file_options, subset_options
 from hagan_clinic.cli.evaluate.reporting import report
+from hagan_clinic.cli.options import cluster_option
 from hagan_clinic.cli.printing import say
 
 _EXAMPLE = """\b
@@ -45,6 +46,7 @@ _PATH = click.Path(path_type=Path)
     "--worst", type=click.IntRange(min=0), default=3, show_default=True, help="Subjects to draw."
 )
 @click.option("--html", type=_PATH, help="One page to look at every prediction (.html).")
+@cluster_option
 @file_options
 def command(
     inputs: tuple[str, ...],
@@ -59,6 +61,7 @@ def command(
     worst: int,
     html: Path | None,
     device: str,
+    cluster: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -85,6 +88,7 @@ def command(
         worst=worst,
         html=html,
         device=device,
+        cluster=cluster or "",
         overwrite=overwrite,
         quiet=quiet,
     )

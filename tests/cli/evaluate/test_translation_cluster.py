@@ -1,0 +1,54 @@
+"""Patients evaluated by the workers of a cluster, as on one machine."""
+
+import numpy as np
+import pytest
+
+from hagan_clinic.imageio import read, write
+
+
+@pytest.fixture(scope="module")
+def address():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_workers_find_what_one_process_finds(
+    evaluate, address, translator, cohort, csv_rows, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(translator.parent)  # where no worker is
+    for name, more in (("here", ()), ("there", ("--cluster", address))):
+        evaluate(
+            "translation", translator.name, cohort, "-o", tmp_path / name,
+            "--worst", "2", "--html", tmp_path / f"{name}.html", *more,
+        )  # fmt: skip
+    files = [sorted(path.name for path in (tmp_path / one).iterdir()) for one in ("here", "there")]
+    assert files[0] == files[1]
+    here, there = (csv_rows(tmp_path / one / "subjects.csv") for one in ("here", "there"))
+    assert len(here) == len(there)
+    for one, other in zip(here, there, strict=True):
+        for field, value in one.items():
+            if field in ("prediction", "form", "subject", "patient", "region"):
+                assert other[field] == value
+            else:
+                assert float(other[field] or 0) == pytest.approx(float(value or 0), abs=1e-3)
+    pictures = [path.name for path in (tmp_path / "here").glob("*.png")]
+    assert pictures
+    assert all((tmp_path / "there" / name).stat().st_size > 1000 for name in pictures)
+    sizes = [(tmp_path / f"{one}.html").stat().st_size for one in ("here", "there")]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
+    assert f"auto of the workers of {address}" in (tmp_path / "there/means.json").read_text()
+
+
+def test_a_patient_that_cannot_be_evaluated_ends_it_by_name(
+    evaluate, address, translator, patients, tmp_path
+):
+    flair = read(patients.file(patients.names[-1], "flair"))
+    write(flair.with_array(np.zeros_like(flair.array)), tmp_path / "empty.nii")
+    table = patients.table(tmp_path / "cohort.csv", flair=tmp_path / "empty.nii")
+    result = evaluate(
+        "translation", translator, table, "-o", tmp_path / "o", "--cluster", address, code=3
+    )
+    assert f"error: {patients.names[-1]}: " in result.stderr
