@@ -75,7 +75,7 @@ def connected(address: str) -> Iterator[Client]:
             "the file of its --scheduler-file"
         ) from error
     with client:
-        require(client, "hagan-clinic", __version__, _versions(client))
+        require("hagan-clinic", __version__, client.run(_version, on_error="return"))
         yield client
 
 
@@ -106,11 +106,10 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
         yield cluster
 
 
-def require(client: Client, what: str, expected: str, found: dict[str, Any]) -> None:
+def require(what: str, expected: str, found: dict[str, Any]) -> None:
     """Refuse workers, by name, that have not what is expected.
 
     Args:
-        client: Of the cluster.
         what: It is about.
         expected: What every worker must have.
         found: What each worker has, by its address, or an exception.
@@ -289,9 +288,8 @@ def _answer(future: Any) -> _Answer:
     return _Answer("", error) if error is not None else future.result()
 
 
-def _versions(client: Client) -> dict[str, Any]:
-    found: Any = client.get_versions(packages=["hagan_clinic"])
-    return {worker: facts["packages"]["hagan_clinic"] for worker, facts in found["workers"].items()}
+def _version() -> str:
+    return __version__
 
 
 def _count(address: str, text: str) -> int:

@@ -79,7 +79,7 @@ class Cluster:
         ]
         with connected(self.address) as client:
             found = client.run(_sha256, path, on_error="return")
-            require(client, f"the model {given} with sha256", model.sha256, found)
+            require(f"the model {given} with sha256", model.sha256, found)
             for place, value in spread(client, _done, orders, say=_tell):
                 progress.advance(progress.task_ids[0])
                 if isinstance(value, Exception):
