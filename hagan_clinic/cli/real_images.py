@@ -62,7 +62,8 @@ def _of_study(result: Result, studies: Sequence[Study]) -> SeriesPlace | None:
 
 def _of_one(result: Result, files: Sequence[Path]) -> Path | None:
     scan = next(iter(result.sources.values()))
-    assert isinstance(scan, Path)  # of a volume file
+    if not isinstance(scan, Path):  # a series, which no file is named as
+        return None
     prefix, _ = _parts(scan)
     named = [
         file

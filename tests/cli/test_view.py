@@ -132,3 +132,15 @@ def test_a_folder_of_results_leads_to_its_scans_by_its_table(tmp_path, toy_gener
     failed, shown = facts(tmp_path / "page.html")
     assert failed["name"] == "b" and "b/t1.nii.gz" in failed["problem"]
     assert [picture["kind"] for picture in shown["pictures"]] == ["source", "synthetic"]
+
+
+def test_a_volume_that_was_made_of_a_series_is_viewed_with_it(tmp_path, toy_generator, test_data):
+    series = test_data / "dicom/brainix"
+    model = ["--model", toy_generator, "--device", "cpu"]
+    assert run("translate", series, "-o", tmp_path / "flair.nii.gz", *model).exit_code == 0
+    page = ["-o", tmp_path / "page.html"]
+    result = run("view", tmp_path / "flair.nii.gz", *page)
+    assert result.exit_code == 3 and "a DICOM series, is not here" in result.stderr
+    result = run("view", tmp_path / "flair.nii.gz", series, *page)
+    assert result.exit_code == 0, result.output
+    assert kinds(tmp_path / "page.html") == [["source", "synthetic"]]

@@ -1,8 +1,9 @@
 """A page to look at: results and their scans in one HTML file that works offline (no torch)."""
 
+from hagan_clinic.runtime.page.derived import find_derived
 from hagan_clinic.runtime.page.page import LIMIT, ONE_LIMIT, PAGE_SUFFIXES, room_for, write_page
 from hagan_clinic.runtime.page.results import Result, find_results, read_result
-from hagan_clinic.runtime.page.series import SeriesPlace, find_derived
+from hagan_clinic.runtime.page.series import SeriesPlace
 from hagan_clinic.runtime.page.subject import Failure, Picture, Subject, make_subject
 
 __all__ = [

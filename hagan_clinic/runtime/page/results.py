@@ -7,23 +7,17 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import is_volume_name, read
 from hagan_clinic.imageio.sidecar import read_sidecar, stem_of
+from hagan_clinic.runtime.page.series import SeriesPlace, series_of_sha256
 from hagan_clinic.runtime.page.subject import Subject, make_subject
 from hagan_clinic.runtime.provenance import file_sha256
 from hagan_clinic.volume import Volume
 
 _MOST_REPORT = 2**20  # bytes; a report has about 2 kB
-
-
-class Place(Protocol):
-    """Where an image lies that is no volume file."""
-
-    def read(self) -> Volume:
-        """Its voxels."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,11 @@ class Result:
         study: Of a DICOM series, PatientID and StudyInstanceUID.
     """
 
-    path: Path | Place
+    path: Path | SeriesPlace
     name: str
     target: str
-    sources: Mapping[str, Path | Place]
-    uncertainty: Path | Place | None = None
+    sources: Mapping[str, Path | SeriesPlace]
+    uncertainty: Path | SeriesPlace | None = None
     warnings: Sequence[str] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     study: tuple[str, str] | None = None
@@ -67,9 +61,10 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
     volumes, reports = _searched(paths)
     sidecars = {path: read_sidecar(path).values for path in volumes}
     named = [path for path in paths if not path.is_dir()]
+    folders = [path for path in paths if path.is_dir()]
     results = []
     for path, values in sidecars.items():
-        asked = path in named or any(path.is_relative_to(one) for one in paths if one.is_dir())
+        asked = path in named or any(map(path.is_relative_to, folders))
         content = str(values.get("content", ""))
         if not (asked and values.get("synthetic") is True and " synthesised from " in content):
             continue
@@ -88,7 +83,7 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
                 stem_of(path),
                 content.partition(" synthesised from ")[0],
                 {
-                    name: _source(path, name, facts, volumes)
+                    name: _source(path, name, facts, volumes, folders)
                     for name, facts in dict(values.get("sources", {})).items()
                 },
                 bar[0] if bar else None,
@@ -107,7 +102,7 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
     return _told_apart(results, made)
 
 
-def read_result(result: Result, limit: int, real: Path | Place | None = None) -> Subject:
+def read_result(result: Result, limit: int, real: Path | SeriesPlace | None = None) -> Subject:
     """Read a result and what belongs to it, in `limit` bytes of a page.
 
     Raises:
@@ -124,7 +119,7 @@ def read_result(result: Result, limit: int, real: Path | Place | None = None) ->
     )
 
 
-def _read(place: Path | Place) -> Volume:
+def _read(place: Path | SeriesPlace) -> Volume:
     return read(place) if isinstance(place, Path) else place.read()
 
 
@@ -172,11 +167,21 @@ def _origin(values: Mapping[str, Any]) -> object:
     return [facts.get("sha256") for facts in sources.values()], model.get("sha256")
 
 
-def _source(result: Path, name: str, facts: Mapping[str, Any], volumes: Iterable[Path]) -> Path:
-    called = facts.get("file")
+def _source(
+    result: Path,
+    name: str,
+    facts: Mapping[str, Any],
+    volumes: Iterable[Path],
+    folders: Sequence[Path],
+) -> Path | SeriesPlace:
+    called, sha256 = facts.get("file"), facts.get("sha256")
     for path in volumes:
-        if path.name == called and file_sha256(path) == facts.get("sha256"):
+        if path.name == called and file_sha256(path) == sha256:
             return path
+    if (files := facts.get("dicom_files")) and (
+        series := series_of_sha256(folders, str(sha256), files)
+    ):
+        return series
     raise InputError(
         f"{result}: its {name}, {called or 'a DICOM series'}, is not here (by name and sha256); "
         "give the scan's folder too, or write the page with translate --html"

@@ -1,28 +1,20 @@
-"""Derived DICOM series and what belongs to each, found by what their headers say."""
+"""A DICOM series that a page shows, and the one that a volume file was made from."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset
-
 from hagan_clinic.errors import InputError
-from hagan_clinic.imageio.dicom.attributes import CODING_SCHEME
 from hagan_clinic.imageio.dicom.derivation import FULL_SCALE
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.geometry import stack
 from hagan_clinic.imageio.dicom.pixels import read_pixels
-from hagan_clinic.imageio.dicom.scan import read_series
+from hagan_clinic.imageio.dicom.scan import read_series, stack_sha256
 from hagan_clinic.imageio.dicom.studies import find_studies
-from hagan_clinic.imageio.dicom.values import items, text
-from hagan_clinic.runtime.page.results import Result
 from hagan_clinic.volume import Volume
-
-_TARGET = re.compile(r"(?:\. |of the )([^.]+?) synthesised from an acquired MR series")
-_SETTINGS = re.compile(r"Settings: (.*)\. Licence of the weights: (.*)\.")
 
 
 @dataclass(frozen=True)
@@ -54,85 +46,12 @@ class SeriesPlace:
         raise InputError("a derived series is not where it was; search again")
 
 
-def find_derived(folders: Sequence[Path]) -> list[Result]:
-    """The derived series among folders, in their order, each with its source and error bar.
-
-    Raises:
-        InputError: A folder cannot be read, or the source of one is not found.
-    """
-    scans: dict[str, SeriesPlace] = {}
-    images: dict[str, tuple[SeriesPlace, Dataset]] = {}
-    bars: dict[tuple[str, ...], SeriesPlace] = {}
-    for folder in dict.fromkeys(one.folder for path in folders for one in find_studies(path)):
-        # Headers of one folder at a time: those of a cohort may be more than memory holds.
-        for series in find_series(folder).series:
-            kind = _kind(series.header)
-            if kind is None:
-                scans.setdefault(series.uid, SeriesPlace(folder, series.uid))
-                continue
-            own = (folder / series.instances[0].name).parent
-            place = SeriesPlace(own, series.uid, is_derived=True)
-            if kind == "IMAGE":
-                images.setdefault(series.uid, (place, series.header))
-            else:
-                bars.setdefault(_origin(series.header), place)
-    results = []
-    for number, (place, header) in enumerate(images.values(), start=1):
-        source = scans.get(_source_uid(header))
-        if source is None:
-            raise InputError(
-                f"derived series {number}: the series that it was made from is not here; give the "
-                "scan's folder too, or write the page with translate --html"
-            )
-        results.append(
-            Result(
-                place,
-                f"series {number}",
-                _target(header),
-                {"scan": source},
-                bars.get(_origin(header)),
-                model=_model(header),
-                study=(text(header, "PatientID"), text(header, "StudyInstanceUID")),
-            )
-        )
-    return results
-
-
-def _kind(header: Dataset) -> str | None:
-    """`IMAGE` or `UNCERTAINTY`; None of what is not derived by this tool."""
-    for code in items(header, "DerivationCodeSequence"):
-        if text(code, "CodingSchemeDesignator") == CODING_SCHEME:
-            return text(code, "CodeValue")
+def series_of_sha256(folders: Iterable[Path], sha256: str, files: int) -> SeriesPlace | None:
+    """The series among folders that has so many files and this hash of them, if there is one."""
+    places = dict.fromkeys(one.folder for folder in folders for one in find_studies(folder))
+    for place in places:
+        for series in find_series(place).series:
+            with suppress(InputError):  # not one volume
+                if len(series.instances) == files and stack_sha256(stack(series)) == sha256:
+                    return SeriesPlace(place, series.uid)
     return None
-
-
-def _source_uid(header: Dataset) -> str:
-    return next(
-        (text(one, "SeriesInstanceUID") for one in items(header, "ReferencedSeriesSequence")), ""
-    )
-
-
-def _origin(header: Dataset) -> tuple[str, ...]:
-    """Source, model and settings; an image and an error bar that have the same belong together."""
-    return _source_uid(header), _model(header)["sha256"], _settings(header)[0]
-
-
-def _target(header: Dataset) -> str:
-    told = _TARGET.search(text(header, "DerivationDescription"))
-    return told[1].lower() if told else "synthetic"
-
-
-def _settings(header: Dataset) -> tuple[str, str]:
-    """Settings and licence, as far as they are told."""
-    told = _SETTINGS.search(text(header, "DerivationDescription"))
-    return (told[1], told[2]) if told else ("", "")
-
-
-def _model(header: Dataset) -> dict[str, str]:
-    equipment = items(header, "ContributingEquipmentSequence")
-    versions = text(equipment[0], "SoftwareVersions") if equipment else ""
-    return {
-        "name": text(header, "ManufacturerModelName"),
-        "sha256": versions.partition("\\")[0],
-        "licence": _settings(header)[1] or "NOASSERTION",
-    }
