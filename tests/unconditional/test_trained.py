@@ -35,6 +35,7 @@ def raising(error):
         raising(RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")),
         raising(MemoryError()),
     ],
+    ids=["too large", "CUDA", "CPU", "Python"],
 )
 def test_memory_that_runs_out_is_a_device_error(part, fail):
     network, run = part

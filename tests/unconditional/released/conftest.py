@@ -1,5 +1,6 @@
 """The authors' weights: random numbers under the names and in the shapes of their layer table."""
 
+import functools
 import math
 from itertools import pairwise
 
@@ -7,6 +8,20 @@ import pytest
 import torch
 
 LATENT = 16  # theirs is 1024; the other widths are theirs
+
+
+@pytest.fixture(scope="session")
+def released_models():
+    """By their sides, what tells the two released models from one another."""
+    return {128: {"classes": 3, "prefix": "module."}, 256: {}}
+
+
+@pytest.fixture(scope="session")
+def imported():
+    """The function that reads four files as a model, each four once: no test may change it."""
+    from hagan_clinic.unconditional.released import read_released
+
+    return functools.cache(lambda paths: read_released(*paths))
 
 
 @pytest.fixture(scope="session")
