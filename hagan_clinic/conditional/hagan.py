@@ -27,10 +27,7 @@ from hagan_clinic.backbone.optimisation import ParameterGroup, Update
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.backbone.translating import SlabTranslatingNetwork
-from hagan_clinic.conditional.generator import (
-    SIDE_MULTIPLE,
-    ConditionalGenerator,
-)
+from hagan_clinic.conditional.generator import SIDE_MULTIPLE, ConditionalGenerator
 from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.conditional.validation import TranslationModel
 from hagan_clinic.errors import InputError
@@ -40,8 +37,8 @@ class ConditionalHAGAN(TranslationModel):
     """Generator (G^A, G^L, G^H, E^H) and discriminators (D^H, D^L) on (source, target) pairs.
 
     Args:
-        settings: of the networks, losses and rates; the others tell nothing here.
-        generator: another one than ``ConditionalGenerator``.
+        settings: of the networks, losses and rates; those of data and training have no effect.
+        generator: instead of a ``ConditionalGenerator`` of those sizes.
     """
 
     settings_class = ConditionalConfig

@@ -38,9 +38,10 @@ class HAGAN(SynthesisModel):
     """Generator (G^A, G^L, G^H), encoder (E^H, E^G) and discriminators (D^H, D^L).
 
     Args:
-        settings: of the networks, losses and rates; the others tell nothing here.
-        autoencoder: another one than of those sizes: its generator and encoder have the methods
-            and parts of ``UnconditionalGenerator`` and ``VolumeEncoder``.
+        settings: of the networks, losses and rates; those of data and training have no effect.
+        autoencoder: instead of one of those sizes: its generator has the methods ``context``,
+            ``slabs``, ``low`` and ``high`` of ``UnconditionalGenerator``, its encoder ``slab``,
+            ``context`` and ``latent`` of ``VolumeEncoder``, and its ``config`` the sizes.
     """
 
     settings_class = UnconditionalConfig
@@ -52,7 +53,7 @@ class HAGAN(SynthesisModel):
         super().__init__()
         settings = settings or UnconditionalConfig()
         self.settings: UnconditionalConfig = settings
-        self.config = config = settings.sizes()
+        self.config = config = settings.sizes() if autoencoder is None else autoencoder.config
         self.augment = DiffAugment() if settings.diffaugment else None
         self.autoencoder = (
             Autoencoder(config, checkpointing=settings.gradient_checkpointing)
@@ -303,8 +304,8 @@ class HAGAN(SynthesisModel):
         return nn.ModuleList(parts)
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
-        """Every part."""
-        config, parts = self.config, []
+        """Every part, for volumes of the settings' size."""
+        config = self.config
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
         d, h, w = config.size
         low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
@@ -314,19 +315,21 @@ class HAGAN(SynthesisModel):
             starts = torch.zeros(len(features), dtype=torch.long, device="cpu")
             return generator.slabs(features, starts, config.slab)
 
-        joined = (config.latent + config.classes,)
-        parts.append(Part("G^A", generator.trunk, (joined,), generator.context))
+        parts = [
+            Part("G^A", generator.trunk, ((config.latent + config.classes,),), generator.context)
+        ]
         if self.settings.low_res_branch:
-            parts.append(Part("G^L", generator.low, (context,), generator.low))
-        parts.append(Part("G^H", generator.high, (context,), slabs))
-        parts.append(
-            Part("D^H", self.slab_discriminator, (slab, ()), self.slab_discriminator.logits)
-        )
-        if self.low_discriminator is not None:
-            parts.append(
-                Part("D^L", self.low_discriminator, ((1, *low),), self.low_discriminator.logits)
-            )
+            parts += [Part("G^L", generator.low, (context,), generator.low)]
+        parts += [Part("G^H", generator.high, (context,), slabs)]
+        for symbol, part, given in (
+            ("D^H", self.slab_discriminator, (slab, ())),
+            ("D^L", self.low_discriminator, ((1, *low),)),
+        ):
+            if part is not None:
+                parts += [Part(symbol, part, given, part.logits)]
         if self.settings.encoder:
-            parts.append(Part("E^H", encoder.slab, (slab,), encoder.slab))
-            parts.append(Part("E^G", encoder.latent, (context,), encoder.latent))
+            parts += [
+                Part("E^H", encoder.slab, (slab,), encoder.slab),
+                Part("E^G", encoder.latent, (context,), encoder.latent),
+            ]
         return parts

@@ -7,7 +7,7 @@ from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import frozen
 from hagan_clinic.backbone.slab import take_slabs
 from hagan_clinic.errors import InputError
-from hagan_clinic.unconditional import HAGAN, UnconditionalConfig
+from hagan_clinic.unconditional import HAGAN, Autoencoder, HAGANConfig, UnconditionalConfig
 
 SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
 JOINED = {"encoder_loss_to_generator": True}
@@ -59,6 +59,18 @@ def test_a_model_with_classes_makes_another_volume_of_another_class():
         model(z)
     with pytest.raises(InputError, match="0 classes: expected no labels"):
         small()(z, torch.tensor([0]))
+
+
+def test_an_autoencoder_of_ones_own_is_trained():
+    own = Autoencoder(HAGANConfig(**SMALL))
+    own.generator.high = torch.nn.Sequential(
+        torch.nn.Conv3d(8, 1, 1), torch.nn.Upsample(scale_factor=4), torch.nn.Tanh()
+    )
+    model = HAGAN(UnconditionalConfig(**SMALL, diffaugment=False), autoencoder=own)
+    terms, gradients = step(model, batch())
+    assert list(terms) == GROUPS
+    assert gradients["generator"]["autoencoder.generator.high.0.weight"].any()
+    assert model(torch.randn(1, 6)).shape == (1, 1, 32, 32, 32)
 
 
 def test_noise_of_another_length_is_refused():
