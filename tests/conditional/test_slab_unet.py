@@ -23,12 +23,12 @@ def settled(width=2):
 def test_the_parameters_are_those_of_the_early_code():
     with torch.device("meta"):
         assert parameters(SlabUNet(1)) == 5_728_257
-        assert parameters(SlabPairDiscriminator(2)) == 4_140_337
+        assert parameters(SlabPairDiscriminator(2, 512)) == 4_140_337
 
 
 def test_the_discriminator_of_the_early_codes_slabs_ends_at_one_position():
     with torch.device("meta"):
-        discriminator, seen = SlabPairDiscriminator(2), []
+        discriminator, seen = SlabPairDiscriminator(2, 512), []
         discriminator.layers[-1].register_forward_hook(lambda *given: seen.append(given[2].shape))
         logits = discriminator(torch.empty(1, 2, 32, 240, 240), torch.empty(1))
     assert seen == [(1, 128, 1, 1, 1)] and logits.shape == (1,)
