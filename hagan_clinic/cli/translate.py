@@ -154,8 +154,8 @@ def command(
         raise click.UsageError(f"{cohorts[0]} is a cohort: give it alone, or the folder of all.")
     scans = [] if cohorts else [*inputs, *by_name.values()]
     # Into a file goes one examination, and --series names the one of several.
-    one_wanted = bool(cohorts) or len(inputs) != 1 or series is not None or not is_folder(output)
-    studies = [] if one_wanted else studies_of_tree(inputs[0])
+    may_be_tree = not cohorts and len(inputs) == 1 and series is None and is_folder(output)
+    studies = studies_of_tree(inputs[0]) if may_be_tree else []
     from_series = dicom_like is not None or any(map(may_be_series, scans))
     if skip_existing and dicom_like is not None:
         raise click.UsageError("--skip-existing does not go with --dicom-like.")
