@@ -220,10 +220,10 @@ def test_every_augmentation_takes_part(subject):
 
 
 def test_a_real_patient_is_the_same_in_parts_and_whole(test_data, tmp_path):
-    run = ConditionalConfig(spacing=3.0, size=(64, 80, 64))
+    config = ConditionalConfig(spacing=3.0, size=(64, 80, 64))
     cohort = find_cohort(test_data / "lgg_mni", ("t1",), "flair")[:1]
-    prepared = prepare_cohort(cohort, run.recipe, tmp_path, shape=run.config.size)
-    volume = VolumeStream(prepared, run.augment, 0)[3]
+    prepared = prepare_cohort(cohort, config.recipe, tmp_path, shape=config.size)
+    volume = VolumeStream(prepared, config.augmentation, 0)[3]
     drawn = replace(volume.drawn, affine=MIXED, noise=0.0)
     volume["drawn"] = drawn
     volume.update_attributes()
