@@ -7,50 +7,18 @@ import onnxruntime
 import pytest
 import torch
 
-from hagan_clinic.conditional import ConditionalGenerator
-from hagan_clinic.conditional.settings import ConditionalConfig
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.onnx_export import export_run, translator
 from hagan_clinic.runtime.model_file import load_model
 from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.providers import choose_device
 from hagan_clinic.runtime.slabs import SlabPlan
-from hagan_clinic.training.checkpoint import save_tensors
-from hagan_clinic.training.initial import load_first_weights
 
 SAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patient07"
 
 
-def make_run(folder, **settings):
-    """A run folder as training leaves it, with weights that are not the identity."""
-    narrow = {"half_width": 8, "quarter_width": 16, "data": "private"}
-    config = ConditionalConfig(**narrow | settings)
-    torch.manual_seed(0)
-    generator = ConditionalGenerator(config.sizes())
-    for parameter in generator.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
-    average = torch.optim.swa_utils.AveragedModel(generator)
-    (folder / "best").mkdir(parents=True)
-    save_tensors(average.state_dict(), folder / "best" / "average.safetensors")
-    metrics = {"psnr": 15.0, "interval_factor": 2.25}
-    state = {"step": 7, "seconds": 3.2, "metrics": metrics, "revision": generator.revision}
-    (folder / "best" / "state.json").write_text(json.dumps(state))
-    (folder / "config.json").write_text(config.to_json())
-    facts = {"subjects": {"train": 3}, "box": [32, 48, 64]}
-    (folder / "facts.json").write_text(json.dumps(facts))
-    return generator.eval()
-
-
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export")
-    generator = make_run(folder / "run")
-    result = export_run(folder / "run", folder / "model.onnx")
-    return folder, generator, result
-
-
-@pytest.fixture(scope="module")
-def ablated(export_quickly, tmp_path_factory):
+def ablated(make_run, export_quickly, tmp_path_factory):
     """The file of a run of two sources without the low-resolution branch."""
     folder = tmp_path_factory.mktemp("ablated")
     make_run(folder / "run", source=("t1", "t2"), low_res_branch=False)
@@ -67,7 +35,7 @@ def traced(exported, traced_before, monkeypatch):
 
 
 def test_the_file_computes_what_torch_computes(exported):
-    folder, generator, result = exported
+    folder, generator = exported
     source = np.random.default_rng(1).uniform(-1, 1, (1, 1, 80, 16, 48)).astype(np.float32)
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     found = session.run(["target", "scale", "context"], {"source": source})
@@ -75,7 +43,6 @@ def test_the_file_computes_what_torch_computes(exported):
         expected = generator(torch.from_numpy(source))
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other.numpy()).max() < 1e-4
-    assert result.difference < 1e-4
 
 
 def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
@@ -97,7 +64,7 @@ def test_the_file_tells_how_to_run_it_and_nothing_of_the_machine(exported):
 
 
 @pytest.mark.slow
-def test_the_file_tells_what_a_run_takes(tmp_path, exported):
+def test_the_file_tells_what_a_run_takes(make_run, tmp_path, exported):
     narrow = load_model(exported[0] / "model.onnx").activation_bytes
     assert narrow > 40  # one layer of eight channels, and two outputs
     make_run(tmp_path / "run", half_width=96)
@@ -106,7 +73,7 @@ def test_the_file_tells_what_a_run_takes(tmp_path, exported):
 
 
 @pytest.mark.slow
-def test_the_file_is_checked_on_a_calibration_patient_that_is_still_there(tmp_path):
+def test_the_file_is_checked_on_a_calibration_patient_that_is_still_there(make_run, tmp_path):
     cohort = tmp_path / "cohort.csv"
     files = f"{SAMPLE}_t1.nii.gz,{SAMPLE}_flair.nii.gz"
     cohort.write_text(f"subject,t1,flair\np1,{files}\np2,{files}\n")
@@ -118,7 +85,7 @@ def test_the_file_is_checked_on_a_calibration_patient_that_is_still_there(tmp_pa
 
 
 @pytest.mark.slow
-def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported):
+def test_half_precision_halves_the_file_and_keeps_float_ends(make_run, tmp_path, exported):
     make_run(tmp_path / "run")
     result = export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
     assert result.difference < 2e-2
@@ -128,7 +95,7 @@ def test_half_precision_halves_the_file_and_keeps_float_ends(tmp_path, exported)
 
 
 @pytest.mark.slow
-def test_half_precision_in_slabs_gives_what_the_whole_gives(tmp_path):
+def test_half_precision_in_slabs_gives_what_the_whole_gives(make_run, tmp_path):
     make_run(tmp_path / "run")
     export_run(tmp_path / "run", tmp_path / "half.onnx", half=True)
     network = Network(load_model(tmp_path / "half.onnx"), choose_device("cpu"))
@@ -138,22 +105,13 @@ def test_half_precision_in_slabs_gives_what_the_whole_gives(tmp_path):
         assert np.abs(one - other).max() < 1e-4
 
 
-def test_weights_that_were_trained_with_zero_padding_are_refused(tmp_path):
+def test_weights_that_were_trained_with_zero_padding_are_refused(make_run, tmp_path):
     make_run(tmp_path / "run")
     state = tmp_path / "run" / "best" / "state.json"
     state.write_text(state.read_text().replace('"revision": 2', '"revision": 1'))
     with pytest.raises(ModelError, match=r"revision 1 .* --init"):
         export_run(tmp_path / "run", tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
-
-
-def test_an_exported_file_gives_first_weights(exported):
-    folder, generator, _ = exported
-    torch.manual_seed(1)
-    fresh = ConditionalGenerator(generator.config)
-    load_first_weights(fresh, folder / "model.onnx")
-    stored = {n: v for n, v in fresh.state_dict().items() if not n.startswith("low.")}
-    assert all(torch.equal(value, generator.state_dict()[name]) for name, value in stored.items())
 
 
 def test_several_sources_and_the_ablation_export(ablated):
@@ -179,7 +137,7 @@ def test_slabs_give_what_the_whole_volume_gives(exported, ablated, branches):
 
 
 @pytest.mark.slow
-def test_the_card_is_carried_and_checked(tmp_path):
+def test_the_card_is_carried_and_checked(make_run, tmp_path):
     make_run(tmp_path / "run")
     card = tmp_path / "card.toml"
     card.write_text('name = "x"\nlicence = "CC0-1.0"\n[metrics]\npsnr = 17.0\n')
@@ -217,7 +175,7 @@ def test_every_output_is_compared_with_torch(exported, traced, tmp_path, monkeyp
         proto.graph.node.append(onnx.helper.make_node("Add", ["right", "wrong"], [output]))
         return proto.SerializeToString()
 
-    export_run(exported[0] / "run", tmp_path / "model.onnx")
+    assert export_run(exported[0] / "run", tmp_path / "model.onnx").difference < 1e-4
     monkeypatch.setattr(translator, "_to_onnx", spoilt)
     with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written"):
         export_run(exported[0] / "run", tmp_path / "spoilt.onnx")
@@ -225,7 +183,7 @@ def test_every_output_is_compared_with_torch(exported, traced, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("box", [None, [], [32, 48]])
-def test_a_run_that_does_not_tell_its_box_is_not_exported(tmp_path, box):
+def test_a_run_that_does_not_tell_its_box_is_not_exported(make_run, tmp_path, box):
     make_run(tmp_path / "run")
     (tmp_path / "run" / "facts.json").write_text(json.dumps({} if box is None else {"box": box}))
     with pytest.raises(ModelError, match=r"facts\.json has the box .* expected the three sides"):
