@@ -17,7 +17,10 @@ def found(samples, seed=0):
 
 
 def test_copies_of_training_volumes_are_caught_even_where_noise_is_on_them():
-    copied = found(features(TRAINING, 100)[:SAMPLES] + 0.2 * features(SAMPLES, 1))
+    copies = features(TRAINING, 100)[:SAMPLES] + 0.2 * features(SAMPLES, 1)
+    copied = found(copies)
+    far = np.linalg.norm(copies[:, None] - features(HELD_OUT, 200)[None], axis=2).min(1)
+    np.testing.assert_allclose(copied.to_held_out, far)
     assert copied.nearest.tolist() == list(range(SAMPLES))
     assert copied.nearer_than_any == SAMPLES
     assert copied.p_rank < 1e-6
