@@ -19,6 +19,7 @@ from hagan_clinic.cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 FENCE = re.compile(r"^```bash(?P<words>[a-z ]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -79,7 +80,13 @@ def test_the_pages_link_to_files_that_exist():
     broken = [
         f"{named(page)}: {target}"
         for page in PAGES
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+        for target in LINK.findall(page.read_text())
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_the_index_links_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
+    assert set((ROOT / "docs").rglob("*.md")) - {index} <= linked
