@@ -1,5 +1,6 @@
 """How far a distance of two sets may be off by the volumes that happened to be in them."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ def bootstrap_interval(
     patients: Sequence[str],
     seed: int,
     repeats: int = REPEATS,
+    *,
+    least: float = -math.inf,
 ) -> tuple[float, float]:
     """The 95 % interval of a distance at its numbers of volumes.
 
@@ -32,6 +35,7 @@ def bootstrap_interval(
         patients: Whose each scan is.
         seed: Of the draws.
         repeats: How many.
+        least: What the distance cannot fall below, nor then the interval.
     """
     rng = np.random.default_rng(seed)
     names, of_scan = np.unique(np.asarray(patients), return_inverse=True)
@@ -43,4 +47,4 @@ def bootstrap_interval(
     outside = (1 - LEVEL) / 2
     low, high = np.quantile(values, [outside, 1 - outside]) - np.mean(values)
     value = distance(made, real)
-    return float(value + low), float(value + high)
+    return max(float(value + low), least), float(value + high)

@@ -1,5 +1,6 @@
 """How similar synthetic volumes are to real ones: FID, MMD and diversity."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from hagan_clinic.metrics.frechet import frechet_distance
 
 REAL = "real, against other real"
 DISTANCES = ("fid", "mmd")
+LEAST = {"fid": 0.0, "mmd": -math.inf}
 
 Array = NDArray[np.float64]
 
@@ -142,7 +144,9 @@ def evaluate_synthesis(
         overall, intervals, at_half = {}, {}, {}
         for name, distance in distances.items():
             overall[name] = distance(features, scans)
-            intervals[name] = bootstrap_interval(distance, features, scans, patients, seed)
+            intervals[name] = bootstrap_interval(
+                distance, features, scans, patients, seed, least=LEAST[name]
+            )
             at_half[name] = halves.against(distance, features, scans)
         found.rows.append(
             SetFigures(

@@ -31,3 +31,12 @@ def test_many_scans_of_few_patients_make_the_interval_wider():
         frechet_distance, made, few, [str(n // 10) for n in range(VOLUMES)], 0
     )
     assert together[1] - together[0] > 1.3 * (alone[1] - alone[0])
+
+
+def test_no_interval_reaches_below_what_a_distance_can_be():
+    made, _ = drawn(0)
+    patients = [str(number) for number in range(VOLUMES)]
+    free = bootstrap_interval(frechet_distance, made, made, patients, 0)
+    held = bootstrap_interval(frechet_distance, made, made, patients, 0, least=0.0)
+    assert free[0] < 0
+    assert held == (0.0, free[1])
