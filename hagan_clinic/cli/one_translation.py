@@ -15,6 +15,7 @@ from hagan_clinic.cli.kept import is_done
 from hagan_clinic.cli.translated_page import page_subject
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio.sidecar import read_sidecar
+from hagan_clinic.runtime.outputs import is_folder
 
 if TYPE_CHECKING:
     from hagan_clinic.imageio.dicom.options import SeriesOptions
@@ -85,6 +86,9 @@ def attempt(
             return perform(job, translator, settings, progress)
     except Exception as error:  # one scan's failure is reported, and the others go on
         message, code = explained(error)
+        if is_folder(job.output):  # of a series, in a folder that may be named after a patient
+            for path in (job.uncertainty, job.output, job.preview, job.report):
+                message = message.replace(str(path), "its result") if path else message
         return Result(job, "failed", time.perf_counter() - start, (), message, code)
 
 

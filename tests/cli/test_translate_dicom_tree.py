@@ -64,7 +64,9 @@ def test_a_second_run_keeps_the_series_that_the_same_scans_and_settings_gave(run
     assert "0 of 2 translated, 1 kept" in again.stdout
     assert (tmp_path / "out/site/smith_flair/0001.dcm").stat().st_ino == before
     other = run(tree, "--skip-existing", "--burn-in")
-    assert "2 of 2 failed" in other.stderr and "exists, but not with all" in other.stderr
+    assert "2 of 2 failed" in other.stderr
+    assert "examination 2: its result: exists, but not with all" in other.stderr
+    assert "smith" not in other.output
     (tmp_path / "out/site/smith_flair/0001.dcm").unlink()
     broken = run(tree, "--skip-existing", "--overwrite")
     assert "1 of 2 translated" in broken.stdout
