@@ -19,9 +19,10 @@ from hagan_clinic.evaluation.subsets import (
     seen_in_training,
 )
 from hagan_clinic.progress import counted
+from hagan_clinic.runtime.library import PARTS, bundled_models
+from hagan_clinic.runtime.model_interface import ENCODER, GENERATOR
 
 COMPONENTS = (0, 1, 8)
-PARTS = ("generator.onnx", "encoder.onnx")
 
 
 def evaluate_encoders(
@@ -45,7 +46,7 @@ def evaluate_encoders(
 
     Args:
         models: Folders of unconditional runs, or folders that hold an exported `generator.onnx`
-            and `encoder.onnx`; one or more.
+            and `encoder.onnx`, or names of bundled models; one or more.
         cohort: A folder or a CSV, as of `train`.
         output: Folder for tables and pictures.
         split: CSV of subject and split; without it the cohort's own, or that of the first run.
@@ -117,18 +118,19 @@ def evaluate_encoders(
 
 
 def _pair(path: Path, device: str) -> Pair:
-    """Generator and encoder of a run, or of its exported parts in a folder."""
+    """Generator and encoder of a run, of its exported parts in a folder, or of a bundled name."""
     if is_run(path):
         return Pair(path.resolve().name, load_generator(path, device), load_encoder(path, device))
-    if not all((path / part).is_file() for part in PARTS):
+    name = path.resolve().name
+    if not path.exists():
+        path = bundled_models().get(str(path), path).parent
+    if not all((path / part).is_file() for part in PARTS.values()):
         raise ModelError(
             f"{path}: neither a run folder nor a folder of {' and '.join(PARTS)}; export both "
             "parts into one folder"
         )
-    generator, encoder = (
-        load_generator(path / PARTS[0], device),
-        load_encoder(path / PARTS[1], device),
-    )
+    generator = load_generator(path / PARTS[GENERATOR], device)
+    encoder = load_encoder(path / PARTS[ENCODER], device)
     if generator.identity != encoder.identity:
         raise ModelError(f"{path}: generator and encoder are of two trainings; export both anew")
-    return Pair(path.resolve().name, generator, encoder)
+    return Pair(name, generator, encoder)

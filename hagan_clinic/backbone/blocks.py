@@ -224,3 +224,8 @@ class ShuffleUpsample(nn.Module):
         """The mean of the eight values that air becomes: (N, C, 1, 1, 1) -> (N, out, 1, 1, 1)."""
         eight = in_air(self.project, air)
         return eight.view(len(eight), -1, 8, 1, 1, 1).mean(2)
+
+
+def bounded(image: Tensor) -> Tensor:
+    """Held to [-1, 1], with a gradient beyond, where the network may have to turn back."""
+    return image + (image.clamp(-1, 1) - image).detach()

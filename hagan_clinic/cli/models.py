@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +38,16 @@ def command(context: click.Context, name: str | None, verify: bool, as_json: boo
             _print_card(model, verify)
         return
 
-    models: list[ModelFile] = []
+    models: dict[str, ModelFile] = {}
     failures: dict[str, HaganClinicError] = {}
     for bundled, path in bundled_models().items():
         try:
-            models.append(read(path))
+            models[bundled] = read(path)
         except HaganClinicError as error:
             failures[bundled] = error
     if as_json:
         broken = [{"name": key, "error": str(failure)} for key, failure in failures.items()]
-        say(json.dumps([*(_facts(model, verify) for model in models), *broken], indent=2))
+        say(json.dumps([*(_facts(model, verify) for model in models.values()), *broken], indent=2))
     else:
         _print_list(models, verify)
     for failure in failures.values():
@@ -78,18 +79,19 @@ def _facts(model: ModelFile, verified: bool) -> dict[str, Any]:
     }
 
 
-def _print_list(models: list[ModelFile], verified: bool) -> None:
+def _print_list(models: Mapping[str, ModelFile], verified: bool) -> None:
     from hagan_clinic.runtime.provenance import licence_in_words
 
     if not models:
         say("No usable model in this installation.")
         return
     rows = []
-    for model in models:
+    for name, model in models.items():
         recipe = model.recipe
+        images = " + ".join(recipe.sources)
         cells = [
-            model.path.stem,
-            " + ".join(recipe.sources) + (f" → {recipe.target}" if recipe.target else ""),
+            name,
+            f"{images} → {recipe.target}" if recipe.target else f"{images} from noise",
             " × ".join(f"{step:g}" for step in recipe.spacing) + " mm",
             f"{len(model.content) / 2**20:.1f} MiB",
             licence_in_words(model.card.licence),

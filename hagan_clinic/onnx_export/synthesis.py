@@ -42,6 +42,7 @@ from hagan_clinic.runtime.model_interface import (
 from hagan_clinic.runtime.synthesis import Encoder
 from hagan_clinic.training.run_folder import SPLIT, read_facts
 from hagan_clinic.unconditional import Autoencoder, VolumeEncoder
+from hagan_clinic.unconditional.components import compact
 from hagan_clinic.unconditional.trained import TorchEncoder, TrainedAutoencoder, load_autoencoder
 
 PARTS = (GENERATOR, ENCODER)
@@ -95,6 +96,7 @@ def export_part(
         if (real := _real_volume(run, trained, images)) is not None:
             inputs["real"] = real.reshape(_slabs_shape(config))
         described_as = f"latents of {recipe.sources[0]}"
+    compact(network)
     example = torch.from_numpy(inputs["random"])
     content = traced_to_onnx(network, example, name, outputs)
     if half:
@@ -206,7 +208,7 @@ def _activation_bytes(content: bytes, autoencoder: AutoencodingNetwork) -> int:
         return -(-(after - before) // math.prod(config.size)) or DEFAULT_ACTIVATION_BYTES
     depth, height, width = (side // 4 for side in config.size)
     small = max(depth // 4, 1)
-    arguments = (autoencoder.config.context_channels, height, width, small, depth)
+    arguments = (autoencoder.config.held_channels, height, width, small, depth)
     before, after = probed(_PROBE, content, *arguments)
     measured = -(-(after - before) // ((depth - small) * 4 * height * 4 * width * 4))
     return measured or DEFAULT_ACTIVATION_BYTES  # 0 where the system does not report it

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -13,11 +14,14 @@ from hagan_clinic import __version__
 from hagan_clinic.errors import HaganClinicError
 from hagan_clinic.extras import TRAINING
 from hagan_clinic.runtime import memory, providers
-from hagan_clinic.runtime.library import DEFAULT_MODEL, bundled_models, verified
+from hagan_clinic.runtime.library import DEFAULT_MODEL, PARTS, bundled_models, verified
+from hagan_clinic.runtime.model_file import ModelFile
+from hagan_clinic.runtime.model_interface import ENCODER, GENERATOR
 from hagan_clinic.runtime.network import Network
 from hagan_clinic.runtime.provenance import TOOL
 from hagan_clinic.runtime.session import usable_cpus
 from hagan_clinic.runtime.slabs import SlabPlan
+from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,27 @@ def _models() -> Iterator[Finding]:
         subject, needed = f"model {name}", name == DEFAULT_MODEL
         try:
             model = verified(path)
-            size = -(-64 // model.recipe.multiple) * model.recipe.multiple
-            source = np.zeros((len(model.recipe.sources), size, size, size), np.float32)
-            network = Network(model, providers.Device("cpu", "cpu"))
-            network.run(source, SlabPlan(size, size, model.recipe.halo))
+            if model.kind == GENERATOR:
+                _make_and_encode(path)
+            else:
+                _translate(model)
         except HaganClinicError as error:
             yield Finding(subject, False, str(error), needed, error.exit_code)
         else:
             yield Finding(subject, True, "its checksums are right and it runs on the CPU", needed)
+
+
+def _translate(model: ModelFile) -> None:
+    size = -(-64 // model.recipe.multiple) * model.recipe.multiple
+    source = np.zeros((len(model.recipe.sources), size, size, size), np.float32)
+    network = Network(model, providers.Device("cpu", "cpu"))
+    network.run(source, SlabPlan(size, size, model.recipe.halo))
+
+
+def _make_and_encode(path: Path) -> None:
+    generator = onnx_generator(path, "cpu")
+    (image,) = generator.decode(np.zeros((1, generator.latent), np.float32))
+    onnx_encoder(path.with_name(PARTS[ENCODER]), "cpu").encode(2 * image - 1)
 
 
 def _training() -> Finding:

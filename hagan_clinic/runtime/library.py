@@ -9,8 +9,12 @@ from pathlib import Path
 from hagan_clinic.errors import ModelError
 from hagan_clinic.nearest import did_you_mean
 from hagan_clinic.runtime.model_file import CHECKSUMS, ModelFile, load_model, stated_checksums
+from hagan_clinic.runtime.model_interface import ENCODER, GENERATOR
 
 DEFAULT_MODEL = "t1_to_flair"
+
+PARTS = {part: f"{part}.onnx" for part in (GENERATOR, ENCODER)}
+"""Files of a bundled model that makes volumes from noise and encodes them."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 INSTALLED = _PACKAGE / "models"
@@ -20,16 +24,20 @@ CHECKOUT = _PACKAGE.parent / "export"
 
 
 def bundled_models() -> dict[str, Path]:
-    """Path of every bundled model by its name; an installed one goes before a checkout's."""
-    return {path.stem: path for path in (*_models_in(CHECKOUT), *_models_in(INSTALLED))}
+    """Path of every bundled model by its name; an installed one goes before a checkout's.
+
+    Of one with two parts, the generator's.
+    """
+    return {path.parent.name: path for path in (*_models_in(CHECKOUT), *_models_in(INSTALLED))}
 
 
-def find_model(model: str | Path) -> Path:
+def find_model(model: str | Path, part: str = GENERATOR) -> Path:
     """The file of a model.
 
     Args:
         model: The name of a bundled model (`t1_to_flair`), or the path of a `.onnx` file. A
             `Path` is a name too where there is no such file.
+        part: `generator` or `encoder`, of a bundled model that has both.
 
     Returns:
         Its path; whether a given path exists is not checked here.
@@ -39,7 +47,7 @@ def find_model(model: str | Path) -> Path:
     """
     if str(model).endswith(".onnx") or Path(model).name != str(model):
         return Path(model)
-    bundled = bundled_models()
+    bundled = {name: _part(path, part) for name, path in bundled_models().items()}
     if isinstance(model, Path):
         return model if model.exists() else bundled.get(str(model), model)
     if model not in bundled:
@@ -80,7 +88,13 @@ def verified(path: Path) -> ModelFile:
 
 
 def _models_in(folder: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(folder.glob("*/*.onnx")) if path.stem == path.parent.name)
+    for path in sorted(folder.glob("*/*.onnx")):
+        if path.name in (f"{path.parent.name}.onnx", PARTS[GENERATOR]):
+            yield path
+
+
+def _part(path: Path, part: str) -> Path:
+    return path.with_name(PARTS[part]) if path.name == PARTS[GENERATOR] else path
 
 
 def _listed(names: list[str]) -> str:

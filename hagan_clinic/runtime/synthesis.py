@@ -305,7 +305,7 @@ def onnx_generator(
     """The generator of a `.onnx` file.
 
     Args:
-        path: As written by `hagan-clinic export --part generator`.
+        path: As written by `hagan-clinic export --part generator`, or a bundled model's name.
         device: `auto`, `cpu`, `cuda` or `tensorrt`.
         max_memory: What the network may take, in bytes or as `1GiB`; by default a share of what
             is available. A generator with norm `position` then runs slab by slab where need be.
@@ -322,7 +322,7 @@ def onnx_generator(
 
 def onnx_encoder(path: str | Path, device: str = "auto", *, threads: int | None = None) -> Encoder:
     """The encoder of a `.onnx` file; arguments and errors as of `onnx_generator`."""
-    model = load_model(find_model(path), ENCODER)
+    model = load_model(find_model(path, ENCODER), ENCODER)
     network = OnnxEncoder(model, choose_device(device), threads=threads)
     return Encoder(_facts(model, model.shapes["latent"][1]), network)
 

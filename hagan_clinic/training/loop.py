@@ -115,7 +115,7 @@ def train(
         with memory_explained(_no_memory_to_validate(step)):
             validation = _validate(validate, average.module, fabric)
         state.update(validated=step, metrics=validation.metrics)
-        if validation.score > state.get("best_score", -math.inf):
+        if validation.score >= state.get("best_score", -math.inf):  # of equals the newest
             state.update(best_score=validation.score, best_step=step)
             checkpoint(BEST, step)
         checkpoint(LAST, step)

@@ -3,6 +3,8 @@
 import json
 import platform
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from hagan_clinic.training.run_folder import (
     read_facts,
     read_state,
 )
+from hagan_clinic.training.trainable import StartsFromVolumes
 
 Say = Callable[[str], None]
 
@@ -158,7 +161,8 @@ def run_training(
     step = int(read_state(folder / LAST)["step"]) if resuming else 0
     if step:
         say(f"resuming at step {step}")
-    batches = slab_loader(
+    batches_from = partial(
+        slab_loader,
         training,
         thickness=min(config.slab, shape[0]),
         batch_size=config.batch_size,
@@ -167,14 +171,19 @@ def run_training(
         workers=config.workers,
         resident_share=config.resident_share,
         seed=config.seed,
-        start_index=step,
         augment=augment,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
         labels=config.labels(split.train),
         device=fabric.device,
         **config.sampling,
     )
+    drawn = getattr(config, "start_volumes", 0)
+    if drawn and isinstance(model, StartsFromVolumes) and not resuming and init is None:
+        # The same in every process: each draws what the first one would train on alone.
+        first = batches_from(start_index=0, rank=0, world_size=1)
+        count = -(-drawn // config.batch_size)
+        model.start(batch["source_whole"].cpu() for batch in islice(first, count))
+        say(f"starting from the components of {count * config.batch_size} augmented volumes")
+    batches = batches_from(start_index=step, rank=fabric.global_rank, world_size=fabric.world_size)
     state = train(
         model,
         batches,

@@ -1,9 +1,9 @@
 """What the training loop asks of a model: the interface between the loop and the models."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +14,14 @@ from hagan_clinic.backbone.optimisation import ParameterGroup, Update
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.training.config import TrainingConfig
+
+
+@runtime_checkable
+class StartsFromVolumes(Protocol):
+    """A model that some of its first weights are fitted to the training volumes of."""
+
+    def start(self, volumes: Iterator[Tensor]) -> None:
+        """Fit them to augmented volumes (B, 1, D, H, W)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from hagan_clinic.backbone.blocks import normalisation
 from hagan_clinic.backbone.chain import chained
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork, EncodingNetwork
+from hagan_clinic.unconditional.components import Cells, ComponentScores
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
 
 
@@ -35,13 +36,27 @@ class SlabEncoder(nn.Module):
     """E^H: slabs (B, 1, d, H, W) -> A_r (B, 64, d/4, H/4, W/4).
 
     The same layers, of features instead of an image, bring those of a finer level to a coarser one.
+
+    Args:
+        context_channels: of A.
+        in_channels: of the slabs.
+        coarse: the slab, averaged over cubes of so many voxels, lies beside the features as
+            channels; 0 for none.
+        checkpointing: as of ``VolumeEncoder``.
     """
 
     def __init__(
-        self, context_channels: int, in_channels: int = 1, *, checkpointing: bool = False
+        self,
+        context_channels: int,
+        in_channels: int = 1,
+        *,
+        coarse: int = 0,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.checkpointing = checkpointing
+        self.coarse = coarse
+        self.cells = Cells(LOW_RES_FACTOR // coarse) if coarse else None
         half = context_channels // 2
         self.blocks = nn.ModuleList(
             [
@@ -57,7 +72,11 @@ class SlabEncoder(nn.Module):
         activate = [block.activate for block in blocks]
         convolutions = [block.convolution for block in blocks]
         features = chained(slabs, convolutions, activate[:-1], recompute=self.checkpointing)
-        return activate[-1](features)
+        features = activate[-1](features)
+        if self.cells is None:
+            return features
+        image = self.cells.apart(functional.avg_pool3d(slabs, self.coarse))
+        return torch.cat([features, image], dim=1)
 
 
 class LatentEncoder(nn.Module):
@@ -68,12 +87,28 @@ class LatentEncoder(nn.Module):
         self.checkpointing = checkpointing
         top = config.width // 2
         all_widths = (top // 8, top // 4, top // 2, top)
-        widths = (config.context_channels, *all_widths[len(all_widths) - config.upsamples :])
+        widths = (config.width // 8, *all_widths[len(all_widths) - config.upsamples :])
         self.blocks = nn.ModuleList(EncodingBlock(a, b) for a, b in pairwise(widths))
         self.last = nn.Conv3d(top, config.latent, config.base)
+        self.channels = config.width // 8
+        self.scores: ComponentScores | None = None
+        if config.components:
+            factor = config.component_factor
+            self.cells = Cells(LOW_RES_FACTOR // factor)
+            self.scores = ComponentScores(config.size, config.latent, factor)
+            assert self.last.bias is not None
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, context: Tensor) -> Tensor:
         """The z of a whole volume's features."""
+        learnt: Tensor = self._learnt(context[:, : self.channels])
+        if self.scores is None:
+            return learnt
+        coarse = self.cells.together(context[:, self.channels :])
+        return learnt + cast(Tensor, self.scores(coarse))
+
+    def _learnt(self, context: Tensor) -> Tensor:
         blocks = [cast(EncodingBlock, block) for block in self.blocks]
         convolutions = [*(block.convolution for block in blocks), self.last]
         activate = [block.activate for block in blocks]
@@ -94,8 +129,9 @@ class VolumeEncoder(EncodingNetwork):
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.config = config
-        channels = config.context_channels
-        self.slab = SlabEncoder(channels, checkpointing=checkpointing)
+        channels = config.width // 8
+        coarse = config.component_factor if config.components else 0
+        self.slab = SlabEncoder(channels, coarse=coarse, checkpointing=checkpointing)
         self.coarser = nn.ModuleList(
             SlabEncoder(channels, channels, checkpointing=checkpointing)
             for _ in range(config.levels - 1)

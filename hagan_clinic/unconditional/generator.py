@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hagan_clinic.backbone.attention import SelfAttention
-from hagan_clinic.backbone.blocks import normalisation
+from hagan_clinic.backbone.blocks import bounded, normalisation
 from hagan_clinic.backbone.chain import Step, chained
 from hagan_clinic.backbone.doubling import convolve_doubled
 from hagan_clinic.backbone.generator import LowResolutionHead
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.backbone.synthesising import GeneratingNetwork
 from hagan_clinic.errors import InputError
+from hagan_clinic.unconditional.components import CELL, Cells, ComponentImage
 from hagan_clinic.unconditional.levels import MIDDLE_HALO, windows_below
 
 LARGEST_UPSAMPLES = 4
@@ -33,6 +34,9 @@ SMALLEST_CONTEXT = 4
 
 HALO = 4
 """Slices beside a slab that its G^H sees with norm ``position``: two convolutions reach three."""
+
+LARGEST_COARSE = 32
+"""Most voxels a side of the grid that components are kept on, while it is finer than A."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class HAGANConfig:
         attention: whether G^A attends to its whole coarsest grid (``backbone.attention``).
         levels: of slabs, each four times finer than the one before it (``levels``); A has 1/4 of
             the resolution with one, 1/16 with two.
+        context: channels of A in G; 0 for the paper's, an eighth of ``width``, as E^H has.
+        components: G and E hold the mean and the principal components of the training volumes, and
+            learn what these leave (``unconditional.components``).
 
     Raises:
         InputError: sizes that do not fit together.
@@ -66,6 +73,8 @@ class HAGANConfig:
     norm: str = "position"
     attention: bool = False
     levels: int = 1
+    context: int = 0
+    components: bool = False
 
     def __post_init__(self) -> None:
         if self.levels < 1 or (self.levels > 1 and self.norm != "position"):
@@ -95,6 +104,12 @@ class HAGANConfig:
             value = getattr(self, name)
             if value <= 0 or value % 32:
                 raise InputError(f"{name} is {value}: expected a positive multiple of 32")
+        if self.context < 0 or self.context % 4:
+            raise InputError(f"context is {self.context}: expected a multiple of 4, or 0")
+        if self.components and self.levels > 1:
+            raise InputError(
+                f"components with {self.levels} levels: expected 1, as their image lies beside A"
+            )
         if self.latent < 1 or self.classes < 0 or self.classes == 1:
             raise InputError(
                 f"latent is {self.latent} and classes {self.classes}: expected a latent of 1 or "
@@ -131,8 +146,24 @@ class HAGANConfig:
 
     @property
     def context_channels(self) -> int:
-        """Channels of the features A."""
-        return self.width // 8
+        """Channels of the features A that G^H and G^L convolve."""
+        return self.context or self.width // 8
+
+    @property
+    def held_channels(self) -> int:
+        """Channels of A in all: with components an image of the linear model lies beside them."""
+        return self.context_channels + (CELL if self.components else 0)
+
+    @property
+    def encoded_channels(self) -> int:
+        """Channels that E^H gives, an eighth of the width and with components the slab beside."""
+        beside = (LOW_RES_FACTOR // self.component_factor) ** 3
+        return self.width // 8 + (beside if self.components else 0)
+
+    @property
+    def component_factor(self) -> int:
+        """Voxels of the volume a side of one of the grid that components are kept on."""
+        return 2 if max(self.size) <= 2 * LARGEST_COARSE else LOW_RES_FACTOR
 
     @property
     def halo(self) -> int:
@@ -177,16 +208,31 @@ class NoiseTrunk(nn.Module):
         self.shape = (width, *config.base)
         self.project = nn.Linear(config.latent + config.classes, math.prod(self.shape))
         self.attention = SelfAttention(width) if config.attention else None
-        widths = (width, width, width // 2, width // 4, width // 8)
+        widths = (width, width, width // 2, width // 4, config.context_channels)
         self.blocks = nn.ModuleList([ConvolutionBlock(width, width, "group", double=False)])
         for number in range(LARGEST_UPSAMPLES):
             double = number < config.upsamples
             self.blocks.append(
                 ConvolutionBlock(widths[number], widths[number + 1], "group", double=double)
             )
+        self.latent = config.latent
+        self.linear: ComponentImage | None = None
+        if config.components:
+            channels = config.context_channels
+            self.linear = ComponentImage(config.size, config.latent, config.component_factor)
+            self.cells = Cells(LOW_RES_FACTOR)
+            self.join = ConvolutionBlock(channels + CELL, channels, "position", double=False)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The features A of a whole volume."""
+        """The features A of a whole volume, with the linear model's image beside them if any."""
+        features = self._features(latent)
+        if self.linear is None:
+            return features
+        image = self.cells.apart(self.linear(latent[:, : self.latent]))
+        joined = self.join.activate(self.join.convolve(torch.cat([features, image], dim=1)))
+        return torch.cat([joined, image], dim=1)
+
+    def _features(self, latent: Tensor) -> Tensor:
         features: Tensor = self.project(latent).reshape(-1, *self.shape)
         blocks = [cast(ConvolutionBlock, block) for block in self.blocks]
         convolutions = [block.convolve for block in blocks]
@@ -199,10 +245,15 @@ class NoiseTrunk(nn.Module):
 
 
 class HighResolutionHead(nn.Module):
-    """G^H: A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W) in [-1, 1]."""
+    """G^H: A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W) in [-1, 1].
+
+    Channels beyond ``context_channels`` are the linear model's image, which it is added to.
+    """
 
     def __init__(self, context_channels: int, norm: str, *, checkpointing: bool = False) -> None:
         super().__init__()
+        self.channels = context_channels
+        self.cells = Cells(LOW_RES_FACTOR)
         self.checkpointing = checkpointing
         half = context_channels // 2
         self.block = ConvolutionBlock(context_channels, half, norm, double=True)
@@ -213,8 +264,9 @@ class HighResolutionHead(nn.Module):
         last = partial(convolve_doubled, convolution=self.last)
         convolutions: list[Step] = [self.block.convolve, last]
         between = [self.block.activate]
-        image = chained(context, convolutions, between, recompute=self.checkpointing)
-        return torch.tanh(image)
+        features, linear = context[:, : self.channels], context[:, self.channels :]
+        image = torch.tanh(chained(features, convolutions, between, recompute=self.checkpointing))
+        return bounded(self.cells.together(linear) + image) if linear.shape[1] else image
 
 
 class MiddleLevel(nn.Module):
@@ -276,6 +328,11 @@ class UnconditionalGenerator(GeneratingNetwork):
             MiddleLevel(channels, checkpointing=checkpointing) for _ in range(config.levels - 1)
         )
         self.high = HighResolutionHead(channels, config.norm, checkpointing=checkpointing)
+        if config.components:
+            for last in (self.low.layers[6], self.high.last):
+                assert isinstance(last, nn.Conv3d) and last.bias is not None
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
 
     def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """G^A: z (B, latent) and one-hot labels (B, classes) -> A (B, 64, D/4, H/4, W/4).

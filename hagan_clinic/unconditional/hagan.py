@@ -7,7 +7,8 @@ up, the last two times lambda. As in the authors' code each of G, D, E^H and E^G
 turn by its own part of the sum.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,15 @@ from torch.nn import functional
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.diffaugment import DiffAugment
 from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
-from hagan_clinic.backbone.losses import fake_loss, real_loss
+from hagan_clinic.backbone.losses import fake_loss, real_loss, structure_loss
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.errors import InputError
+from hagan_clinic.training.trainable import Validation
+from hagan_clinic.unconditional.components import fit_components
 from hagan_clinic.unconditional.encoder import Autoencoder
 from hagan_clinic.unconditional.prior import prior_discrepancy
 from hagan_clinic.unconditional.settings import UnconditionalConfig
@@ -32,6 +36,9 @@ BETAS = (0.0, 0.999)
 
 MUON_BETAS = (0.9, 0.99)
 """Of the Adam that updates what Muon does not: first and last layers and norms."""
+
+SIGNAL = -0.98
+"""What lies below it in a volume without skull is air."""
 
 
 class HAGAN(SynthesisModel):
@@ -54,7 +61,9 @@ class HAGAN(SynthesisModel):
         settings = settings or UnconditionalConfig()
         self.settings: UnconditionalConfig = settings
         self.config = config = settings.sizes() if autoencoder is None else autoencoder.config
-        self.augment = DiffAugment() if settings.diffaugment else None
+        self.augment = (
+            DiffAugment(shift=settings.diffaugment_shift) if settings.diffaugment else None
+        )
         self.autoencoder = (
             Autoencoder(config, checkpointing=settings.gradient_checkpointing)
             if autoencoder is None
@@ -79,16 +88,38 @@ class HAGAN(SynthesisModel):
         """Whether the encoder is trained."""
         return self.settings.encoder
 
+    def validate(
+        self,
+        averaged: nn.Module,
+        subjects: Sequence[PreparedSubject],
+        labels: Sequence[int] | None,
+        device: torch.device,
+    ) -> Validation:
+        """As of every synthesis, with the score of ``choose_by``."""
+        found = super().validate(averaged, subjects, labels, device)
+        if self.settings.choose_by == "reconstruction":
+            found = replace(found, score=found.metrics["reconstruction_psnr"])
+        if self.settings.choose_by == "last":
+            found = replace(found, score=0.0)
+        return found
+
     def groups(self) -> dict[str, ParameterGroup]:
         """Parameters by the name of their optimiser."""
         settings, parts = self.settings, self.autoencoder
         trained: dict[str, nn.Module] = {"generator": parts.generator}
-        if settings.encoder:
+        if settings.end_to_end:
+            trained = {"autoencoder": parts}
+        elif settings.encoder:
             trained |= {"slab_encoder": parts.encoder.slab, "latent_encoder": parts.encoder.latent}
         muon = settings.optimizer == "muon"
+        quick = settings.discriminator_optimizer == "muon"
         groups = {
             "discriminator": ParameterGroup(
-                list(self._discriminators().parameters()), settings.discriminator_lr, betas=BETAS
+                list(self._discriminators().parameters()),
+                settings.discriminator_lr,
+                betas=MUON_BETAS if quick else BETAS,
+                decays=quick,
+                muon=quick,
             )
         }
         for name, part in trained.items():
@@ -150,7 +181,7 @@ class HAGAN(SynthesisModel):
     def training_step(
         self, batch: SynthesisBatch | Mapping[str, Tensor], step: int, update: Update
     ) -> dict[str, Tensor]:
-        """The four updates on a batch.
+        """The four updates on a batch, or the two of ``end_to_end``.
 
         Args:
             batch: a ``SynthesisBatch``, or a mapping of its entries.
@@ -166,28 +197,19 @@ class HAGAN(SynthesisModel):
         batch = SynthesisBatch.of(batch)
         settings, config = self.settings, self.config
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
-        real, starts = batch.source_window, batch.slab_start
-        real_low = batch.source_low
-        position = starts / max(config.size[0] - config.slab, 1)
+        position = batch.slab_start / max(config.size[0] - config.slab, 1)
         label = batch.label
         if label is not None:
-            label = label.to(real.device, non_blocking=True)
+            label = label.to(batch.source_low.device, non_blocking=True)
+        if settings.end_to_end:
+            return self._end_to_end(batch, label, position, step, update)
         terms: dict[str, Tensor] = {}
 
         # 1. D^H and D^L.
-        with frozen(generator), torch.no_grad():
-            fake, fake_low = self._generate(batch, label, draw=0)
-        real_logits = self._logits(real, real_low, position)
-        fake_logits = self._logits(fake, fake_low, position)
-        terms["discriminator"] = self._adversarial(real_logits, real=True) + self._adversarial(
-            fake_logits, real=False
-        )
-        loss = terms["discriminator"]
-        if label is not None:
-            terms["class_real"] = self._class_loss(real_logits, label)
-            loss = loss + terms["class_real"]
-        update("discriminator", loss)
-        del fake, fake_low, real_logits, fake_logits
+        with torch.no_grad():
+            fakes = self._generate(batch, label, draw=0)
+        terms |= self._update_discriminators(batch, fakes, label, position, update)
+        del fakes
 
         # 2. G^A, G^L and G^H, on fresh noise.
         with frozen(self._discriminators()), frozen(encoder):
@@ -220,6 +242,112 @@ class HAGAN(SynthesisModel):
                 update("latent_encoder", loss)
         return {name: term.detach() for name, term in terms.items()}
 
+    def start(self, volumes: Iterator[Tensor]) -> None:
+        """Fit the components of G and E to volumes (B, 1, D, H, W) in [-1, 1].
+
+        Raises:
+            InputError: fewer volumes than z has numbers.
+        """
+        factor = self.config.component_factor
+        found = fit_components(volumes, self.config.latent, factor)
+        image = self.autoencoder.generator.trunk.linear
+        scores = self.autoencoder.encoder.latent.scores
+        assert image is not None and scores is not None
+        image.start(found)
+        scores.start(found, factor)
+
+    def _end_to_end(
+        self,
+        batch: SynthesisBatch,
+        label: Tensor | None,
+        position: Tensor,
+        step: int,
+        update: Update,
+    ) -> dict[str, Tensor]:
+        """G and E at once, and D before them, on what they bring back and on samples alike.
+
+        G makes both in one pass, which D is then updated by and after that deceived with.
+        """
+        settings = self.settings
+        terms: dict[str, Tensor] = {}
+        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
+        adversarial = step >= round(settings.adversarial_start * settings.steps)
+        if batch.source_whole is None:
+            raise InputError("the batch lacks source_whole, which the encoder is trained on")
+        encoded = encoder.encode(batch.source_whole)
+        latents, starts, count = encoded, batch.slab_start, len(encoded)
+        if adversarial:
+            drawn = noise(settings.seed, batch.index, 0, self.config.latent).to(encoded)
+            latents, starts = torch.cat([encoded, drawn]), starts.repeat(2)
+            position, label = position.repeat(2), None if label is None else label.repeat(2)
+        context = generator.context(latents, self._one_hot(label))
+        slabs = generator.slabs(context, starts, self.config.slab)
+        low = generator.low(context) if settings.low_res_branch else None
+        if adversarial:
+            fakes = slabs.detach(), None if low is None else low.detach()
+            terms |= self._update_discriminators(batch, fakes, label, position, update)
+
+        terms["reconstruction"] = self._distance(slabs[:count], batch.source_window)
+        if low is not None:
+            of_low = self._distance(low[:count], batch.source_low)
+            terms["reconstruction"] = terms["reconstruction"] + of_low
+        loss = settings.weight_reconstruction * terms["reconstruction"]
+        if settings.weight_structure:
+            brain = (batch.source_window > SIGNAL).float()
+            terms["structure"] = structure_loss(slabs[:count], batch.source_window, brain)
+            loss = loss + settings.weight_structure * terms["structure"]
+        if settings.weight_prior:
+            terms["prior"] = prior_discrepancy(encoded)
+            loss = loss + settings.weight_prior * terms["prior"]
+        if adversarial:
+            with frozen(self._discriminators()):
+                logits = self._logits(slabs, low, position)
+                terms["generator"] = self._adversarial(logits, real=True)
+                loss = loss + settings.weight_adversarial * terms["generator"]
+                if label is not None:
+                    terms["class_fake"] = self._class_loss(logits, label)
+                    loss = loss + settings.weight_class * terms["class_fake"]
+                update("autoencoder", loss)
+        else:
+            update("autoencoder", loss)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _update_discriminators(
+        self,
+        batch: SynthesisBatch,
+        fakes: tuple[Tensor, Tensor | None],
+        label: Tensor | None,
+        position: Tensor,
+        update: Update,
+    ) -> dict[str, Tensor]:
+        """D^H and D^L tell real from synthetic; labels and positions are of the synthetic ones."""
+        terms: dict[str, Tensor] = {}
+        real, real_low = batch.source_window, batch.source_low
+        count = len(real)
+        if self.settings.r1:
+            real, real_low = (part.detach().requires_grad_() for part in (real, real_low))
+        real_logits = self._logits(real, real_low, position[:count])
+        fake_logits = self._logits(*fakes, position)
+        terms["discriminator"] = self._adversarial(real_logits, real=True) + self._adversarial(
+            fake_logits, real=False
+        )
+        loss = terms["discriminator"]
+        if label is not None:
+            terms["class_real"] = self._class_loss(real_logits, label[:count])
+            loss = loss + terms["class_real"]
+        if self.settings.r1:
+            images = [real] if self.low_discriminator is None else [real, real_low]
+            terms["r1"] = _squared_gradient([logit for logit, _ in real_logits], images)
+            loss = loss + self.settings.r1 / 2 * terms["r1"]
+        update("discriminator", loss)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _distance(self, image: Tensor, real: Tensor) -> Tensor:
+        """The reconstruction loss of the settings."""
+        if self.settings.reconstruction == "huber":
+            return functional.smooth_l1_loss(image, real)
+        return functional.l1_loss(image, real)
+
     def _generate(
         self, batch: SynthesisBatch, label: Tensor | None, draw: int
     ) -> tuple[Tensor, Tensor | None]:
@@ -238,7 +366,7 @@ class HAGAN(SynthesisModel):
         """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
         slab = batch.source_window
         features = self.autoencoder.encoder.slab(slab)
-        return functional.l1_loss(self.autoencoder.generator.high(features), slab)
+        return self._distance(self.autoencoder.generator.high(features), slab)
 
     def _encoded(self, batch: SynthesisBatch) -> Tensor:
         """The z (B, latent) of the whole volumes; no gradient reaches E^H."""
@@ -258,9 +386,9 @@ class HAGAN(SynthesisModel):
         generator = self.autoencoder.generator
         context = generator.context(latent, self._one_hot(label))
         slabs = generator.slabs(context, batch.slab_start, self.config.slab)
-        loss = functional.l1_loss(slabs, batch.source_window)
+        loss = self._distance(slabs, batch.source_window)
         if self.settings.low_res_branch:
-            loss = loss + functional.l1_loss(generator.low(context), batch.source_low)
+            loss = loss + self._distance(generator.low(context), batch.source_low)
         return loss
 
     def _logits(
@@ -309,11 +437,12 @@ class HAGAN(SynthesisModel):
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
         d, h, w = config.size
         low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
-        context, slab = (config.context_channels, *low), (1, config.slab, h, w)
+        context, slab = (config.held_channels, *low), (1, config.slab, h, w)
+        features = (config.encoded_channels, *low)
 
-        def slabs(features: Tensor) -> Tensor:
-            starts = torch.zeros(len(features), dtype=torch.long, device="cpu")
-            return generator.slabs(features, starts, config.slab)
+        def slabs(held: Tensor) -> Tensor:
+            starts = torch.zeros(len(held), dtype=torch.long, device="cpu")
+            return generator.slabs(held, starts, config.slab)
 
         parts = [
             Part("G^A", generator.trunk, ((config.latent + config.classes,),), generator.context)
@@ -330,6 +459,14 @@ class HAGAN(SynthesisModel):
         if self.settings.encoder:
             parts += [
                 Part("E^H", encoder.slab, (slab,), encoder.slab),
-                Part("E^G", encoder.latent, (context,), encoder.latent),
+                Part("E^G", encoder.latent, (features,), encoder.latent),
             ]
         return parts
+
+
+def _squared_gradient(logits: list[Tensor], images: list[Tensor]) -> Tensor:
+    """The squared length of the gradient of each sample's logits, averaged over samples."""
+    gradients = torch.autograd.grad(
+        [logit.sum() for logit in logits], images, create_graph=True, retain_graph=True
+    )
+    return torch.stack([one.square().flatten(1).sum(1).mean() for one in gradients]).sum()

@@ -111,6 +111,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Settings that ``--variant`` stands for; each can still be given."""
 
+NEED_END_TO_END = (
+    *("context", "components"),
+    *("adversarial_start", "weight_adversarial", "weight_structure"),
+)
+
 
 @dataclass(frozen=True)
 class UnconditionalConfig(SynthesisConfig):
@@ -136,6 +141,21 @@ class UnconditionalConfig(SynthesisConfig):
             ``unconditional.prior``; the paper has none.
         weight_class: of the auxiliary class losses in G.
         diffaugment: augment what the discriminators see (``backbone.diffaugment``).
+        diffaugment_shift: largest translation of it, as a part of each in-plane side.
+        context: channels of the features A; 0 for the paper's, an eighth of ``width``.
+        components: start from the mean and the principal components of the training volumes, which
+            G and E then hold and add to (``unconditional.components``).
+        component_draws: augmented volumes that these are fitted to.
+        end_to_end: train G, E^H and E^G at once by what they bring back together, instead of in
+            turn.
+        adversarial_start: share of the steps before the discriminators join; end to end alone.
+        weight_adversarial: of the adversarial loss in G; end to end alone.
+        reconstruction: ``l1``, the paper's, or ``huber``, which squares errors.
+        weight_structure: of 1 - SSIM in the brain of what is brought back; end to end alone.
+        r1: weight of the gradient penalty on real images.
+        discriminator_optimizer: ``adam``, the paper's, or ``muon``, as of ``optimizer``.
+        choose_by: what the best checkpoint is best in: ``mmd`` of the samples, ``reconstruction``
+            of the calibration patients, or ``last``: none, it is the newest.
         gradient_checkpointing: recompute norms and activations in the backward pass: a little
             slower, smaller.
     """
@@ -157,6 +177,18 @@ class UnconditionalConfig(SynthesisConfig):
     weight_prior: float = 0.0
     weight_class: float = 0.1
     diffaugment: bool = True
+    diffaugment_shift: float = 0.0
+    context: int = 0
+    components: bool = False
+    component_draws: int = 1024
+    end_to_end: bool = False
+    adversarial_start: float = 0.0
+    weight_adversarial: float = 1.0
+    reconstruction: str = "l1"
+    weight_structure: float = 0.0
+    r1: float = 0.0
+    discriminator_optimizer: str = "adam"
+    choose_by: str = "mmd"
     gradient_checkpointing: bool = False
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
@@ -183,15 +215,27 @@ class UnconditionalConfig(SynthesisConfig):
         check_choice(self, "variant", tuple(VARIANTS))
         check_choice(self, "norm", ("position", "group"))
         check_choice(self, "optimizer", ("adam", "muon"))
-        check_range(self, ("weight_reconstruction", "weight_prior", "weight_class"), zero=True)
+        check_choice(self, "discriminator_optimizer", ("adam", "muon"))
+        check_choice(self, "reconstruction", ("l1", "huber"))
+        check_choice(self, "choose_by", ("mmd", "reconstruction", "last"))
+        weights = ("reconstruction", "prior", "class", "adversarial", "structure")
+        check_range(self, [f"weight_{name}" for name in weights], zero=True)
+        check_range(self, ("r1", "component_draws"), zero=True)
+        check_range(self, ("diffaugment_shift", "adversarial_start"), zero=True, highest=1)
         if bool(self.label) != bool(self.classes):
             raise InputError(
                 f"label is {self.label!r} and classes are {list(self.classes)}: give both, the "
                 "column of the cohort's CSV and the values that it holds, or neither"
             )
-        for name in ("encoder_loss_to_generator", "weight_prior"):
+        for name in ("encoder_loss_to_generator", "weight_prior", "end_to_end"):
             if getattr(self, name) and not self.encoder:
                 raise InputError(f"{name} needs the encoder: leave --no-encoder out")
+        stated = {field.name: field.default for field in fields(UnconditionalConfig)}
+        for name in NEED_END_TO_END:
+            if getattr(self, name) != stated[name] and not self.end_to_end:
+                raise InputError(f"{name} needs end_to_end: give --set end_to_end=true")
+        if self.choose_by == "reconstruction" and not self.encoder:
+            raise InputError("choose_by reconstruction needs the encoder: leave --no-encoder out")
         if self.weight_prior and self.batch_size < 2:
             raise InputError(
                 f"weight_prior compares the volumes of a batch, and --batch-size is "
@@ -212,6 +256,11 @@ class UnconditionalConfig(SynthesisConfig):
     def sampling(self) -> dict[str, Any]:
         """How ``data.queue.slab_loader`` cuts slabs."""
         return {"halo": 0, "in_turn": self.deterministic_r, "whole": self.encoder}
+
+    @property
+    def start_volumes(self) -> int:
+        """Augmented volumes that the model is started from."""
+        return self.component_draws if self.components else 0
 
     def labels(self, subjects: Sequence[Subject]) -> list[int] | None:
         """The number of every subject's class.

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import read, write
+from hagan_clinic.onnx_export import export_part
+from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 from hagan_clinic.training import run
 from hagan_clinic.training.curves import draw_curves
 from hagan_clinic.training.registry import config_from_dict, gather_settings, read_config
@@ -142,6 +144,27 @@ def test_class_labels_train_and_are_part_of_the_generator(settings, labelled, tm
     assert {"train/class_real", "train/class_fake"} <= names
 
 
+def test_a_run_starts_from_the_components_and_is_exported_small(settings, tmp_path):
+    wanted = {"end_to_end": True, "components": True, "component_draws": 12, "context": 8}
+    quick = {"discriminator_optimizer": "muon", "choose_by": "last", "reconstruction": "huber"}
+    lines = []
+    config = UnconditionalConfig(**settings | wanted | quick | {"steps": 3})
+    state = run_training(config, tmp_path / "run", say=lines.append)
+    assert "starting from the components of 12 augmented volumes" in lines
+    assert state["best_step"] == 3  # choose_by last: the newest, whatever its figures
+    held = weights(tmp_path / "run", "average")
+    axes = held["module.generator.trunk.linear.axes"]
+    assert axes.shape == (4, 16**3) and axes.any()
+    made = {
+        part: export_part(tmp_path / "run", tmp_path / f"{part}.onnx", part)
+        for part in ("generator", "encoder")
+    }
+    assert all(one.difference < 1e-3 for one in made.values())
+    generator, encoder = onnx_generator(made["generator"].path), onnx_encoder(made["encoder"].path)
+    (image,) = generator.decode(np.zeros((1, 4), np.float32))
+    assert encoder.encode(2 * image - 1).shape == (4,)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -156,6 +179,10 @@ def test_class_labels_train_and_are_part_of_the_generator(settings, labelled, tm
         ({"encoder": False, "encoder_loss_to_generator": True}, "needs the encoder"),
         ({"encoder": False, "weight_prior": 1.0}, "weight_prior needs the encoder"),
         ({"weight_prior": 1.0, "batch_size": 1}, "--batch-size is 1: expected 2 or more"),
+        ({"components": True}, "components needs end_to_end"),
+        ({"adversarial_start": 0.5}, "adversarial_start needs end_to_end"),
+        ({"end_to_end": True, "encoder": False}, "end_to_end needs the encoder"),
+        ({"choose_by": "reconstruction", "encoder": False}, "choose_by reconstruction needs"),
         ({"optimizer": "sgd"}, "optimizer is 'sgd': expected one of adam, muon"),
         ({"weight_prior": -1.0}, "weight_prior is -1.0: expected 0 or more"),
     ],
