@@ -68,7 +68,7 @@ def connected(address: str) -> Iterator[Client]:
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         client = Client(**where, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last of tls:// without keys
         raise DeviceError(
             f"--cluster {address}: no scheduler answers there ({_in_short(error)}); expected "
             "local, local:3, the address that `dask scheduler` shows, as tcp://10.0.0.5:8786, or "

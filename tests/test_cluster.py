@@ -125,7 +125,7 @@ def test_a_number_of_processes_that_cannot_be_is_wrong(address):
         pass
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense"])
 def test_an_address_without_a_scheduler_is_named(address, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     with pytest.raises(DeviceError, match="no scheduler answers there"), connected(address):
