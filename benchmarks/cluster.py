@@ -1,10 +1,10 @@
 """A cohort by one process and by a cluster's workers, one of which is killed; and a plan.
 
-    python benchmarks/cluster.py --scans 60 --slices 40     # the demonstration
+    python benchmarks/cluster.py --scans 60 --cube 48       # the demonstration
     python benchmarks/cluster.py --scans 4 --plan 100000    # what so many whole heads would take
 
-The scans are the shipped sample (1 mm, the whole head or as many of its slices as --slices says),
-each brighter than the one before.
+The scans are the shipped sample (1 mm, the whole head or a cube in its middle, whose side --cube
+says), each brighter than the one before.
 
 All runs of the demonstration have the same two cores, one after the other: the plain batch,
 `--cluster local:2`, and `--cluster local:3` with a SIGKILL for one of the three workers when a
@@ -59,12 +59,12 @@ class Measured:
         )
 
 
-def make_cohort(folder: Path, scans: int, slices: int | None) -> None:
+def make_cohort(folder: Path, scans: int, side: int | None) -> None:
     """Patients' folders with one T1 each, no two alike."""
     volume = to_canonical(read(SAMPLE))
-    if slices is not None:
-        depth = volume.shape[0]
-        volume = crop_or_pad(volume, ((depth - slices) // 2, 0, 0), (slices, *volume.shape[1:]))
+    if side is not None:
+        start = [(length - side) // 2 for length in volume.shape]
+        volume = crop_or_pad(volume, start, (side, side, side))
     for number in range(scans):
         place = folder / f"p{number:03}"
         place.mkdir(parents=True)
@@ -135,10 +135,10 @@ def plan(count: int, scans: int, folder: Path, cores: int) -> None:
         )
 
 
-def demonstrate(scans: int, slices: int | None, folder: Path, cores: int) -> None:
+def demonstrate(scans: int, side: int | None, folder: Path, cores: int) -> None:
     """Three runs over one cohort, a worker killed in the last."""
     cohort = folder / "cohort"
-    make_cohort(cohort, scans, slices)
+    make_cohort(cohort, scans, side)
     runs = [Measured("one process", translate(cohort, folder / "plain", cores), scans)]
     cost = translate(cohort, folder / "two", cores, "--cluster", "local:2")
     runs.append(Measured("`--cluster local:2`", cost, scans))
@@ -162,7 +162,7 @@ def main() -> None:
     """Print a table and what was checked, or a plan."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scans", type=int, default=60)
-    parser.add_argument("--slices", type=int, help="of each scan; all if not given")
+    parser.add_argument("--cube", type=int, help="side of each scan, mm; else the whole head")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--plan", type=int, help="examinations to plan for")
     arguments = parser.parse_args()
@@ -171,7 +171,7 @@ def main() -> None:
         if arguments.plan:
             plan(arguments.plan, arguments.scans, folder, arguments.cores)
         else:
-            demonstrate(arguments.scans, arguments.slices, folder, arguments.cores)
+            demonstrate(arguments.scans, arguments.cube, folder, arguments.cores)
 
 
 if __name__ == "__main__":
