@@ -130,7 +130,7 @@ def plan(count: int, scans: int, folder: Path, cores: int) -> None:
         rate = workers / seconds
         hours = count / rate / 3600
         print(
-            f"| {workers} | {workers * memory:.0f} | {hours:.0f} | {rate * 3600:,.0f} "
+            f"| {workers} | {workers * memory:.0f} | {hours:.1f} | {rate * 3600:,.0f} "
             f"| {rate * read_each:.0f} | {rate * written_each:.0f} |"
         )
 
