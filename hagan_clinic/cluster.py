@@ -117,7 +117,11 @@ def require(what: str, expected: str, found: dict[str, Any]) -> None:
     Raises:
         DeviceError: One has something else.
     """
-    unfit = {worker: has for worker, has in found.items() if has != expected}
+    unfit = {
+        worker: has
+        for worker, has in found.items()
+        if has != expected and not isinstance(has, OSError)  # one that was lost meanwhile
+    }
     if unfit:
         told = "; ".join(
             f"{worker} has {_in_short(has) if isinstance(has, Exception) else has or 'none'}"
@@ -178,9 +182,10 @@ def spread(
                 for future in [one for one in running if one.status != "pending"]:
                     place, answer = running.pop(future), _answer(future)
                     if answer.refusal:
-                        say(f"worker {answer.worker} is refused: {answer.refusal}")
-                        client.retire_workers([answer.worker], close_workers=True)
-                        known.discard(answer.worker)
+                        if answer.worker in known:
+                            say(f"worker {answer.worker} is refused: {answer.refusal}")
+                            client.retire_workers([answer.worker], close_workers=True)
+                            known.discard(answer.worker)
                         if not known:
                             raise DeviceError(f"no worker is fit: {answer.refusal}")
                         waiting.append((place, items[place]))

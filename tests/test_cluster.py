@@ -24,9 +24,12 @@ def say(*told):
     print(*told, flush=True)
 
 if __name__ == "__main__":
+    folder = sys.argv[1]
     def patient(number):
         import time
+        from pathlib import Path
         from hagan_clinic.cluster import asked_to_stop
+        Path(folder, f"begun{number}").touch()
         for _ in range(100 * number):
             if asked_to_stop():
                 return "asked"
@@ -143,16 +146,29 @@ def test_ctrl_c_stops_after_what_is_in_work_and_tells_it_to_end(tmp_path):
     script = tmp_path / "main.py"
     script.write_text(INTERRUPTED)
     process = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, script, tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "tls\n"  # no other user of the machine gives it work
     assert process.stdout.readline() == "0 done\n"
+    while not (tmp_path / "begun1").exists():
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert out == "stopping; what is in work is finished first (Ctrl-C again: at once)\n1 asked\n"
     assert err == ""
+
+
+def test_a_worker_that_is_lost_while_it_is_asked_is_not_unfit():
+    cluster.require(
+        "hagan-clinic", "1", {"tcp://a": "1", "tcp://b": distributed.comm.CommClosedError()}
+    )
+    with pytest.raises(DeviceError, match="1 of 2 workers are unfit: tcp://b has No module named"):
+        cluster.require("x", "1", {"tcp://a": "1", "tcp://b": ImportError("No module named x")})
 
 
 def test_a_worker_that_turns_out_unfit_is_refused_by_name_and_another_does_its_piece(workers):
