@@ -9,15 +9,18 @@ import hagan_clinic
 SPACING_MM, SIDE = 2.0, 110
 
 
-@pytest.fixture(scope="module")
-def heads(test_data, toy_generator, tmp_path_factory):
-    """The translations, each on a grid of the patient's axes around its centre of mass."""
+@pytest.fixture(
+    scope="module", params=["toy", pytest.param("bundled", marks=pytest.mark.slow)], ids=str
+)
+def heads(request, test_data, toy_generator, tmp_path_factory):
+    """What a generator makes of both, on a grid of the patient's axes around its centre of mass."""
     folder = tmp_path_factory.mktemp("decubitus")
     made = []
     for name in ("HFS/3_t1_fl2d_sag", "HFP/2_t1_fl2d_sag"):
         path = folder / f"{name[:3]}.nii.gz"
         series = test_data / "dicom" / "decubitus" / name
-        hagan_clinic.translate(series, path, model=str(toy_generator), device="cpu")
+        model = str(toy_generator) if request.param == "toy" else "t1_to_flair"
+        hagan_clinic.translate(series, path, model=model, device="cpu")
         made.append(_centred(sitk.ReadImage(str(path), sitk.sitkFloat32)))
     return made
 
