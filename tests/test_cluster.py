@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -96,14 +97,16 @@ def test_an_error_is_a_result_and_no_name_is_seen_by_dask(workers, caplog):
     assert "Doe" not in f"{told}{held}{caplog.text}{cluster._Piece(failing, 'Doe', '', '')!r}"
 
 
-def test_a_worker_does_one_piece_at_a_time_with_its_threads(workers):
+def test_a_worker_does_one_piece_at_a_time_with_its_threads_whoever_asks(workers):
     def alone(number):
         started = time.monotonic()
         time.sleep(0.1)
         return os.getpid(), cluster.own_threads(), started
 
-    with connected(workers.scheduler_address) as client:
-        found = [value for _, value in spread(client, alone, range(9), say=print)]
+    with connected(workers.scheduler_address) as client, ThreadPoolExecutor() as pool:
+        calls = pool.map(lambda _: list(spread(client, alone, range(9), say=print)), range(2))
+        found = [value for call in calls for _, value in call]
+    assert len(found) == 18
     assert {threads for _, threads, _ in found} == {2}
     for process in {process for process, _, _ in found}:
         starts = sorted(start for of, _, start in found if of == process)
