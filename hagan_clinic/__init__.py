@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hagan_clinic.api.synthesis import encode, reconstruct, sample
     from hagan_clinic.api.training import train
     from hagan_clinic.conditional import ConditionalHAGAN
-    from hagan_clinic.data.slab_sampler import SlabSampler
+    from hagan_clinic.data.subject_sampler import SlabSampler
     from hagan_clinic.runtime import translate
     from hagan_clinic.unconditional import HAGAN
 
@@ -34,7 +34,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "ConditionalHAGAN": "conditional",
     "HAGAN": "unconditional",
-    "SlabSampler": "data.slab_sampler",
+    "SlabSampler": "data.subject_sampler",
     "encode": "api.synthesis",
     "evaluate": "api.evaluating",
     "export": "api.exporting",

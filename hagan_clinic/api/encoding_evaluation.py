@@ -5,19 +5,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hagan_clinic.api.evaluated import Evaluated, ReportFiles
-from hagan_clinic.api.models import load_encoder, load_generator
+from hagan_clinic.api.generators import load_encoder, load_generator
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.evaluation.cases import check_cases
 from hagan_clinic.evaluation.encoding_report import EncodingReport, file_names
-from hagan_clinic.evaluation.latent_regression import explainable, explained, read_measurements
-from hagan_clinic.evaluation.reconstruction import Pair, evaluate_encoding
-from hagan_clinic.evaluation.segmenter import Segmenter
-from hagan_clinic.evaluation.subsets import (
+from hagan_clinic.evaluation.evaluated_patients import (
     check_comparable,
     find_subsets,
     is_run,
     seen_in_training,
 )
+from hagan_clinic.evaluation.latent_regression import explainable, explained, read_measurements
+from hagan_clinic.evaluation.reconstruction import Pair, evaluate_encoding
+from hagan_clinic.evaluation.segmenter import Segmenter
 from hagan_clinic.progress import counted
 from hagan_clinic.runtime.library import PARTS, bundled_models
 from hagan_clinic.runtime.model_interface import ENCODER, GENERATOR

@@ -9,7 +9,7 @@ from hagan_clinic.api.encoding_evaluation import evaluate_encoders
 from hagan_clinic.api.evaluated import Evaluated
 from hagan_clinic.api.synthesis_evaluation import evaluate_generators
 from hagan_clinic.api.translation_evaluation import evaluate_translators
-from hagan_clinic.evaluation.subsets import is_run
+from hagan_clinic.evaluation.evaluated_patients import is_run
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.model_interface import TRANSLATOR
 from hagan_clinic.training.registry import read_config

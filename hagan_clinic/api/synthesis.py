@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.api.models import check_class, load_encoder, load_generator
+from hagan_clinic.api.generators import check_class, load_encoder, load_generator
 from hagan_clinic.api.scans import check_scans, encode_scans, find_scans
 from hagan_clinic.errors import InputError, ModelError
 from hagan_clinic.intensity import from_unit

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 
 from hagan_clinic.api.evaluated import Evaluated, ReportFiles
-from hagan_clinic.api.models import load_generator, torch_device
+from hagan_clinic.api.generators import load_generator, torch_device
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.embedding import check_numbers
-from hagan_clinic.evaluation.feature_cache import FeatureCache, FeatureExtractor
-from hagan_clinic.evaluation.features import FeatureNetwork
-from hagan_clinic.evaluation.hd_bet import HDBetEncoder
-from hagan_clinic.evaluation.segmenter import Segmenter
-from hagan_clinic.evaluation.structure_sets import by_brightness, by_segmenter
-from hagan_clinic.evaluation.subsets import (
+from hagan_clinic.evaluation.evaluated_patients import (
     check_comparable,
     find_subsets,
     is_run,
     seen_in_training,
 )
+from hagan_clinic.evaluation.feature_cache import FeatureCache, FeatureExtractor
+from hagan_clinic.evaluation.features import FeatureNetwork
+from hagan_clinic.evaluation.hd_bet import HDBetEncoder
+from hagan_clinic.evaluation.segmenter import Segmenter
+from hagan_clinic.evaluation.structure_sets import by_brightness, by_segmenter
 from hagan_clinic.evaluation.synthesis import evaluate_synthesis
 from hagan_clinic.evaluation.synthesis_parts import (
     NEAREST_FILES,

@@ -9,11 +9,11 @@ from pathlib import Path
 from hagan_clinic.api.evaluated import Evaluated, ReportFiles
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.cases import check_cases
+from hagan_clinic.evaluation.evaluated_patients import find_subsets, is_run, seen_in_training
 from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
 from hagan_clinic.evaluation.on_workers import Order, evaluate_on, hashes
 from hagan_clinic.evaluation.page import EvaluationPage
 from hagan_clinic.evaluation.predictors import Models, Predictor, Volumes
-from hagan_clinic.evaluation.subsets import find_subsets, is_run, seen_in_training
 from hagan_clinic.evaluation.translation import Evaluation, evaluate_translation, fit_curves
 from hagan_clinic.evaluation.translation_report import TranslationReport, file_names
 from hagan_clinic.evaluation.worst import Worst

@@ -38,7 +38,7 @@ def command(
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. The
     latents are written with the subjects' names. A volume goes through the network slab by slab.
     """
-    from hagan_clinic.api.models import load_encoder
+    from hagan_clinic.api.generators import load_encoder
     from hagan_clinic.api.scans import check_scans, encode_scans, find_scans
     from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.runtime.latents import SUFFIXES, Latents, write_latents

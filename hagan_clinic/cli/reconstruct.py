@@ -67,7 +67,7 @@ def command(
     if not inputs:
         raise click.UsageError("Give the scans after the run folder.")
 
-    from hagan_clinic.api.models import check_class, load_encoder, load_generator
+    from hagan_clinic.api.generators import check_class, load_encoder, load_generator
     from hagan_clinic.api.scans import check_scans, find_scans
     from hagan_clinic.api.synthesis import check_pair, reconstruct_with
     from hagan_clinic.progress import counted

@@ -61,7 +61,7 @@ def command(
         raise click.UsageError(
             "--max-memory holds for .onnx files, and MODEL is a run folder: export its generator."
         )
-    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.generators import load_generator
     from hagan_clinic.api.synthesis import draw
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.exploration import pictures

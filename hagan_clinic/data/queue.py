@@ -34,7 +34,7 @@ from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.augmented import Batch, RawSample
 from hagan_clinic.data.prefetch import batches_ahead
 from hagan_clinic.data.prepared import PreparedSubject
-from hagan_clinic.data.samplers import NumberedCubes, NumberedSlabs, sampler_of
+from hagan_clinic.data.slab_sampler import NumberedCubes, NumberedSlabs, sampler_of
 from hagan_clinic.data.stream import VolumeStream, fits
 from hagan_clinic.errors import InputError
 from hagan_clinic.volume import Shape

@@ -1,146 +1,169 @@
-"""Slabs of anyone's own `tio.Subject`, for a `tio.Queue` and a loop of one's own."""
+"""What is cut out of a volume: slabs with their halo, or cubes, each a function of its number.
 
-from collections.abc import Generator, Sequence
+Sample i of volume n is drawn with random numbers of (seed, n, i) alone, so it does not depend on
+which worker cut it, or after what.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
 from itertools import count
 from typing import cast
 
-import torch
+import numpy as np
 import torchio as tio
-from torch import Tensor
-from torch.nn import functional
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
-from hagan_clinic.errors import InputError
+from hagan_clinic.data.augmented import Cut, RawSample, held_box
+from hagan_clinic.data.averages import filled_box
+from hagan_clinic.data.moving import Box
+from hagan_clinic.volume import Shape
 
-BEYOND = 1e-3
-"""How far from [-1, 1] interpolation may leave a value."""
 
-
-class SlabSampler(tio.data.sampler.PatchSampler):
-    """A random slab of a subject with its halo, and the low-resolution whole.
-
-    The images are brought to the axes (D, H, W), inferior to superior, posterior to anterior and
-    left to right, whatever those of the files. Where slabs start is drawn by PyTorch's generator,
-    uniformly over the multiples of 4. What it gives is a dictionary of tensors, not a subject, of
-    which PyTorch's own `DataLoader` makes a batch as `TranslationBatch` describes it, or, without
-    a target, `SynthesisBatch`.
+class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
+    """Samples of a volume, each a function of the volume's number and its own.
 
     Args:
-        source: The subject's names of the source images, in channel order; or one name. Float in
-            [-1, 1] with the background at -1, on one grid, sides multiples of 16.
-        target: Name of the target image, likewise; None for an unconditional model.
-        brain: Name of the brain mask, 0 to 1, where the loss counts in full; without it, all that
-            is not background in the first source.
-        thickness: Slices of a slab, a multiple of 4; an unconditional model's `slab`.
-        halo: Real slices on each side that the network sees and the loss does not, a multiple of
-            4; 0 for an unconditional model.
-        whole: Give the whole source too, as an encoder needs it.
-
-    Raises:
-        InputError: A thickness or a halo that is no multiple of 4; and from each subject, an image
-            that it lacks, sides that do not fit, or values that are not on [-1, 1].
-
-    Example:
-        >>> import torch, torchio as tio
-        >>> from hagan_clinic import SlabSampler
-        >>> image = tio.ScalarImage(tensor=torch.rand(1, 32, 48, 64) * 2 - 1)
-        >>> subject = tio.Subject(mprage=image, dark_fluid=image)
-        >>> sampler = SlabSampler("mprage", "dark_fluid", thickness=16, halo=8)
-        >>> sample = next(sampler(subject))
-        >>> tuple(sample["source_window"].shape), tuple(sample["target_slab"].shape)
-        ((1, 32, 48, 32), (1, 16, 48, 32))
-        >>> tuple(sample["source_low"].shape), int(sample["slab_start"]) % 4
-        ((1, 16, 12, 8), 0)
+        shape: (D, H, W) of the volumes.
+        patch: (D, H, W) of what a sample shows.
+        seed: Of the run.
     """
 
-    def __init__(
-        self,
-        source: str | Sequence[str],
-        target: str | None = None,
-        brain: str | None = None,
-        *,
-        thickness: int = 32,
-        halo: int = 8,
-        whole: bool = False,
-    ) -> None:
-        super().__init__(1)  # a patch's size is the subject's, but along D
-        if thickness <= 0 or thickness % LOW_RES_FACTOR or halo < 0 or halo % LOW_RES_FACTOR:
-            raise InputError(
-                f"the slab has {thickness} slices and a halo of {halo}; expected multiples of "
-                f"{LOW_RES_FACTOR}"
-            )
-        self.source = (source,) if isinstance(source, str) else tuple(source)
-        self.target = target
-        self.brain = brain
-        self.thickness = thickness
-        self.halo = halo
-        self.whole = whole
+    def __init__(self, shape: Shape, patch: Shape, seed: int) -> None:
+        super().__init__(patch)
+        self.shape = shape
+        self.seed = seed
 
     def _generate_patches(
         self, subject: tio.Subject, num_patches: int | None = None
     ) -> Generator[tio.Subject]:
-        volumes = self.volumes(subject)
-        starts = (volumes["source"].shape[1] - self.thickness) // LOW_RES_FACTOR + 1
         numbers = count() if num_patches is None else range(num_patches)
-        samples = (
-            self.cut(volumes, LOW_RES_FACTOR * int(torch.randint(starts, ()))) for _ in numbers
-        )
         # To the queue a patch is whatever is taken out of it again.
-        return cast(Generator[tio.Subject], samples)
+        return cast(Generator[tio.Subject], (self.sample(subject, number) for number in numbers))
 
-    def volumes(self, subject: tio.Subject) -> dict[str, Tensor]:
-        """`source` (C, D, H, W), and `target` and `brain` (1, D, H, W) where there is a target.
+    def sample(self, subject: tio.Subject, number: int) -> RawSample:
+        """Sample ``number`` of a subject of the stream."""
+        volume, drawn = int(subject.number), subject.drawn
+        cut, numbers = self.cut(volume, number)
+        held = held_box(cut, drawn, drawn.matrix(self.shape, subject.spacing), self.shape)
+        if subject.averages.device.type == "cpu":  # elsewhere it would have to be waited for
+            held = filled_box(subject.averages, held)
+        if "label" in subject:
+            numbers["label"] = int(subject.label)
+        if "measurements" in subject:
+            numbers["measurements"] = list(subject.measurements)
+        # The bytes are copied: a view would keep the whole volume in the queue.
+        return RawSample(
+            source=held.of(subject.source.data).clone(),
+            target=held.of(subject.target.data).clone() if "target" in subject else None,
+            brain=held.of(subject.brain.data).clone(),
+            averages=subject.averages,
+            region=held.of(subject.region.data).clone() if "region" in subject else None,
+            held=held,
+            shape=self.shape,
+            spacing=subject.spacing,
+            cut=cut,
+            drawn=drawn,
+            noise_seed=int(self._random(volume, number, 4).integers(2**63)),
+            numbers={"volume": volume, **numbers},
+        )
 
-        Raises:
-            InputError: An image is missing, or has other sides or values than a network takes.
-        """
-        names = [*self.source, *(name for name in (self.target, self.brain) if name is not None)]
-        if missing := [name for name in names if name not in subject]:
-            raise InputError(
-                f"the subject has no image {', '.join(missing)}; its images are "
-                f"{', '.join(subject.get_images_names())}: name them in SlabSampler"
-            )
-        canonical = tio.ToCanonical()(tio.Subject({name: subject[name] for name in names}))
-        images = {
-            name: cast(tio.Image, canonical[name]).data.permute(0, 3, 2, 1).float()
-            for name in names
+    @abstractmethod
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int | list[float]]]:
+        """What sample ``number`` of a volume shows, and the numbers that say where it is."""
+
+    def _random(self, volume: int, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, volume, number, purpose))
+
+
+class NumberedSlabs(NumberedSampler):
+    """Slabs of a volume with their halo, and the low-resolution whole.
+
+    The start r of slab i of volume n is uniform over the multiples of 4, drawn from (seed, n, i).
+
+    Args:
+        shape: (D, H, W) of the volumes.
+        thickness: Slices of a slab, a multiple of 4, at most D.
+        halo: Real slices on each side that the network sees and the loss does not.
+        seed: Of the run.
+        in_turn: Take the disjoint slabs in turn, volume by volume, instead of drawing r.
+        whole: Give the whole volume too.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        thickness: int,
+        halo: int,
+        seed: int,
+        *,
+        in_turn: bool = False,
+        whole: bool = False,
+    ) -> None:
+        window = Slab(0, thickness).window(shape[0], halo)
+        super().__init__(shape, (window.thickness, *shape[1:]), seed)
+        self.thickness = thickness
+        self.halo = halo
+        self.in_turn = in_turn
+        self.whole = whole
+
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int | list[float]]]:
+        """A slab with its window."""
+        slab = Slab(self._start(volume, number), self.thickness)
+        window = slab.window(self.shape[0], self.halo)
+        seen, learnt = (
+            Box((part.start, 0, 0), (part.stop, *self.shape[1:])) for part in (window, slab)
+        )
+        numbers: dict[str, int | list[float]] = {
+            "slab_start": slab.start,
+            "window_start": window.start,
         }
-        for name in (*self.source, *([] if self.target is None else [self.target])):
-            low, high = float(images[name].min()), float(images[name].max())
-            if not (low >= -1 - BEYOND and high <= 1 + BEYOND):
-                raise InputError(
-                    f"the image {name} has values from {low:g} to {high:g}; expected -1 to 1: "
-                    "scale it before, as with tio.RescaleIntensity((-1, 1))"
-                )
-        source = torch.cat([images[name] for name in self.source])
-        shape = tuple(source.shape[1:])
-        if shape[0] < self.thickness or any(side % LOW_RES_FACTOR for side in shape):
-            raise InputError(
-                f"the images have {' x '.join(map(str, shape))} voxels (D, H, W); expected "
-                f"multiples of {LOW_RES_FACTOR}, and {self.thickness} slices or more: crop or pad "
-                "them before, as with tio.CropOrPad"
-            )
-        if self.target is None:
-            return {"source": source}
-        brain = images[self.brain] if self.brain is not None else (source[:1] > -1).float()
-        return {"source": source, "target": images[self.target], "brain": brain}
+        return Cut(seen, learnt, ("window", "slab"), whole=self.whole), numbers
 
-    def cut(self, volumes: dict[str, Tensor], start: int) -> dict[str, Tensor]:
-        """The sample of `volumes` whose slab starts at `start`, a multiple of 4."""
-        slab = Slab(start, self.thickness)
-        window = slab.window(volumes["source"].shape[1], self.halo)
-        sample = {
-            "slab_start": torch.tensor(slab.start),
-            "window_start": torch.tensor(window.start),
-            "index": torch.randint(2**62, ()),  # of the noise that an unconditional model draws
-        }
-        for name, volume in volumes.items():
-            # Copied: a view would keep the whole volume in the queue.
-            if name == "source":
-                sample["source_window"] = window.high(volume).clone()
-            else:
-                sample[f"{name}_slab"] = slab.high(volume).clone()
-            sample[f"{name}_low"] = functional.avg_pool3d(volume, LOW_RES_FACTOR)
-        if self.whole:
-            sample["source_whole"] = volumes["source"]
-        return sample
+    def _start(self, volume: int, number: int) -> int:
+        depth = self.shape[0]
+        if self.in_turn:
+            return (volume + number) % (depth // self.thickness) * self.thickness
+        steps = (depth - self.thickness) // LOW_RES_FACTOR
+        return LOW_RES_FACTOR * int(self._random(volume, number, 1).integers(steps + 1))
+
+
+class NumberedCubes(NumberedSampler):
+    """Cubes of a volume, whose place is uniform in it and drawn from (seed, n, i).
+
+    Args:
+        shape: (D, H, W) of the volumes.
+        side: Of the cubes; they end where a volume is shorter.
+        seed: Of the run.
+        whole: Give the whole volume too.
+    """
+
+    def __init__(self, shape: Shape, side: int, seed: int, *, whole: bool = False) -> None:
+        depth, height, width = (min(side, length) for length in shape)
+        super().__init__(shape, (depth, height, width), seed)
+        self.side = side
+        self.whole = whole
+
+    def cut(self, volume: int, number: int) -> tuple[Cut, dict[str, int | list[float]]]:
+        """A cube."""
+        rng = self._random(volume, number, 1)
+        d, h, w = (int(rng.integers(max(side - self.side, 0) + 1)) for side in self.shape)
+        sides = zip((d, h, w), self.shape, strict=True)
+        d1, h1, w1 = (min(first + self.side, side) for first, side in sides)
+        cube = Box((d, h, w), (d1, h1, w1))
+        return Cut(cube, cube, ("patch", "patch"), whole=self.whole, low=False), {}
+
+
+def sampler_of(
+    shape: Shape,
+    thickness: int,
+    seed: int,
+    *,
+    halo: int = 0,
+    in_turn: bool = False,
+    whole: bool = False,
+    cube: int = 0,
+) -> NumberedSlabs | NumberedCubes:
+    """What cuts volumes of this (D, H, W): into cubes if they have a side, else into slabs."""
+    if cube:
+        return NumberedCubes(shape, cube, seed, whole=whole)
+    return NumberedSlabs(shape, thickness, halo, seed, in_turn=in_turn, whole=whole)

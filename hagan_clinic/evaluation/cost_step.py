@@ -22,7 +22,7 @@ from torch.utils.data import default_collate
 from hagan_clinic.data.augmented import Batch, augmented
 from hagan_clinic.data.averages import STEP
 from hagan_clinic.data.draws import Drawn
-from hagan_clinic.data.samplers import sampler_of
+from hagan_clinic.data.slab_sampler import sampler_of
 from hagan_clinic.data.stream import raw_subject
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.half import precision

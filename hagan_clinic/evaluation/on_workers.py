@@ -8,10 +8,10 @@ from pathlib import Path
 from hagan_clinic.cluster import UnfitWorkerError, connected, own_memory, own_threads, spread
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import DeviceError, ModelError
+from hagan_clinic.evaluation.evaluated_patients import is_run
 from hagan_clinic.evaluation.page import EvaluationPage
 from hagan_clinic.evaluation.predictors import Models, Predictor
 from hagan_clinic.evaluation.reference_baselines import FittedCurve
-from hagan_clinic.evaluation.subsets import is_run
 from hagan_clinic.evaluation.translation import Evaluation, evaluate_subject
 from hagan_clinic.evaluation.worst import Worst
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hagan_clinic.errors import InputError, ModelError, some
 from hagan_clinic.evaluation.cases import Case, Image
+from hagan_clinic.evaluation.evaluated_patients import is_run
 from hagan_clinic.evaluation.named_files import files_of
 from hagan_clinic.evaluation.reference_baselines import FittedCurve, oracle_linear_fit
-from hagan_clinic.evaluation.subsets import is_run
 from hagan_clinic.imageio import SUFFIXES, is_volume_name, read
 from hagan_clinic.runtime import Translator
 from hagan_clinic.volume import to_canonical

@@ -2,7 +2,8 @@
 
 from hagan_clinic.runtime.library import DEFAULT_MODEL, bundled_models, find_model
 from hagan_clinic.runtime.model_file import Card, ModelFile, load_model
-from hagan_clinic.runtime.translation import Translation, Translator, translate
+from hagan_clinic.runtime.result import Translation
+from hagan_clinic.runtime.translation import Translator, translate
 
 __all__ = [
     "DEFAULT_MODEL",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,17 +27,12 @@ from hagan_clinic.runtime.plausibility import (
     image_warnings,
     slice_warnings,
 )
-from hagan_clinic.runtime.preview import draw_preview
-from hagan_clinic.runtime.provenance import NOTICE, credit
 from hagan_clinic.runtime.providers import choose_device, gpu_memory
 from hagan_clinic.runtime.report import Stopwatch, run_report
+from hagan_clinic.runtime.result import Translation
 from hagan_clinic.runtime.slabs import plan_slabs
 from hagan_clinic.runtime.sources import Inputs, Source, by_name, files_of, read_inputs
 from hagan_clinic.runtime.translation_outputs import write_translation
-from hagan_clinic.volume import Volume
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Progress = Callable[[str, float], None]
 """Called with the stage that runs, and the share of the work done before it or within it."""
@@ -46,49 +40,6 @@ Progress = Callable[[str, float], None]
 # The system and other programs need memory too.
 _SHARE_OF_AVAILABLE = 0.7
 _GPU_FALLBACK = 4 * 2**30  # where the driver does not tell the GPU's memory
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Translation:
-    """A synthesised volume. A notebook shows it as the picture that `--preview` writes.
-
-    Attributes:
-        volume: float32 in [0, 1], the training targets' percentile scale, on the source's grid.
-        uncertainty: Half-width of the 90 % interval in the same units, on the same grid. Outside
-            the network's box it is 1, the whole range, where there is tissue, and 0, as the volume
-            is, in the air around it.
-        report: What `--report` writes.
-        sources: The scans that it was made of, by their sequences, in scanner units.
-        target: The sequence that it is like.
-    """
-
-    volume: Volume
-    uncertainty: Volume
-    report: Mapping[str, Any]
-    sources: Mapping[str, Volume]
-    target: str
-
-    def __repr__(self) -> str:
-        return (
-            f"{NOTICE}: {self.target} from {' and '.join(self.sources)} by "
-            f"{self.report['model']['name']}, {self.volume.grid}, "
-            f"warnings: {len(self.report['warnings'])}"
-        )
-
-    def picture(self) -> Image.Image:
-        """Source, synthetic volume and uncertainty in three planes, marked as synthetic."""
-        return draw_preview(
-            list(self.sources.items()),
-            (self.target, self.volume),
-            self.uncertainty,
-            credit(self.report["model"]),
-        )
-
-    def _repr_png_(self) -> bytes:
-        """What Jupyter and its kin show."""
-        with BytesIO() as content:
-            self.picture().save(content, format="PNG")
-            return content.getvalue()
 
 
 class Translator:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hagan_clinic.api.models import load_encoder
+from hagan_clinic.api.generators import load_encoder
 from hagan_clinic.cli import main
 from hagan_clinic.imageio import read, write
 from hagan_clinic.runtime.latents import read_latents

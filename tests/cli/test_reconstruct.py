@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from hagan_clinic.api.models import load_encoder, load_generator
+from hagan_clinic.api.generators import load_encoder, load_generator
 from hagan_clinic.cli import main
 from hagan_clinic.imageio import read
 

@@ -16,7 +16,7 @@ from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.draws import Affine, Drawn, draw
 from hagan_clinic.data.prefetch import batches_ahead
 from hagan_clinic.data.prepared import PreparedSubject, prepare_cohort
-from hagan_clinic.data.samplers import NumberedCubes, NumberedSlabs
+from hagan_clinic.data.slab_sampler import NumberedCubes, NumberedSlabs
 from hagan_clinic.data.stream import VolumeStream
 
 SHAPE = (48, 40, 32)

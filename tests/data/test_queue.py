@@ -14,7 +14,7 @@ from hagan_clinic.data.augment import AugmentConfig
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import PreparedSubject, prepare_cohort
 from hagan_clinic.data.queue import slab_loader
-from hagan_clinic.data.samplers import NumberedSlabs
+from hagan_clinic.data.slab_sampler import NumberedSlabs
 from hagan_clinic.data.stream import VolumeStream
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hagan_clinic.api.models import load_encoder, load_generator
+from hagan_clinic.api.generators import load_encoder, load_generator
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.data.prepared import prepare_cohort
 from hagan_clinic.errors import DeviceError, InputError, ModelError

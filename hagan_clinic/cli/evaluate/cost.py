@@ -83,7 +83,7 @@ def command(
     """
     from hagan_clinic import __version__
     from hagan_clinic.api.evaluated import ReportFiles
-    from hagan_clinic.api.models import torch_device
+    from hagan_clinic.api.generators import torch_device
     from hagan_clinic.evaluation.cost import configurations_of, cost_csv, cost_table, evaluate_cost
     from hagan_clinic.evaluation.tables import document
     from hagan_clinic.progress import counted

@@ -40,7 +40,7 @@ def command(
     """
     import numpy as np
 
-    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.generators import load_generator
     from hagan_clinic.runtime.exploration import spherical_path
     from hagan_clinic.runtime.exploration.series import VolumeSeries
 

@@ -86,7 +86,7 @@ def class_of(generator: Generator, chosen: str | None, *labels: str) -> str | No
         InputError: A model with classes and none is known, an unknown one, or one for a model
             without classes.
     """
-    from hagan_clinic.api.models import check_class
+    from hagan_clinic.api.generators import check_class
 
     check_class(generator, chosen)
     if chosen is not None or not generator.classes:

@@ -68,7 +68,7 @@ def command(
     if model.suffix == ".onnx" and encoder is None:
         raise click.UsageError("a .onnx file holds one part: give the encoder with --encoder FILE")
     # First of all, as it needs the extra [train].
-    from hagan_clinic.api.models import load_encoder, load_generator
+    from hagan_clinic.api.generators import load_encoder, load_generator
     from hagan_clinic.evaluation.embedding import draw_map, embed
     from hagan_clinic.runtime.outputs import all_or_none
     from hagan_clinic.runtime.provenance import NOTICE

@@ -78,7 +78,7 @@ def command(
         raise click.UsageError(
             "--segmenter and --measure-by emphysema both draw labels: give one of them."
         )
-    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.generators import load_generator
     from hagan_clinic.runtime.exploration import EmphysemaShare, read_direction, straight_path
     from hagan_clinic.runtime.exploration.series import VolumeSeries
     from hagan_clinic.runtime.latents import draw_latents

@@ -11,7 +11,7 @@ from scipy.stats import ttest_rel
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from hagan_clinic.api.models import load_encoder, load_generator
+from hagan_clinic.api.generators import load_encoder, load_generator
 from hagan_clinic.evaluation.encoding_report import EncodingReport
 from hagan_clinic.evaluation.reconstruction import Encoding, ReconstructionRow
 from hagan_clinic.intensity import from_unit

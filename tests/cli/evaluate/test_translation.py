@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import hagan_clinic
 from hagan_clinic.data.subject import Subject
-from hagan_clinic.evaluation.subsets import seen_in_training
+from hagan_clinic.evaluation.evaluated_patients import seen_in_training
 from hagan_clinic.imageio import read, write
 from hagan_clinic.intensity import from_unit, target_window, to_unit
 from hagan_clinic.volume import Volume, to_canonical

@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from hagan_clinic.api.models import load_generator
+from hagan_clinic.api.generators import load_generator
 from hagan_clinic.imageio import read
 from hagan_clinic.runtime.latents import Latents, read_latents, write_latents
 

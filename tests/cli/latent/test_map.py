@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hagan_clinic.api.models import load_encoder, load_generator
+from hagan_clinic.api.generators import load_encoder, load_generator
 from hagan_clinic.evaluation.embedding import embed
 from hagan_clinic.imageio import read, write
 from hagan_clinic.runtime.latents import draw_latents, read_latents

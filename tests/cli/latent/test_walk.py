@@ -165,7 +165,7 @@ def test_a_model_with_classes_makes_the_one_that_is_asked_for(
 ):
     run = tmp_path / "run"
     make_unconditional_run(run, classes=("a", "b"), label="side")
-    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.generators import load_generator
 
     found = read_direction(direction)
     identity = load_generator(run, "cpu").identity

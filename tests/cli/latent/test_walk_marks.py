@@ -63,7 +63,7 @@ def ct(make_unconditional_run, direction, tmp_path_factory):
     weights["module.generator.high.last.weight"] *= 12
     weights["module.generator.high.last.bias"][:] = 0.8
     save_file(weights, folder / "run" / "best" / "average.safetensors")
-    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.generators import load_generator
 
     identity = load_generator(folder / "run", "cpu").identity
     found = read_direction(direction)
@@ -218,7 +218,7 @@ class Flat:
 
 
 def write_flat(run, marking, folder):
-    from hagan_clinic.api.models import load_generator
+    from hagan_clinic.api.generators import load_generator
 
     values = np.array([0.1, 0.2])
     latents = np.repeat(values[:, None], 8, 1).astype(np.float32)

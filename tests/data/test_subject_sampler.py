@@ -5,7 +5,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from hagan_clinic.backbone.batch import SynthesisBatch, TranslationBatch
-from hagan_clinic.data.slab_sampler import SlabSampler
+from hagan_clinic.data.subject_sampler import SlabSampler
 from hagan_clinic.errors import InputError
 
 SHAPE = (32, 48, 64)  # left to right, posterior to anterior, inferior to superior
