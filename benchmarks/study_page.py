@@ -1,7 +1,7 @@
 """The page of a study: training, tables and pictures, as they were measured.
 
-What stands under the heading `## Reading` of a page that exists is kept: figures are this file's,
-words about them are not.
+The text under the heading `## Reading` of an existing page is kept: this file writes the numbers,
+not the words about them.
 """
 
 import csv
@@ -66,7 +66,7 @@ def write_page(page: Path, work: Path, runs: dict[str, list[Path]]) -> None:
 
 OPENING = """HA-GAN and its baselines, each trained for the steps that fit into the same time.
 Translations and reconstructions are evaluated on unseen patients, samples against the whole
-cohort. Everything down to *Reading* is written by the commands, whatever comes out:
+cohort. These commands write everything down to *Reading*, whatever the outcome:
 
 ```bash
 {commands}
@@ -74,9 +74,9 @@ cohort. Everything down to *Reading* is written by the commands, whatever comes 
 
 Measured on {machine}, hagan-clinic {version} at commit {commit}. The settings are in
 `benchmarks/study.py`. Every model was timed first; *seconds* is what its steps took in the end,
-beside other work on the machine, which gives no model more steps. Of the tests those with HA-GAN
-are shown; the evaluations' `tests.csv` have all. The weights are for research, and so is every
-picture here: SYNTHETIC, NOT FOR DIAGNOSIS."""
+beside other work on the machine, which does not change the number of steps. Only tests with
+HA-GAN are shown; the evaluations' `tests.csv` have all. Weights and pictures are for research:
+SYNTHETIC, NOT FOR DIAGNOSIS."""
 
 
 def command_of(study: str, runs: Sequence[Path]) -> str:
@@ -156,9 +156,9 @@ def brightness_apart(work: Path, runs: Sequence[Path]) -> Table:
         "With the brightness taken out",
         ["better", "worse", "metric", "difference", "t", "p", "n"],
         cells,
-        "The same tests in the brain between the rows named oracle: each translation after the "
-        "best straight line to its reference, so that a patient's brightness and contrast, which "
-        "a T1 does not tell, count no more.",
+        "The same tests in the brain between the rows named oracle: each translation is first "
+        "fitted to its reference by a straight line, so that a patient's brightness and contrast, "
+        "which a T1 does not show, no longer count.",
     )
 
 

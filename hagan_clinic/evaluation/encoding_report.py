@@ -19,8 +19,8 @@ from hagan_clinic.runtime.exploration import pictures
 PROTOCOL = (
     "Scan and reconstruction are on [0, 1], as training scales the scan, in the model's box. Data "
     "range 1; PSNR in dB; SSIM in 3D, Gaussian window of sigma 1.5 voxels, 11 wide, its map "
-    "averaged over the region, both zeroed outside the brain for the brain's; MS-SSIM with the "
-    "same window, as many of five scales as MONAI takes for the size. Means over subjects."
+    "averaged over the region, for the brain with both images zeroed outside it; MS-SSIM with the "
+    "same window and as many of five scales as MONAI allows for the size. Means over subjects."
 )
 
 Writer = str | Callable[[Path], object]
@@ -108,7 +108,7 @@ class EncodingReport:
             )
         note = (
             "Dice of the structures that the segmenter finds in scan and reconstruction, mean over "
-            "the subjects that have them in either; one that is found in one alone counts 0."
+            "the subjects that have them in either; a structure in only one of the two counts 0."
         )
         return Table("Structures", ["label", *self.found.models], cells, note)
 
@@ -119,8 +119,8 @@ class EncodingReport:
         ]
         note = (
             f"Ridge regression (λ = {PENALTY:g}) of the measurement's logarithm on the latents, "
-            "fitted on training patients; R² on the held-out ones. At 0 or less latents say no "
-            "more than the mean."
+            "fitted on training patients; R² on the held-out ones. At 0 or less the latents predict "
+            "no better than the mean."
         )
         header = ["model", "measurement", "R²", "fitted on", "held out"]
         return Table("Measurements explained by latents", header, cells, note)
@@ -159,7 +159,7 @@ class EncodingReport:
         }
 
     def _draw_panel(self, path: Path) -> None:
-        title = "Scans, and what each model makes of their latents"
+                title = "Scans and their reconstructions by each model"
         picture = pictures.draw_montage(self.found.shown, title, ", ".join(self.found.models))
         pictures.save_montage(picture, path, title)
 

@@ -94,7 +94,7 @@ def dice_table(rows: Sequence[LabelDice]) -> Table:
         for label in sorted({row.label for row in rows if row.prediction == name}):
             found = [r.dice for r in rows if (r.prediction, r.label) == (name, label)]
             cells.append([name, str(label), number(fmean(found), 3), str(len(found))])
-    note = "A structure that one of the two label maps lacks counts 0; n has those it is in."
+    note = "A structure in only one of the two label maps counts 0; n counts those that have it."
     return Table("Dice of label maps", ["labels of", "label", "Dice", "n"], cells, note)
 
 
