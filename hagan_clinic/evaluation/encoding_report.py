@@ -119,8 +119,8 @@ class EncodingReport:
         ]
         note = (
             f"Ridge regression (λ = {PENALTY:g}) of the measurement's logarithm on the latents, "
-            "fitted on training patients; R² on the held-out ones. At 0 or less the latents predict "
-            "no better than the mean."
+            "fitted on training patients; R² on the held-out ones. At 0 or less the latents "
+            "predict no better than the mean."
         )
         header = ["model", "measurement", "R²", "fitted on", "held out"]
         return Table("Measurements explained by latents", header, cells, note)
@@ -159,7 +159,7 @@ class EncodingReport:
         }
 
     def _draw_panel(self, path: Path) -> None:
-                title = "Scans and their reconstructions by each model"
+        title = "Scans and their reconstructions by each model"
         picture = pictures.draw_montage(self.found.shown, title, ", ".join(self.found.models))
         pictures.save_montage(picture, path, title)
 

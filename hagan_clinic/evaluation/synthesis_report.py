@@ -67,12 +67,12 @@ class SynthesisReport:
         return (
             f"Features are of {self.features_of}. FID is larger the fewer volumes there are, and "
             "MMD (squared, unbiased, Gaussian kernel of the real volumes' median distance) "
-            "scatters more: compare values at the same n only. Intervals are 95 % by bootstrap of volumes "
-            "and of patients, at the numbers beside them. The floor compares as many real volumes "
-            "with other real ones, for random halves of the patients: a model can be below it only "
-            "by chance. Each fold has other volumes, as many synthetic as real ones. MS-SSIM is "
-            "MONAI's with a uniform window of 7 and as many of five scales as fit, over pairs "
-            "within a set: a set with a higher value than the real volumes is less diverse."
+            "scatters more: compare values at the same n only. Intervals are 95 % by bootstrap of "
+            "volumes and of patients, at the numbers beside them. The floor compares as many real "
+            "volumes with other real ones, for random halves of the patients: a model can be below "
+            "it only by chance. Each fold has other volumes, as many synthetic as real ones. "
+            "MS-SSIM is MONAI's with a uniform window of 7 and as many of five scales as fit, over "
+            "pairs within a set: a set with a higher value than the real volumes is less diverse."
         )
 
     def tables(self) -> list[Table]:
@@ -94,7 +94,7 @@ class SynthesisReport:
         ]  # fmt: skip
         if not cells:
             return Table(title, [], [], "None: there is one model.")
-                header = ["better", "worse", "size", "metric", "difference", "t", "p", "n"]
+        header = ["better", "worse", "size", "metric", "difference", "t", "p", "n"]
         note = "n is the number of folds; p is not corrected for the number of tests."
         return Table(title, header, cells, note)
 

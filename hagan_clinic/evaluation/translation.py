@@ -31,11 +31,11 @@ PROTOCOL = (
     "Data range 1. The reference is on [0, 1] by its own 0.5 and 99.5 percentiles in the brain "
     "mask, clipped; the prediction is clipped, and never fitted to the reference except in the "
     "rows named oracle, which are fitted to it in the brain by a straight line. On the tissue "
-    "scale both have their in-brain 0.5 percentile at 0 and their in-brain median at 0.4. PSNR in dB. "
-    "SSIM in 3D, Gaussian window of sigma 1.5 voxels, 11 wide, its map averaged over the region, "
-    "both images zeroed outside the brain for brain, tumour and healthy tissue. MS-SSIM with the "
-    "same window and as many of five scales as MONAI allows for the size, over the whole volume "
-    "and over the brain's box with everything else zeroed. Means over subjects."
+    "scale both have their in-brain 0.5 percentile at 0 and their in-brain median at 0.4. PSNR in "
+    "dB. SSIM in 3D, Gaussian window of sigma 1.5 voxels, 11 wide, its map averaged over the "
+    "region, both images zeroed outside the brain for brain, tumour and healthy tissue. MS-SSIM "
+    "with the same window and as many of five scales as MONAI allows for the size, over the whole "
+    "volume and over the brain's box with everything else zeroed. Means over subjects."
 )
 
 NAN = float("nan")
