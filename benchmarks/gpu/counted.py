@@ -7,61 +7,19 @@ weights, moments, gradients, activations and what is on its way, but not what a 
 itself, nor allocated room that lies idle. On an H200 the authors' step took 3986 and 6876 MiB.
 """
 
-import gc
 import time
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from authors import Step
 from given import given, tell
-from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.optim.swa_utils import AveragedModel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.weak import WeakIdKeyDictionary
 
-from hagan_clinic.training.loop import optimizer_of, to_channels_last
-from hagan_clinic.training.registry import build_model, gather_settings
-from hagan_clinic.unconditional import HAGAN, HAGANConfig
-
-MIB = 2**20
-
-
-class Living(TorchDispatchMode):
-    """Adds up the storages that are alive.
-
-    Attributes:
-        now: bytes.
-        peak: the most there ever were.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self.seen = WeakIdKeyDictionary()
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if (
-                isinstance(tensor, Tensor)
-                and (storage := tensor.untyped_storage()) not in self.seen
-            ):
-                size = storage.nbytes()
-                self.seen[storage] = size
-                weakref.finalize(storage, self._gone, size)
-                self.now += size
-                self.peak = max(self.peak, self.now)
-        return result
-
-    def _gone(self, size: int) -> None:
-        self.now -= size
+from hagan_clinic.evaluation.counted_memory import MIB, Living, one_step
+from hagan_clinic.training.registry import gather_settings
+from hagan_clinic.unconditional.settings import UnconditionalConfig
 
 
 class Products(FlopCounterMode):
@@ -76,26 +34,11 @@ class Products(FlopCounterMode):
         return float(self.get_total_flops()) / 1e12
 
 
-class Numbers(list[int]):
-    """Whole numbers where a step expects a tensor on the CPU: one without content tells none."""
-
-    @property
-    def shape(self) -> tuple[int]:
-        """Of the tensor."""
-        return (len(self),)
-
-    def tolist(self) -> list[int]:
-        """Themselves."""
-        return list(self)
-
-    def __truediv__(self, other: float) -> Tensor:
-        return torch.empty(len(self))
-
-
 def authors(settings: Mapping[str, Any], batch: int, counter: Living | Products) -> None:
     """Count the authors' step."""
-    config = _ours(settings, batch, {"norm": "group"})[1].config
-    assert isinstance(config, HAGANConfig)
+    told = gather_settings(None, [], {**settings, "batch_size": batch, "norm": "group"})
+    assert isinstance(told, UnconditionalConfig)
+    config = told.sizes()
     moments = []
     with FakeTensorMode(), counter:
         step = Step(config)
@@ -110,51 +53,7 @@ def ours(
     settings: Mapping[str, Any], batch: int, given: Mapping[str, Any], counter: Living | Products
 ) -> None:
     """Count our step with these settings, the moving average included."""
-    config, _ = _ours(settings, batch, given)
-    with FakeTensorMode(allow_non_fake_inputs=True), counter:
-        model = build_model(config)
-        assert isinstance(model, HAGAN)
-        to_channels_last(model)
-        average = AveragedModel(model.averaged)
-        moments: list[Tensor] = []
-        groups = model.groups()
-        for group in groups.values():
-            kept = 1 if type(optimizer_of(group)).__name__ == "UnaveragedAdam" else 2
-            moments += [torch.zeros_like(p) for p in group.parameters for _ in range(kept)]
-
-        def update(name: str, loss: Tensor) -> None:
-            with torch.autocast("cpu", enabled=False):
-                loss.backward()  # type: ignore[no-untyped-call]
-            _without_gradients(groups[name].parameters)
-            torch.clear_autocast_cache()
-            gc.collect()  # tensors without content are kept by cycles that others are not
-
-        d, h, w = model.config.size
-        slab = model.config.slab
-        numbers: Any = Numbers([slab] * batch)
-        samples: dict[str, Any] = {
-            "source_window": torch.empty(batch, 1, slab, h, w),
-            "source_low": torch.empty(batch, 1, d // 4, h // 4, w // 4),
-            "source_whole": torch.empty(batch, 1, d, h, w),
-            "slab_start": numbers,
-            "index": numbers,
-        }
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-            model.training_step(samples, 1, update)
-        del average
-
-
-def _ours(settings: Mapping[str, Any], batch: int, given: Mapping[str, Any]) -> tuple[Any, HAGAN]:
-    config = gather_settings(None, [], {**settings, "batch_size": batch, **given})
-    with torch.device("meta"):
-        model = build_model(config)
-    assert isinstance(model, HAGAN)
-    return config, model
-
-
-def _without_gradients(parameters: list[nn.Parameter]) -> None:
-    for parameter in parameters:
-        parameter.grad = None
+    one_step({**settings, "batch_size": batch, **given}, counter)
 
 
 def main() -> None:

@@ -29,8 +29,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, D, H, W) -> same."""
+        # One head, as an axis of its own: the ONNX exporter knows no other form.
         query, key, value = (
-            part(features).flatten(2).transpose(1, 2) for part in (self.query, self.key, self.value)
+            part(features).flatten(2).transpose(1, 2).unsqueeze(1)
+            for part in (self.query, self.key, self.value)
         )
         seen = functional.scaled_dot_product_attention(query, key, value)
-        return features + self.gain * seen.transpose(1, 2).reshape(features.shape)
+        return features + self.gain * seen.squeeze(1).transpose(1, 2).reshape(features.shape)

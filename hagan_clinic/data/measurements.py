@@ -13,14 +13,13 @@ FEWEST = 2
 
 
 def standard_scores(
-    subjects: Sequence[Subject], columns: Sequence[str], among: Sequence[Subject] | None = None
+    subjects: Sequence[Subject], columns: Sequence[str]
 ) -> list[list[float]] | None:
-    """Logarithms of measurements as standard scores.
+    """Logarithms of measurements as standard scores: their mean is 0, their spread 1.
 
     Args:
         subjects: Of whom they are wanted.
         columns: Of the CSV, in order.
-        among: Whose mean is 0 and standard deviation 1; the subjects themselves if not given.
 
     Returns:
         For each subject its scores, NaN where the CSV leaves a cell empty; None without columns.
@@ -33,15 +32,15 @@ def standard_scores(
         return None
     scored: list[list[float]] = [[] for _ in subjects]
     for column in columns:
-        of_all = np.array([_logarithm(subject, column) for subject in among or subjects])
+        of_all = np.array([_logarithm(subject, column) for subject in subjects])
         measured = of_all[np.isfinite(of_all)]
         if len(measured) < FEWEST or measured.std() == 0:
             raise InputError(
                 f"{column} has {len(np.unique(measured))} different values in {len(of_all)} "
                 f"subjects: expected {FEWEST} or more to learn from"
             )
-        for scores, subject in zip(scored, subjects, strict=True):
-            scores.append(float((_logarithm(subject, column) - measured.mean()) / measured.std()))
+        for scores, value in zip(scored, of_all, strict=True):
+            scores.append(float((value - measured.mean()) / measured.std()))
     return scored
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.conditional.slab_unet import STRIDE
 from hagan_clinic.errors import DeviceError
+from hagan_clinic.evaluation.counted_memory import counted_step
 from hagan_clinic.evaluation.fresh_process import MIB, check_system, run
 from hagan_clinic.evaluation.tables import Table, as_csv, number
 from hagan_clinic.training.config import TrainingConfig
@@ -49,8 +50,8 @@ class Cost:
         batch: Samples a step.
         parameters: Of everything that trains.
         peak: MiB; on CUDA what PyTorch allocated, on the CPU what the process took beyond Python
-            and its libraries.
-        reserved: MiB that PyTorch held on CUDA; NaN on the CPU.
+            and its libraries; of a counted step what was alive (`counted_memory`).
+        reserved: MiB that PyTorch held on CUDA; NaN elsewhere.
         steps_per_second: NaN where no step was timed.
         error: Why there are no values; empty where there are.
     """
@@ -98,7 +99,7 @@ def evaluate_cost(
     Args:
         settings: Of `hagan-clinic train`, with `mode` and `batch_size`.
         configurations: Size and slab fraction.
-        device: `cpu` or `cuda`.
+        device: `cpu` or `cuda`; `none` counts the memory of a step without doing it.
         steps: To time, after a first one; 0 measures memory alone.
         cores: CPU cores to run on; all if None.
         step: Called after each configuration.
@@ -121,9 +122,12 @@ def evaluate_cost(
     for size, fraction, given in every:
         batch = int(given["batch_size"])
         try:
-            measured = _in_fresh_process(
-                {"settings": given, "device": device, "steps": steps}, cores
-            )
+            if device == "none":
+                measured = counted_step(given)
+            else:
+                measured = _in_fresh_process(
+                    {"settings": given, "device": device, "steps": steps}, cores
+                )
         except DeviceError as error:
             nan = float("nan")
             costs.append(Cost(size, fraction, batch, 0, nan, nan, nan, _why(error)))
@@ -131,7 +135,7 @@ def evaluate_cost(
             costs.append(
                 Cost(
                     size, fraction, batch, int(measured["parameters"]),
-                    measured.get("allocated", measured["process"] - measured.get("before", 0.0)),
+                    _peak(measured),
                     measured.get("reserved", float("nan")),
                     measured.get("steps_per_second", float("nan")),
                 )
@@ -143,6 +147,14 @@ def evaluate_cost(
 def slab_of(depth: int, fraction: Fraction, multiple: int = LOW_RES_FACTOR) -> int:
     """Slices of a slab: that part of the depth, in multiples, and one of them at least."""
     return max(int(depth * fraction) // multiple, 1) * multiple
+
+
+def _peak(measured: Mapping[str, float]) -> float:
+    """MiB, as the device tells it."""
+    for name in ("counted", "allocated"):
+        if name in measured:
+            return measured[name]
+    return measured["process"] - measured.get("before", 0.0)
 
 
 def _why(error: DeviceError) -> str:
@@ -183,9 +195,13 @@ def cost_table(costs: Sequence[Cost], mode: str, model: str, device: str) -> Tab
         )  # fmt: skip
     header = ["size", "slab", "batch", "parameters", "paper's", "peak MiB", "reserved MiB",
               "paper's MB", "steps/s"]  # fmt: skip
-    taken = "allocated by PyTorch" if device == "cuda" else "resident, less that before the model"
+    how = {
+        "cuda": "Measured with cuda; peak: allocated by PyTorch",
+        "cpu": "Measured with cpu; peak: resident, less that before the model",
+        "none": "Counted; peak: what is alive, without what kernels take for themselves",
+    }[device]
     note = (
-        f"Measured with {device}; peak: {taken}. The paper's values are of another code of HA-GAN "
+        f"{how}. The paper's values are of another code of HA-GAN "
         "with batch 2 on a GPU (Fig. 9, Tables VIII and IX)."
     )
     return Table(f"Cost of a training step, {mode} {model}", header, cells, note)

@@ -126,8 +126,11 @@ def random_batch(config: TrainingConfig) -> Batch:
         images["target"] = _noise(1, shape)
     channels = len(recipe.sources) + bool(recipe.target) + 1
     averages = _noise(channels, tuple(side // STEP + 1 for side in shape))
+    if getattr(config, "region", ""):
+        images["region"] = _noise(1, shape)
     label = 0 if getattr(config, "classes", ()) else None
-    subject = raw_subject(images, averages, Drawn(), 0, label=label)
+    measured = [0.0] * len(getattr(config, "measurements", ()))
+    subject = raw_subject(images, averages, Drawn(), 0, label=label, measurements=measured or None)
     sampler = sampler_of(shape, min(config.slab, shape[0]), config.seed, **config.sampling)
     samples = [sampler.sample(subject, number) for number in range(config.batch_size)]
     batch: Batch = default_collate([augmented(sample) for sample in samples])

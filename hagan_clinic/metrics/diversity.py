@@ -81,3 +81,28 @@ def maximum_mean_discrepancy(
 def _squared_distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
     return np.asarray(np.maximum(squares, 0))
+
+
+def coverage(made: NDArray[np.float64], real: NDArray[np.float64], nearest: int = 5) -> float:
+    """How many real rows have a made one in their neighbourhood (Naeem et al. 2020, eq. 8).
+
+    A row's neighbourhood reaches to the so-manieth nearest other real row. Of two draws of as many
+    rows from one distribution it is about 1 - 2^-nearest; where a mode of the real ones is never
+    made it falls by that mode's share.
+
+    Args:
+        made: (m, features).
+        real: (n, features), n above ``nearest``.
+        nearest: neighbours that set a neighbourhood's size.
+
+    Raises:
+        InputError: no made row, or too few real ones.
+    """
+    if not len(made) or len(real) <= nearest:
+        raise InputError(
+            f"found {len(made)} made and {len(real)} real volumes: expected one or more, and more "
+            f"than {nearest}"
+        )
+    radii = np.sort(_squared_distances(real, real), axis=1)[:, nearest]  # the first is itself
+    reached = _squared_distances(real, made).min(1) <= radii
+    return float(reached.mean())

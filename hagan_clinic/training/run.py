@@ -14,9 +14,11 @@ from lightning_fabric import Fabric
 from hagan_clinic import __version__
 from hagan_clinic.data.check import check_prepared, seen_files
 from hagan_clinic.data.cohort import check_cohort, find_cohort
+from hagan_clinic.data.measurements import standard_scores
 from hagan_clinic.data.paths import cohort_path
 from hagan_clinic.data.prepared import check_size, prepare_cohort
 from hagan_clinic.data.queue import slab_loader
+from hagan_clinic.data.region import prepare_regions, region_files
 from hagan_clinic.data.split import read_split, split_by_column, split_by_patient, write_split
 from hagan_clinic.errors import DeviceError, InputError, OutputError
 from hagan_clinic.imageio import write_text
@@ -102,6 +104,10 @@ def run_training(
     say(f"{len(subjects)} subjects: " + ", ".join(f"{n} {name}" for name, n in sides.items()))
 
     config.labels(subjects)  # refuses unknown ones before any work is done
+    measurements = standard_scores(split.train, getattr(config, "measurements", ()))
+    region = str(getattr(config, "region", ""))
+    if region:
+        region_files(split.train, region)
     if init is not None and not config.init_from_files and not Path(init).is_dir():
         raise InputError(f"--init {init}: expected a run folder with --mode {config.mode}")
     model = build_model(config)
@@ -173,6 +179,8 @@ def run_training(
         seed=config.seed,
         augment=augment,
         labels=config.labels(split.train),
+        measurements=measurements,
+        regions=prepare_regions(split.train, training, region, recipe) if region else None,
         device=fabric.device,
         **config.sampling,
     )

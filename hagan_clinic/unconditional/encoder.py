@@ -1,5 +1,6 @@
 """E^H and E^G: from a volume, slab by slab, back to the z that G makes it from."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.blocks import normalisation
 from hagan_clinic.backbone.chain import chained
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork, EncodingNetwork
 from hagan_clinic.unconditional.components import Cells, ComponentScores
 from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
@@ -144,10 +145,32 @@ class VolumeEncoder(EncodingNetwork):
         thick = slab * LOW_RES_FACTOR ** len(self.coarser)  # what one slab of level 1 comes from
         parts = []
         for features in volume.split(thick, dim=2):
-            for encoder in (self.slab, *self.coarser):
+            for encoder in self.encoders:
                 features = torch.cat([encoder(part) for part in features.split(slab, dim=2)], dim=2)
             parts.append(features)
         return torch.cat(parts, dim=2)
+
+    def coarsened(self, volume: Tensor, starts: Sequence[int], times: int) -> Tensor:
+        """Features, so many levels below the finest, in a slab of theirs of each volume.
+
+        Args:
+            volume: (B, 1, D, H, W).
+            starts: where the slab of each starts, in slices of that level.
+            times: how often features are made coarser by 4; 0 gives the slab of the volume.
+
+        Returns:
+            (B, 64 or 1, slab, h, w).
+        """
+        slab, by = self.config.slab, LOW_RES_FACTOR**times
+        features = take_slabs(volume, [start * by for start in starts], slab * by)
+        for encoder in self.encoders[:times]:
+            features = torch.cat([encoder(part) for part in features.split(slab, dim=2)], dim=2)
+        return features
+
+    @property
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """E^H and the encoders of coarser levels."""
+        return (self.slab, *self.coarser)
 
     def forward(self, slabs: Tensor) -> Tensor:
         """One volume as its disjoint slabs in order (D / d, 1, d, H, W) -> z (1, latent)."""

@@ -133,6 +133,13 @@ class HAGANConfig:
         return int(LOW_RES_FACTOR**self.levels)
 
     @property
+    def slab_strides(self) -> list[int]:
+        """Cubic strides of the discriminator of each level's slabs: 3 for 256 sides, 0 for 32."""
+        coarser = range(self.levels - 1, -1, -1)
+        sides = [min(self.size) // LOW_RES_FACTOR**by for by in coarser]
+        return [min(max(int(math.log2(side / 32)), 0), 3) for side in sides]
+
+    @property
     def depths(self) -> list[int]:
         """Slices of level 1 to the last, which has those of the volume."""
         coarser = range(self.levels - 1, -1, -1)
@@ -292,6 +299,11 @@ class MiddleLevel(nn.Module):
         )  # fmt: skip
         return second.activate(features)
 
+    def with_image(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """The features, and the image that they show."""
+        features = self(context)
+        return features, self.image(features)
+
 
 class Made(NamedTuple):
     """Features of a level in a slab of it, and where that starts for each sample."""
@@ -375,10 +387,33 @@ class UnconditionalGenerator(GeneratingNetwork):
                 image = self.high(taken)
             else:
                 level = cast(MiddleLevel, self.middle[number])
-                made = Made(level(taken), [window.start for window in windows])
-                image = level.image(made.features)
+                features, image = level.with_image(taken)
+                made = Made(features, [window.start for window in windows])
             images.append(_inner(image, windows, slabs))
         return images
+
+    def without_halo(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """As ``pyramid``, but zeros stand beside every slab, as an encoder knows its slab alone.
+
+        Args:
+            context: A within the slab of the first of these levels, or the features there of the
+                level before it.
+            starts: r of each sample for that level to the last.
+
+        Returns:
+            The images (B, 1, slab, h, w) of these levels.
+        """
+        images, features = [], context
+        levels = cast(list[MiddleLevel], list(self.middle)[len(self.middle) + 1 - len(starts) :])
+        for level, of_level, following in zip(levels, starts, starts[1:], strict=False):
+            features, image = level.with_image(features)
+            images.append(image)
+            within = [
+                finer // LOW_RES_FACTOR - start
+                for finer, start in zip(following, of_level, strict=True)
+            ]
+            features = take_slabs(features, within, self.config.slab // LOW_RES_FACTOR)
+        return [*images, self.high(features)]
 
     def finest(self, context: Tensor) -> Tensor:
         """The whole volume's features that G^H is given: A itself with one level."""

@@ -9,6 +9,7 @@ turn by its own part of the sum.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,11 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.training.trainable import Validation
 from hagan_clinic.unconditional.components import fit_components
 from hagan_clinic.unconditional.encoder import Autoencoder
+from hagan_clinic.unconditional.measurements import MeasurementHead
+from hagan_clinic.unconditional.parts import parts_of
 from hagan_clinic.unconditional.prior import prior_discrepancy
 from hagan_clinic.unconditional.settings import UnconditionalConfig
+from hagan_clinic.unconditional.targets import Targets
 from hagan_clinic.unconditional.validation import SynthesisModel
 
 BETAS = (0.0, 0.999)
@@ -69,19 +73,23 @@ class HAGAN(SynthesisModel):
             if autoencoder is None
             else autoencoder
         )
-        self.slab_discriminator = SlabDiscriminator(
-            1,
-            max(config.upsamples - 1, 0),
-            width=config.discriminator_width,
-            classes=config.classes,
+        shared: dict[str, Any] = {
+            "width": config.discriminator_width,
+            "classes": config.classes,
+            "compares": settings.batch_deviation,
+        }
+        *middle, finest = (
+            SlabDiscriminator(1, strides, **shared) for strides in config.slab_strides
         )
+        self.slab_discriminator = finest
+        self.middle_discriminators = nn.ModuleList(middle)
         self.low_discriminator = (
-            LowResolutionDiscriminator(
-                1, config.upsamples, width=config.discriminator_width, classes=config.classes
-            )
+            LowResolutionDiscriminator(1, config.upsamples, **shared)
             if settings.low_res_branch
             else None
         )
+        count = len(settings.measurements)
+        self.measurement_head = MeasurementHead(config.latent, count) if count else None
 
     @property
     def encodes(self) -> bool:
@@ -107,10 +115,15 @@ class HAGAN(SynthesisModel):
         """Parameters by the name of their optimiser."""
         settings, parts = self.settings, self.autoencoder
         trained: dict[str, nn.Module] = {"generator": parts.generator}
+        with_head = [] if self.measurement_head is None else [self.measurement_head]
         if settings.end_to_end:
-            trained = {"autoencoder": parts}
+            trained = {"autoencoder": nn.ModuleList([parts, *with_head])}
         elif settings.encoder:
-            trained |= {"slab_encoder": parts.encoder.slab, "latent_encoder": parts.encoder.latent}
+            slabs = nn.ModuleList([parts.encoder.slab])
+            if self.config.levels > 1:
+                slabs.extend(parts.encoder.coarser)
+            trained["slab_encoder"] = slabs
+            trained["latent_encoder"] = nn.ModuleList([parts.encoder.latent, *with_head])
         muon = settings.optimizer == "muon"
         quick = settings.discriminator_optimizer == "muon"
         groups = {
@@ -175,7 +188,10 @@ class HAGAN(SynthesisModel):
             >>> tuple(model(torch.randn(2, 16)).shape)
             (2, 1, 32, 32, 32)
         """
-        image: Tensor = self.autoencoder.generator.high(self.context(latent, label))
+        generator, context = self.autoencoder.generator, self.context(latent, label)
+        image: Tensor = generator.high(
+            context if self.config.levels == 1 else generator.finest(context)
+        )
         return image
 
     def training_step(
@@ -195,26 +211,32 @@ class HAGAN(SynthesisModel):
             InputError: an entry of the batch is missing or has another shape.
         """
         batch = SynthesisBatch.of(batch)
-        settings, config = self.settings, self.config
+        settings = self.settings
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
-        position = batch.slab_start / max(config.size[0] - config.slab, 1)
+        real = Targets.of(
+            batch,
+            self.config,
+            seed=settings.seed,
+            weight_region=settings.weight_region,
+            squared=settings.reconstruction == "huber",
+        )
         label = batch.label
         if label is not None:
-            label = label.to(batch.source_low.device, non_blocking=True)
+            label = label.to(real.low.device, non_blocking=True)
         if settings.end_to_end:
-            return self._end_to_end(batch, label, position, step, update)
+            return self._end_to_end(batch, real, label, step, update)
         terms: dict[str, Tensor] = {}
 
         # 1. D^H and D^L.
         with torch.no_grad():
-            fakes = self._generate(batch, label, draw=0)
-        terms |= self._update_discriminators(batch, fakes, label, position, update)
+            fakes = self._generate(batch, real, label, draw=0)
+        terms |= self._update_discriminators(real, fakes, label, update)
         del fakes
 
         # 2. G^A, G^L and G^H, on fresh noise.
         with frozen(self._discriminators()), frozen(encoder):
-            fake, fake_low = self._generate(batch, label, draw=1)
-            fake_logits = self._logits(fake, fake_low, position)
+            fake, fake_low = self._generate(batch, real, label, draw=1)
+            fake_logits = self._logits(fake, fake_low, real.positions)
             terms["generator"] = self._adversarial(fake_logits, real=True)
             loss = terms["generator"]
             if label is not None:
@@ -223,7 +245,8 @@ class HAGAN(SynthesisModel):
             if settings.encoder and settings.encoder_loss_to_generator:
                 with torch.no_grad():
                     latent = self._encoded(batch)
-                brought_back = self._slab_loss(batch) + self._volume_loss(batch, latent, label)
+                brought_back = self._slab_loss(batch, real)
+                brought_back = brought_back + self._volume_loss(real, latent, label)
                 loss = loss + settings.weight_reconstruction * brought_back
             update("generator", loss)
             del fake, fake_low, fake_logits
@@ -231,14 +254,16 @@ class HAGAN(SynthesisModel):
         # 3. E^H and 4. E^G.
         if settings.encoder:
             with frozen(generator):
-                terms["slab_encoder"] = self._slab_loss(batch)
+                terms["slab_encoder"] = self._slab_loss(batch, real)
                 update("slab_encoder", settings.weight_reconstruction * terms["slab_encoder"])
                 latent = self._encoded(batch)
-                terms["latent_encoder"] = self._volume_loss(batch, latent, label)
+                terms["latent_encoder"] = self._volume_loss(real, latent, label)
                 loss = settings.weight_reconstruction * terms["latent_encoder"]
                 if settings.weight_prior:
                     terms["prior"] = prior_discrepancy(latent)
                     loss = loss + settings.weight_prior * terms["prior"]
+                if self.measurement_head is not None:
+                    loss = loss + self._told(batch, latent, terms)
                 update("latent_encoder", loss)
         return {name: term.detach() for name, term in terms.items()}
 
@@ -259,8 +284,8 @@ class HAGAN(SynthesisModel):
     def _end_to_end(
         self,
         batch: SynthesisBatch,
+        real: Targets,
         label: Tensor | None,
-        position: Tensor,
         step: int,
         update: Update,
     ) -> dict[str, Tensor]:
@@ -272,36 +297,35 @@ class HAGAN(SynthesisModel):
         terms: dict[str, Tensor] = {}
         generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
         adversarial = step >= round(settings.adversarial_start * settings.steps)
-        if batch.source_whole is None:
-            raise InputError("the batch lacks source_whole, which the encoder is trained on")
-        encoded = encoder.encode(batch.source_whole)
-        latents, starts, count = encoded, batch.slab_start, len(encoded)
+        encoded = encoder.encode(_whole(batch))
+        latents, starts, count = encoded, real.starts, len(encoded)
         if adversarial:
             drawn = noise(settings.seed, batch.index, 0, self.config.latent).to(encoded)
-            latents, starts = torch.cat([encoded, drawn]), starts.repeat(2)
-            position, label = position.repeat(2), None if label is None else label.repeat(2)
+            latents, starts = torch.cat([encoded, drawn]), [2 * of_level for of_level in starts]
+            label = None if label is None else label.repeat(2)
         context = generator.context(latents, self._one_hot(label))
-        slabs = generator.slabs(context, starts, self.config.slab)
+        slabs = self._pyramid(context, starts)
         low = generator.low(context) if settings.low_res_branch else None
         if adversarial:
-            fakes = slabs.detach(), None if low is None else low.detach()
-            terms |= self._update_discriminators(batch, fakes, label, position, update)
+            fakes = [slab.detach() for slab in slabs], None if low is None else low.detach()
+            terms |= self._update_discriminators(real, fakes, label, update)
 
-        terms["reconstruction"] = self._distance(slabs[:count], batch.source_window)
-        if low is not None:
-            of_low = self._distance(low[:count], batch.source_low)
-            terms["reconstruction"] = terms["reconstruction"] + of_low
+        terms["reconstruction"] = real.error(
+            [slab[:count] for slab in slabs], None if low is None else low[:count]
+        )
         loss = settings.weight_reconstruction * terms["reconstruction"]
         if settings.weight_structure:
-            brain = (batch.source_window > SIGNAL).float()
-            terms["structure"] = structure_loss(slabs[:count], batch.source_window, brain)
+            brain = (real.slabs[-1] > SIGNAL).float()
+            terms["structure"] = structure_loss(slabs[-1][:count], real.slabs[-1], brain)
             loss = loss + settings.weight_structure * terms["structure"]
         if settings.weight_prior:
             terms["prior"] = prior_discrepancy(encoded)
             loss = loss + settings.weight_prior * terms["prior"]
+        if self.measurement_head is not None:
+            loss = loss + self._told(batch, encoded, terms)
         if adversarial:
             with frozen(self._discriminators()):
-                logits = self._logits(slabs, low, position)
+                logits = self._logits(slabs, low, real.positions)
                 terms["generator"] = self._adversarial(logits, real=True)
                 loss = loss + settings.weight_adversarial * terms["generator"]
                 if label is not None:
@@ -314,20 +338,19 @@ class HAGAN(SynthesisModel):
 
     def _update_discriminators(
         self,
-        batch: SynthesisBatch,
-        fakes: tuple[Tensor, Tensor | None],
+        real: Targets,
+        fakes: tuple[list[Tensor], Tensor | None],
         label: Tensor | None,
-        position: Tensor,
         update: Update,
     ) -> dict[str, Tensor]:
-        """D^H and D^L tell real from synthetic; labels and positions are of the synthetic ones."""
+        """D^H and D^L tell real from synthetic; labels are those of the synthetic ones."""
         terms: dict[str, Tensor] = {}
-        real, real_low = batch.source_window, batch.source_low
-        count = len(real)
+        slabs, low, count = real.slabs, real.low, len(real.low)
         if self.settings.r1:
-            real, real_low = (part.detach().requires_grad_() for part in (real, real_low))
-        real_logits = self._logits(real, real_low, position[:count])
-        fake_logits = self._logits(*fakes, position)
+            slabs = [slab.detach().requires_grad_() for slab in slabs]
+            low = low.detach().requires_grad_()
+        real_logits = self._logits(slabs, low, real.positions)
+        fake_logits = self._logits(*fakes, real.positions)
         terms["discriminator"] = self._adversarial(real_logits, real=True) + self._adversarial(
             fake_logits, real=False
         )
@@ -336,70 +359,89 @@ class HAGAN(SynthesisModel):
             terms["class_real"] = self._class_loss(real_logits, label[:count])
             loss = loss + terms["class_real"]
         if self.settings.r1:
-            images = [real] if self.low_discriminator is None else [real, real_low]
+            images = slabs if self.low_discriminator is None else [*slabs, low]
             terms["r1"] = _squared_gradient([logit for logit, _ in real_logits], images)
             loss = loss + self.settings.r1 / 2 * terms["r1"]
         update("discriminator", loss)
         return {name: term.detach() for name, term in terms.items()}
 
-    def _distance(self, image: Tensor, real: Tensor) -> Tensor:
-        """The reconstruction loss of the settings."""
-        if self.settings.reconstruction == "huber":
-            return functional.smooth_l1_loss(image, real)
-        return functional.l1_loss(image, real)
-
     def _generate(
-        self, batch: SynthesisBatch, label: Tensor | None, draw: int
-    ) -> tuple[Tensor, Tensor | None]:
-        """The fake slab at each sample's own r, and the fake X^L."""
+        self, batch: SynthesisBatch, real: Targets, label: Tensor | None, draw: int
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """The fake slabs where each sample's real ones lie, and the fake X^L."""
         generator = self.autoencoder.generator
         latent = noise(self.settings.seed, batch.index, draw, self.config.latent)
         place = batch.source_low.device
         context = generator.context(latent.to(place, non_blocking=True), self._one_hot(label))
-        slabs = generator.slabs(context, batch.slab_start, self.config.slab)
+        slabs = self._pyramid(context, real.starts)
         # After the slabs: G^L's backward pass then comes first, and its activations are gone when
         # G^H's, the largest, need their gradients.
         low = generator.low(context) if self.settings.low_res_branch else None
         return slabs, low
 
-    def _slab_loss(self, batch: SynthesisBatch) -> Tensor:
-        """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab."""
-        slab = batch.source_window
-        features = self.autoencoder.encoder.slab(slab)
-        return self._distance(self.autoencoder.generator.high(features), slab)
+    def _pyramid(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """What G makes of A on the slabs of every level."""
+        generator = self.autoencoder.generator
+        if self.config.levels == 1:
+            return [generator.slabs(context, torch.tensor(starts[0]), self.config.slab)]
+        return generator.pyramid(context, starts)
+
+    def _slab_loss(self, batch: SynthesisBatch, real: Targets) -> Tensor:
+        """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab.
+
+        With more levels also what G makes, from each one's slab on, of what E makes there.
+        """
+        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
+        losses = [real.error([generator.high(encoder.slab(real.slabs[-1]))])]
+        for times in range(1, self.config.levels):
+            with torch.no_grad():
+                finer = encoder.coarsened(_whole(batch), real.starts[-1 - times], times)
+            features = encoder.coarser[times - 1](finer)
+            losses.append(real.error(generator.without_halo(features, real.starts[-1 - times :])))
+        return torch.stack(losses).sum()
+
+    def _told(self, batch: SynthesisBatch, latent: Tensor, terms: dict[str, Tensor]) -> Tensor:
+        """How surprising measurements are given z, and how much their directions overlap."""
+        if self.measurement_head is None or batch.measurements is None:
+            raise InputError("the batch lacks measurements, which z is to tell")
+        measurements = batch.measurements.to(latent, non_blocking=True)
+        terms["measurements"] = self.measurement_head.surprise(latent, measurements)
+        terms["overlap"] = self.measurement_head.overlap()
+        return (
+            self.settings.weight_measurements * terms["measurements"]
+            + self.settings.weight_overlap * terms["overlap"]
+        )
 
     def _encoded(self, batch: SynthesisBatch) -> Tensor:
         """The z (B, latent) of the whole volumes; no gradient reaches E^H."""
         encoder = self.autoencoder.encoder
-        if batch.source_whole is None:
-            raise InputError(
-                "the batch lacks source_whole, which the encoder is trained on: give it, or "
-                "UnconditionalConfig(encoder=False)"
-            )
         with torch.no_grad():
-            features = encoder.context(batch.source_whole)
+            features = encoder.context(_whole(batch))
         latent: Tensor = encoder.latent(features)
         return latent
 
-    def _volume_loss(self, batch: SynthesisBatch, latent: Tensor, label: Tensor | None) -> Tensor:
-        """L_recon^G, eq. 7: what G makes of E^G's z, on the slab and on X^L."""
+    def _volume_loss(self, real: Targets, latent: Tensor, label: Tensor | None) -> Tensor:
+        """L_recon^G, eq. 7: what G makes of E^G's z, on the slabs and on X^L."""
         generator = self.autoencoder.generator
         context = generator.context(latent, self._one_hot(label))
-        slabs = generator.slabs(context, batch.slab_start, self.config.slab)
-        loss = self._distance(slabs, batch.source_window)
-        if self.settings.low_res_branch:
-            loss = loss + self._distance(generator.low(context), batch.source_low)
-        return loss
+        slabs = self._pyramid(context, real.starts)
+        return real.error(slabs, generator.low(context) if self.settings.low_res_branch else None)
 
     def _logits(
-        self, slab: Tensor, low: Tensor | None, position: Tensor
+        self, slabs: Sequence[Tensor], low: Tensor | None, positions: Sequence[Tensor]
     ) -> list[tuple[Tensor, Tensor]]:
         """Logits and class logits of D^H and, with the low-resolution branch, of D^L."""
         augment = self.augment
-        drawn = None if augment is None else augment.draw(len(slab), slab.device)
-        if augment is not None and drawn is not None:
-            slab = augment(slab, drawn, cell=LOW_RES_FACTOR)
-        outputs = [self.slab_discriminator.logits(slab, position)]
+        drawn = None if augment is None else augment.draw(len(slabs[0]), slabs[0].device)
+        outputs = []
+        judges = [*self.middle_discriminators, self.slab_discriminator]
+        for level, (judge, slab) in enumerate(zip(judges, slabs, strict=True), start=1):
+            seen = slab
+            if augment is not None and drawn is not None:
+                seen = augment(slab, drawn, cell=LOW_RES_FACTOR**level)
+            position = positions[level - 1]
+            position = position.repeat(len(slab) // len(position))  # of two volumes a sample
+            outputs.append(cast(SlabDiscriminator, judge).logits(seen, position))
         if self.low_discriminator is not None and low is not None:
             if augment is not None and drawn is not None:
                 low = augment(low, drawn)
@@ -427,41 +469,30 @@ class HAGAN(SynthesisModel):
     def _discriminators(self) -> nn.Module:
         parts = [
             self.slab_discriminator,
+            *self.middle_discriminators,
             *([] if self.low_discriminator is None else [self.low_discriminator]),
         ]
         return nn.ModuleList(parts)
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """Every part, for volumes of the settings' size."""
-        config = self.config
-        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
-        d, h, w = config.size
-        low = (d // LOW_RES_FACTOR, h // LOW_RES_FACTOR, w // LOW_RES_FACTOR)
-        context, slab = (config.held_channels, *low), (1, config.slab, h, w)
-        features = (config.encoded_channels, *low)
+        return list(
+            parts_of(
+                self.autoencoder,
+                [*self.middle_discriminators, self.slab_discriminator],
+                self.low_discriminator,
+                encoder=self.settings.encoder,
+            )
+        )
 
-        def slabs(held: Tensor) -> Tensor:
-            starts = torch.zeros(len(held), dtype=torch.long, device="cpu")
-            return generator.slabs(held, starts, config.slab)
 
-        parts = [
-            Part("G^A", generator.trunk, ((config.latent + config.classes,),), generator.context)
-        ]
-        if self.settings.low_res_branch:
-            parts += [Part("G^L", generator.low, (context,), generator.low)]
-        parts += [Part("G^H", generator.high, (context,), slabs)]
-        for symbol, part, given in (
-            ("D^H", self.slab_discriminator, (slab, ())),
-            ("D^L", self.low_discriminator, ((1, *low),)),
-        ):
-            if part is not None:
-                parts += [Part(symbol, part, given, part.logits)]
-        if self.settings.encoder:
-            parts += [
-                Part("E^H", encoder.slab, (slab,), encoder.slab),
-                Part("E^G", encoder.latent, (features,), encoder.latent),
-            ]
-        return parts
+def _whole(batch: SynthesisBatch) -> Tensor:
+    if batch.source_whole is None:
+        raise InputError(
+            "the batch lacks source_whole, which the encoder is trained on: give it, or "
+            "UnconditionalConfig(encoder=False)"
+        )
+    return batch.source_whole
 
 
 def _squared_gradient(logits: list[Tensor], images: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ Counted are the slices of each level: level K has the D slices of the volume, le
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab
 
@@ -88,7 +88,7 @@ def nested_starts(
         For level 1 to K one start a sample; the last ones are ``starts``.
     """
     nested = [list(starts)]
-    sources = [torch.Generator().manual_seed((seed << 32) + number) for number in numbers]
+    sources = [np.random.default_rng((seed, number)) for number in numbers]
     for _ in range(levels - 1):
         depth //= LOW_RES_FACTOR
         of_level = []
@@ -96,7 +96,6 @@ def nested_starts(
             first, count = start // LOW_RES_FACTOR, thickness // LOW_RES_FACTOR
             low = -(-max(first + count - thickness, 0) // LOW_RES_FACTOR)
             high = min(first, depth - thickness) // LOW_RES_FACTOR
-            drawn = int(torch.randint(low, high + 1, (), generator=source))
-            of_level.append(drawn * LOW_RES_FACTOR)
+            of_level.append(int(source.integers(low, high + 1)) * LOW_RES_FACTOR)
         nested.insert(0, of_level)
     return nested

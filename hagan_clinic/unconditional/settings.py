@@ -140,6 +140,16 @@ class UnconditionalConfig(SynthesisConfig):
         weight_prior: of the discrepancy between encoded z and N(0, I) in E^G's loss, see
             ``unconditional.prior``; the paper has none.
         weight_class: of the auxiliary class losses in G.
+        levels: of slabs, each four times finer than the one before it; 1 is the paper's.
+        attention: G^A attends to its whole coarsest grid (``backbone.attention``).
+        region: label or saliency maps of where reconstruction matters more: ``seg``, each subject's
+            own label map, or a file for all; empty for none.
+        weight_region: how much more than elsewhere an error within the region counts.
+        measurements: columns of the cohort's CSV that z is to tell of (``measurements``).
+        weight_measurements: of how surprising these are given z, in E^G's loss.
+        weight_overlap: of how far their directions are from orthogonal, beside it.
+        batch_deviation: the discriminators see how unlike the images of a batch are
+            (``backbone.deviation``).
         diffaugment: augment what the discriminators see (``backbone.diffaugment``).
         diffaugment_shift: largest translation of it, as a part of each in-plane side.
         context: channels of the features A; 0 for the paper's, an eighth of ``width``.
@@ -176,6 +186,14 @@ class UnconditionalConfig(SynthesisConfig):
     optimizer: str = "adam"
     weight_prior: float = 0.0
     weight_class: float = 0.1
+    levels: int = HAGANConfig.levels
+    attention: bool = HAGANConfig.attention
+    region: str = ""
+    weight_region: float = 4.0
+    measurements: tuple[str, ...] = ()
+    weight_measurements: float = 1.0
+    weight_overlap: float = 0.0
+    batch_deviation: bool = False
     diffaugment: bool = True
     diffaugment_shift: float = 0.0
     context: int = 0
@@ -218,7 +236,10 @@ class UnconditionalConfig(SynthesisConfig):
         check_choice(self, "discriminator_optimizer", ("adam", "muon"))
         check_choice(self, "reconstruction", ("l1", "huber"))
         check_choice(self, "choose_by", ("mmd", "reconstruction", "last"))
-        weights = ("reconstruction", "prior", "class", "adversarial", "structure")
+        weights = (
+            *("reconstruction", "prior", "class", "adversarial", "structure"),
+            *("region", "measurements", "overlap"),
+        )
         check_range(self, [f"weight_{name}" for name in weights], zero=True)
         check_range(self, ("r1", "component_draws"), zero=True)
         check_range(self, ("diffaugment_shift", "adversarial_start"), zero=True, highest=1)
@@ -227,7 +248,8 @@ class UnconditionalConfig(SynthesisConfig):
                 f"label is {self.label!r} and classes are {list(self.classes)}: give both, the "
                 "column of the cohort's CSV and the values that it holds, or neither"
             )
-        for name in ("encoder_loss_to_generator", "weight_prior", "end_to_end"):
+        needing = ("encoder_loss_to_generator", "weight_prior", "end_to_end")
+        for name in (*needing, "region", "measurements"):
             if getattr(self, name) and not self.encoder:
                 raise InputError(f"{name} needs the encoder: leave --no-encoder out")
         stated = {field.name: field.default for field in fields(UnconditionalConfig)}
@@ -236,10 +258,16 @@ class UnconditionalConfig(SynthesisConfig):
                 raise InputError(f"{name} needs end_to_end: give --set end_to_end=true")
         if self.choose_by == "reconstruction" and not self.encoder:
             raise InputError("choose_by reconstruction needs the encoder: leave --no-encoder out")
-        if self.weight_prior and self.batch_size < 2:
+        for name in ("weight_prior", "batch_deviation"):
+            if getattr(self, name) and self.batch_size < 2:
+                raise InputError(
+                    f"{name} compares the volumes of a batch, and --batch-size is "
+                    f"{self.batch_size}: expected 2 or more"
+                )
+        if self.weight_overlap and len(self.measurements) < 2:
             raise InputError(
-                f"weight_prior compares the volumes of a batch, and --batch-size is "
-                f"{self.batch_size}: expected 2 or more"
+                "weight_overlap compares the directions of measurements, of which there are "
+                f"{len(self.measurements)}: expected 2 or more"
             )
 
     def sizes(self) -> HAGANConfig:

@@ -42,6 +42,21 @@ def test_the_layers_of_256_cubed_have_the_shapes_of_the_paper():
     assert kinds[3] == "conv 2x4x4 /2, 64 to 128, spectral norm"
 
 
+def test_two_levels_list_the_parts_of_both_with_the_shapes_of_512_cubed():
+    found = summary("--mode", "unconditional", "--size", 512, "--slab", 32, "--set", "levels=2")
+    parts = ["G^A", "G^L", "G^1", "G^H", "D^1", "D^H", "D^L", "E^H", "E^1", "E^G"]
+    assert list(found["parameters"]) == ["total", *parts]
+    assert sum(found["parameters"].values()) == 2 * found["parameters"]["total"]
+
+    def last(part):
+        return [layer["output"] for layer in found["layers"][part] if "conv" in layer["kind"]][-1]
+
+    assert last("G^A") == [64, 32, 32, 32]
+    assert last("G^1") == [1, 32 + 2 * 8, 128, 128]  # with the halo of a level below the finest
+    assert last("G^H") == [1, 32 + 2 * 4, 512, 512]
+    assert last("E^1") == [64, 8, 32, 32]
+
+
 def test_the_activations_of_a_slab_grow_with_it_and_halve_in_bf16():
     thin, thick = (
         summary("--mode", "unconditional", "--size", 256, "--slab", slab, "--set", "norm='group'")[

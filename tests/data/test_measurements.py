@@ -21,12 +21,6 @@ def test_scores_are_of_logarithms_with_a_mean_of_0_and_a_spread_of_1():
     assert scores == pytest.approx([-math.sqrt(1.5), 0, math.sqrt(1.5)])
 
 
-def test_others_are_scored_by_those_that_are_learnt_from():
-    training = subjects("10", "1000")
-    (one,), (other,) = standard_scores(subjects("100", "10000"), ["ml"], training)
-    assert (one, other) == pytest.approx((0, 2), abs=1e-9)
-
-
 def test_an_empty_cell_is_not_measured():
     scores = standard_scores(subjects("10", "", "1000"), ["ml"])
     assert math.isnan(scores[1][0]) and scores[0] == pytest.approx([-1])

@@ -45,6 +45,13 @@ def test_what_moves_now_and_then_moves_in_the_first_step_and_in_those_that_are_t
     assert len(moved) == 1 + steps
 
 
+def test_what_the_paper_leaves_for_later_is_measured_too():
+    outlook = {"measurements": ["age", "fluid_ml"], "region": "seg", "attention": True}
+    sizes = {"size": [64, 64, 64], "levels": 2, "width": 32, "discriminator_width": 32}
+    measured = measured_steps({**VOLUMES, **sizes, **outlook}, "cpu", 0)
+    assert measured["parameters"] > measured_steps({**VOLUMES, **sizes}, "cpu", 0)["parameters"]
+
+
 def test_a_growing_model_is_measured_fully_grown(monkeypatch):
     made = recorded(monkeypatch, GrowingLayers, "at")
     measured_steps({**VOLUMES, "model": "progressive-gan"}, "cpu", 1)

@@ -5,7 +5,11 @@ from monai.metrics.regression import compute_ms_ssim
 from scipy import ndimage
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.metrics.diversity import maximum_mean_discrepancy, pairwise_ms_ssim
+from hagan_clinic.metrics.diversity import (
+    coverage,
+    maximum_mean_discrepancy,
+    pairwise_ms_ssim,
+)
 from hagan_clinic.metrics.similarity import UNIFORM, scale_weights
 
 
@@ -110,3 +114,22 @@ def test_too_few_rows_or_equal_ones_are_named():
         maximum_mean_discrepancy(rows(0, 1), rows(1, 5))
     with pytest.raises(InputError, match="are all alike"):
         maximum_mean_discrepancy(rows(0), np.ones((5, 5)))
+
+
+def test_coverage_of_two_draws_from_one_distribution_is_what_chance_gives():
+    rng = np.random.default_rng(0)
+    found = coverage(rng.standard_normal((600, 3)), rng.standard_normal((600, 3)), nearest=3)
+    assert found == pytest.approx(1 - 2**-3, abs=0.04)
+
+
+def test_coverage_falls_by_the_share_of_a_mode_that_is_never_made():
+    rng = np.random.default_rng(1)
+    real = rng.standard_normal((400, 2))
+    real[:100] += 50
+    assert coverage(rng.standard_normal((800, 2)), real) == pytest.approx(0.75, abs=0.02)
+    assert coverage(np.zeros((400, 2)), real) < 0.1  # one volume for all
+
+
+def test_coverage_of_too_few_rows_is_refused():
+    with pytest.raises(InputError, match="found 3 made and 5 real volumes"):
+        coverage(np.zeros((3, 2)), np.zeros((5, 2)))

@@ -8,6 +8,7 @@ from hagan_clinic.backbone.optimisation import frozen
 from hagan_clinic.backbone.slab import take_slabs
 from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional import HAGAN, Autoencoder, HAGANConfig, UnconditionalConfig
+from hagan_clinic.unconditional.targets import Targets
 
 SMALL = {"size": (32, 32, 32), "slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
 JOINED = {"encoder_loss_to_generator": True}
@@ -303,6 +304,7 @@ def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss)
         sizes = SMALL | {"size": (64, 64, 64)}
         model = small(sizes, gradient_checkpointing=checkpointing)
         given = SynthesisBatch.of(batch(1, size=sizes["size"]))
+        real = Targets.of(given, model.config, seed=0, weight_region=0.0)
         weights = {p.untyped_storage()._cdata for p in model.parameters()}
         held = {}
 
@@ -314,9 +316,9 @@ def test_checkpointing_keeps_fewer_activations_in_each_loss_of_the_encoder(loss)
 
         with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
             if loss == "_slab_loss":
-                model._slab_loss(given)
+                model._slab_loss(given, real)
             else:
-                model._volume_loss(given, model._encoded(given), None)
+                model._volume_loss(real, model._encoded(given), None)
         return sum(held.values())
 
     assert kept(True) < 0.75 * kept(False)

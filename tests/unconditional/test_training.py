@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -17,6 +18,7 @@ from hagan_clinic.training.registry import config_from_dict, gather_settings, re
 from hagan_clinic.training.run import run_training
 from hagan_clinic.unconditional import validation
 from hagan_clinic.unconditional.settings import UnconditionalConfig, default_slab
+from hagan_clinic.unconditional.trained import load_autoencoder
 
 
 @pytest.fixture(scope="module")
@@ -298,3 +300,60 @@ def test_patients_are_brought_back_with_their_own_class(settings, labelled, tmp_
 def test_the_slab_is_an_eighth_unless_that_does_not_divide(depth, slab):
     assert default_slab(depth) == slab
     assert depth % slab == 0
+
+
+def test_the_outlook_of_the_paper_trains_and_resumes(settings, small_cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "SAMPLES", 2)
+    monkeypatch.setattr(validation, "PAIRS", 1)
+    cohort = tmp_path / "cohort.csv"
+    rows = ["subject,t1,seg,fluid_ml,age"]
+    for number in range(10):
+        scan = small_cohort / f"p{number}" / f"p{number}_t1.nii.gz"
+        rows.append(f"p{number},{scan},{scan},{number + 2},{20 + number if number else ''}")
+    cohort.write_text("\n".join(rows) + "\n")
+    every = settings | {
+        "data": str(cohort), "size": (64, 64, 64), "spacing": 3.0, "levels": 2, "attention": True,
+        "region": "seg", "measurements": ("fluid_ml", "age"), "weight_overlap": 1.0,
+        "batch_deviation": True, "encoder_loss_to_generator": True, "steps": 2, "width": 64,
+        "validate_every": 2, "checkpoint_every": 1,
+    }  # fmt: skip
+    train(every, tmp_path / "whole")
+    with (tmp_path / "whole" / "metrics.csv").open() as file:
+        names = {row["name"] for row in csv.DictReader(file)}
+    assert {"train/measurements", "train/overlap"} <= names
+    whole = run.slab_loader
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "slab_loader", lambda *a, **k: itertools.islice(whole(*a, **k), 1))
+        with pytest.raises(StopIteration):
+            train(every, tmp_path / "run")
+    train(every, tmp_path / "run")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+    generator, encoder = (
+        export_part(tmp_path / "run", tmp_path / f"{part}.onnx", part)
+        for part in ("generator", "encoder")
+    )
+    (image,) = onnx_generator(generator.path, max_memory="100MiB").decode(np.ones((1, 4), "f4"))
+    with torch.inference_mode():
+        model = load_autoencoder(tmp_path / "run", encoder=True).autoencoder
+        expected = model.generator(torch.ones(1, 4))[0][0, 0]
+        latent = model.encoder.encode(torch.from_numpy(2 * image - 1)[None, None])[0]
+    assert np.abs(2 * image - 1 - expected.numpy()).max() < 1e-4
+    found = onnx_encoder(encoder.path).encode(2 * image - 1)
+    assert np.abs(found - latent.numpy()).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"region": "seg"}, "subjects have no label map"),
+        ({"measurements": ("age",)}, "no column 'age' of measurements"),
+        ({"measurements": ("age",), "weight_overlap": 1.0}, "of which there are 1: expected 2"),
+        ({"batch_deviation": True, "batch_size": 1}, "batch_deviation compares the volumes"),
+        ({"region": "seg", "encoder": False}, "region needs the encoder"),
+        ({"levels": 2}, "32x32x32: expected at least 64 voxels a side with 2 levels"),
+    ],
+)
+def test_what_the_outlook_needs_is_named(settings, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        train(settings | changes, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

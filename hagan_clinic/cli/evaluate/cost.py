@@ -22,6 +22,7 @@ Examples:
   hagan-clinic evaluate cost -o results
   hagan-clinic evaluate cost --mode conditional --size 112,128,112 --slab-fraction 1/4 -o results
   hagan-clinic evaluate cost --model wgan-gp --size 64 -o results
+  hagan-clinic evaluate cost --counted --size 512 --slab-fraction 1/16 --set levels=2 -o results
 """
 
 
@@ -57,6 +58,12 @@ Examples:
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting of train."
 )
+@click.option(
+    "--counted",
+    is_flag=True,
+    help="Count what is alive in a step of the unconditional hagan instead of doing it: any size"
+    " takes seconds and no memory.",
+)
 @click.option("--cores", type=click.IntRange(min=1), help="CPU cores to use.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
@@ -71,6 +78,7 @@ def command(
     batch_size: int,
     steps: int,
     assignments: tuple[str, ...],
+    counted: bool,
     cores: int | None,
     device: str,
     overwrite: bool,
@@ -86,7 +94,7 @@ def command(
     from hagan_clinic.api.generators import torch_device
     from hagan_clinic.evaluation.cost import configurations_of, cost_csv, cost_table, evaluate_cost
     from hagan_clinic.evaluation.tables import document
-    from hagan_clinic.progress import counted
+    from hagan_clinic.progress import counted as bar
 
     parts = [_fraction(text) for text in fractions or FRACTIONS]
     read = numbers(int, 1, 3)
@@ -95,9 +103,9 @@ def command(
     settings: dict[str, Any] = {"mode": mode, "model": model, "batch_size": batch_size}
     settings |= dict(assignment(text) for text in assignments)
     configurations = configurations_of(settings, boxes, parts)
-    place = str(torch_device(device))
+    place = "none" if counted else str(torch_device(device))
     files = ReportFiles(output, ["cost.md", "cost.csv"], overwrite=overwrite)
-    with counted("measuring", len(configurations), quiet=quiet) as step:
+    with bar("measuring", len(configurations), quiet=quiet) as step:
         costs = evaluate_cost(settings, configurations, place, steps=steps, cores=cores, step=step)
     table = cost_table(costs, settings["mode"], settings["model"], place)
     opening = f"hagan-clinic {__version__} on {_machine(place)}."

@@ -169,3 +169,21 @@ def test_a_model_without_slabs_has_one_row_for_each_size():
 )
 def test_an_eighth_of_the_depth_is_brought_to_a_multiple(depth, multiple, slab):
     assert slab_of(depth, Fraction(1, 8), multiple) == slab
+
+
+def test_512_cubed_with_two_levels_is_counted_to_train_within_12_gib(evaluate, csv_rows, tmp_path):
+    result = evaluate(
+        "cost", "-o", tmp_path / "cost", "--counted", "--batch-size", 1, "--size", 512,
+        "--slab-fraction", "1/16", "--set", "levels=2",
+    )  # fmt: skip
+    (row,) = csv_rows(tmp_path / "cost" / "cost.csv")
+    assert int(row["parameters"]) == 84_796_246
+    # At the least weights, moments and, but for D, their average; at the most a third of 12 GiB.
+    assert 2.5 * 4 * 84_796_246 / 2**20 < float(row["peak_mib"]) < 4 * 1024
+    assert "Counted; peak: what is alive" in " ".join(result.stdout.split())
+
+
+def test_a_counted_step_is_that_of_the_unconditional_model_alone(evaluate, tmp_path):
+    result = evaluate("cost", "-o", tmp_path / "c", "--counted", "--mode", "conditional",
+                      "--size", 64, code=3)  # fmt: skip
+    assert "--counted is for the unconditional hagan, found conditional hagan" in result.stderr
