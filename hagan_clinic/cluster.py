@@ -129,7 +129,7 @@ def require(what: str, expected: str, found: dict[str, Any]) -> None:
         )
         raise DeviceError(
             f"{len(unfit)} of {len(found)} workers are unfit: {told}; expected {what} {expected}, "
-            "as here: install the same on every machine, and start its worker anew"
+            "as here: install the same on every machine, and restart its worker"
         )
 
 
@@ -281,7 +281,7 @@ def _answer(future: Any) -> _Answer:
 
     if future.status in ("cancelled", "lost"):
         raise DeviceError(
-            "the cluster's scheduler was lost; start it and its workers, and give the command again"
+            "the cluster's scheduler was lost; start it and its workers, and repeat the command"
         )
     error = future.exception()
     if isinstance(error, KilledWorker):

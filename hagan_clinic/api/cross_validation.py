@@ -57,7 +57,7 @@ def cross_validate(
         DeviceError: the cluster cannot be used, or was lost.
     """
     if settings.split:
-        raise InputError("--split and --folds exclude each other: folds make their own splits")
+        raise InputError("--split and --folds cannot be combined: folds make their own splits")
     cohort_path(settings.data)
     if only is not None and not 1 <= only <= count:
         raise InputError(f"--fold is {only}: expected 1 to {count}")

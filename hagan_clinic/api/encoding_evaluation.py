@@ -71,7 +71,7 @@ def evaluate_encoders(
     pairs = [_pair(path, device) for path in models]
     runs = [path for path in models if is_run(path)]
     if len({model.name for model in pairs}) < len(pairs):
-        raise InputError("two models have one name: rename a folder")
+        raise InputError("two models have the same name: rename a folder")
     check_comparable({model.name: model.encoder.facts for model in pairs}, one_size=True)
     images = pairs[0].encoder.facts.recipe.sources
     subsets = find_subsets(
@@ -132,5 +132,5 @@ def _pair(path: Path, device: str) -> Pair:
     generator = load_generator(path / PARTS[GENERATOR], device)
     encoder = load_encoder(path / PARTS[ENCODER], device)
     if generator.identity != encoder.identity:
-        raise ModelError(f"{path}: generator and encoder are of two trainings; export both anew")
+        raise ModelError(f"{path}: generator and encoder are of two trainings; export both again")
     return Pair(name, generator, encoder)

@@ -20,12 +20,12 @@ def join_folds(folders: Sequence[Path], output: Path, *, overwrite: bool = False
     """
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
-        raise InputError("two folders have one name, which is their model's: rename one")
+        raise InputError("two folders have the same name, which names their model: rename one")
     found, warnings, there = [], [], set[tuple[str, int, str]]()
     for folder, name in zip(folders, names, strict=True):
         metrics, missing = read_folds(folder)
         if (folder / FOLDS).read_bytes() != (folders[0] / FOLDS).read_bytes():
-            raise InputError(f"{folder} has other folds than {folders[0]}: compare apart")
+            raise InputError(f"{folder} has other folds than {folders[0]}: compare them separately")
         if missing:
             listed = ", ".join(map(str, missing))
             warnings.append(f"{name} has no evaluation of fold {listed} yet")

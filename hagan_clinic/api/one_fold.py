@@ -111,8 +111,8 @@ def do_in_own_process(fold: Fold) -> bool:
     """
     if not fold.base.is_dir():
         raise InputError(
-            f"{fold.base} is not on {platform.node()}: give the command in a folder that all "
-            "machines have"
+            f"{fold.base} is not on {platform.node()}: run the command in a folder that all "
+            "machines share"
         )
     threads = str(own_threads())
     told = {**asdict(fold), "settings": fold.settings.to_json()}

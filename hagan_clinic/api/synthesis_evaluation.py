@@ -130,7 +130,7 @@ def evaluate_generators(
         for path in models
     ]
     if len({one.name for one in sets} | {"real"}) <= len(sets):
-        raise InputError("two models have one name, or one is called real: rename a folder")
+        raise InputError("two models have the same name, or one is called real: rename a folder")
     check_numbers({"real": len(subjects), **{one.name: len(one) for one in sets}})
     shapes = [_shape(recipe.box, depth) for depth in depths] or [_shape(recipe.box, recipe.box[0])]
     sizes = ["x".join(map(str, shape)) for shape in shapes]

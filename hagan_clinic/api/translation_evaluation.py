@@ -154,7 +154,9 @@ def _target(models: Sequence[Predictor], default: str) -> str:
     targets = {model.name: model.target for model in models if model.target}
     if len(set(targets.values())) > 1:
         found = ", ".join(f"{name} {target}" for name, target in targets.items())
-        raise InputError(f"the models predict different sequences: {found}; evaluate each apart")
+        raise InputError(
+            f"the models predict different sequences: {found}; evaluate them separately"
+        )
     return next(iter(targets.values()), default)
 
 

@@ -76,7 +76,7 @@ def command(
     errors = [one for one in findings if one.severity is Severity.ERROR]
     told = f"{len(errors)} errors and {len(findings) - len(errors)} warnings"
     if errors:
-        raise InputError(f"{told} in {len(subjects)} subjects; mend the errors before training")
+        raise InputError(f"{told} in {len(subjects)} subjects; correct the errors before training")
     say(f"{len(subjects)} subjects: {told}")
 
 

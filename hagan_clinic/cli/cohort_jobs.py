@@ -138,7 +138,7 @@ def describe_derivative(folder: Path, source: Path, model: dict[str, Any]) -> No
         if TOOL in [made.get("Name") for made in _described(folder).get("GeneratedBy", [])]:
             return
         raise OutputError(
-            f"{description}: describes another data set; choose a folder apart for the results"
+            f"{description}: describes another data set; choose another folder for the results"
         )
     raw = {"URL": source.resolve().as_uri()}
     if doi := _described(source).get("DatasetDOI"):

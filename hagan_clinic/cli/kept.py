@@ -34,8 +34,8 @@ def is_done(job: TranslationTask, translator: Translator, settings: Settings) ->
     done = all(map(_is_there, outputs.paths)) and is_made(job, translator, settings)
     if not (done or settings.overwrite) and _is_there(job.output):
         raise OutputError(
-            f"{job.output}: exists, but not with all that is wanted, of this scan and mask, by "
-            "this model with these settings; choose another folder, or --overwrite makes it anew"
+            f"{job.output}: exists, but was not made completely from this scan and mask by this "
+            "model with these settings; choose another folder, or replace it with --overwrite"
         )
     return done
 

@@ -117,9 +117,9 @@ def command(
     With --cluster its workers take a fold each.
     """
     if fold is not None and folds is None:
-        raise click.UsageError("--fold is one of --folds: give that too.")
+        raise click.UsageError("--fold needs --folds: give that too.")
     if cluster and folds is None:
-        raise click.UsageError("--cluster takes a fold a worker: give --folds too.")
+        raise click.UsageError("--cluster gives each worker a fold: give --folds too.")
     from hagan_clinic.training.config import DEFAULTS_FILE
     from hagan_clinic.training.given import check_paths
 
@@ -166,7 +166,11 @@ def command(
             train(settings, output=folder, init=init, cache=cache, say=_tell)
     except KeyboardInterrupt:
         saved = folds is not None or existing(folder / LAST).exists()
-        does = "resumes from its last checkpoint" if saved else "starts anew, as no step was done"
+        does = (
+            "resumes from its last checkpoint"
+            if saved
+            else "starts from the beginning, as no step was done"
+        )
         say(f"interrupted; the same command {does} in {folder}", err=True)
         raise SystemExit(INTERRUPTED) from None
 

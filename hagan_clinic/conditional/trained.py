@@ -71,6 +71,6 @@ def _training_box(run: Path, facts: dict[str, Any]) -> tuple[int, ...]:
     if not isinstance(box, list) or len(box) != 3:
         raise ModelError(
             f"{run / FACTS} has the box {box!r}, expected the three sides that training used: "
-            "go on training in this folder, which writes them"
+            "resume the training in this folder, which writes them"
         )
     return tuple(box)

@@ -60,7 +60,7 @@ def _logarithm(subject: Subject, column: str) -> float:
         value = math.nan
     if not (value > 0 and math.isfinite(value)):
         raise InputError(
-            f"{subject.name} has {text!r} in {column}: expected a positive number, of which the "
-            "logarithm is learnt, or an empty cell"
+            f"{subject.name} has {text!r} in {column}: expected a positive number, whose logarithm "
+            "is learnt, or an empty cell"
         )
     return math.log(value)

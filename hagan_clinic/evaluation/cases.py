@@ -84,7 +84,7 @@ def check_cases(subjects: Sequence[Subject]) -> tuple[str, ...]:
             the subject's first sequence.
     """
     if not subjects:
-        raise InputError("there is no subject to evaluate on; give another --side of the split")
+        raise InputError("there is no subject to evaluate on; give another --subset of the split")
     bare = [subject.name for subject in subjects if subject.mask is None]
     if 0 < len(bare) < len(subjects):
         raise InputError(

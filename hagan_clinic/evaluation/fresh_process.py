@@ -51,11 +51,11 @@ def check_system(cores: int | None) -> None:
     """
     if not hasattr(os, "wait4"):
         raise DeviceError(
-            "what a process costs is told by POSIX's wait4, which this system lacks: measure on "
-            "Linux or macOS"
+            "measuring a process needs POSIX's wait4, which this system lacks: measure on Linux "
+            "or macOS"
         )
     if cores and not hasattr(os, "sched_setaffinity"):
-        raise DeviceError("only Linux keeps a process to some cores: leave --cores out")
+        raise DeviceError("only Linux can limit a process to some cores: leave --cores out")
 
 
 def run(

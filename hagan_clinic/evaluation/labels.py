@@ -126,7 +126,7 @@ def dice_of_cohort(
             f"label maps of {unknown[0]}: no such model; expected {', '.join([REFERENCE, *models])}"
         )
     if folders and not named:
-        raise InputError("label maps of the reference alone: give those of a model too")
+        raise InputError("only label maps of the reference are given: give those of a model too")
     rows = []
     for subject in subjects if named else ():
         truth = subject.lesion

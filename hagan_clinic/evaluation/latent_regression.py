@@ -76,8 +76,8 @@ def _logarithm(path: Path, subject: str, column: str, text: str) -> float:
         value = math.nan
     if not (value > 0 and math.isfinite(value)):
         raise InputError(
-            f"{path}: {subject} has {text!r} in {column}, expected a positive number, of which "
-            "the logarithm is fitted; choose columns with --measure"
+            f"{path}: {subject} has {text!r} in {column}, expected a positive number, whose "
+            "logarithm is fitted; choose columns with --measure"
         )
     return math.log(value)
 

@@ -144,7 +144,7 @@ def _place(temporary: Path, path: Path) -> None:
     except OSError as error:
         if path.exists():
             raise OutputError(
-                f"{path}: appeared while this run was at work, as another writes there too; "
+                f"{path}: appeared during this run, as another process writes there too; "
                 "choose another path or --overwrite"
             ) from error
         temporary.replace(path)  # a file system without hard links

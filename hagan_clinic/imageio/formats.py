@@ -157,7 +157,7 @@ def write(
         if not grid.same_as(volume.grid):
             raise OutputError(
                 f"cannot write {path}: the volume does not lie on the grid of {source}; "
-                "bring it back to that grid first"
+                "resample it to that grid first"
             )
     with atomic_path(path) as temporary:
         _FORMATS[suffix].write(volume, temporary, header, description)

@@ -64,7 +64,7 @@ class Metrics:
             held.labels(state).set_function(partial(_count, spool, state))
         held_back = Gauge(
             "hagan_spool_incomplete_series",
-            "Incoming series that are held back because they are plainly not whole: number, cut",
+            "Incoming series that are held back because they are clearly incomplete: number, cut",
             ["why"],
             registry=self.registry,
         )
@@ -72,13 +72,13 @@ class Metrics:
             held_back.labels(why).set_function(partial(_incomplete, spool, why))
         partly = Gauge(
             "hagan_spool_partly_sent_series",
-            "Series of which the archive took a part and then refused or gave up",
+            "Series of which the archive took a part and then refused or failed",
             registry=self.registry,
         )
         partly.set_function(partial(partly_sent, spool))
         stuck = Gauge(
             "hagan_spool_stuck_series",
-            "Series that can neither go on nor be set aside",
+            "Series that can neither continue nor be set aside",
             registry=self.registry,
         )
         stuck.set_function(spool.stuck)

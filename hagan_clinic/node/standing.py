@@ -27,7 +27,7 @@ def incomplete(spool: Spool) -> dict[str, str]:
 
 
 def partly_sent(spool: Spool) -> int:
-    """Number of series of which the archive took a part and then refused or gave up."""
+    """Number of series of which the archive took a part and then refused or failed."""
     return sum(
         1 for state in ("outbox", "failed") for job in spool.jobs(state) if _is_partly_sent(job)
     )

@@ -185,10 +185,10 @@ def _read_expected(path: Path) -> dict[str, NDArray[Any]]:
         raise _missing(path) from error
     except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise ModelError(
-            f"{path}: damaged ({error}); install the package again, or record it anew"
+            f"{path}: damaged ({error}); install the package again, or record it again"
         ) from error
     if int(expected["schema"]) != SCHEMA:
-        raise ModelError(f"{path}: schema {expected['schema']}, expected {SCHEMA}: record it anew")
+        raise ModelError(f"{path}: schema {expected['schema']}, expected {SCHEMA}: record it again")
     return expected
 
 

@@ -64,7 +64,7 @@ def anatomy_warnings(name: str, coarse: Volume, head: NDArray[np.bool_]) -> list
     if alike[worse] >= PHANTOM:
         return [
             f"{name} is its own mirror image {_ACROSS[best]} and {_ACROSS[worse]} "
-            f"({alike[best]:.2f} and {alike[worse]:.2f}), as a phantom is and no head "
+            f"({alike[best]:.2f} and {alike[worse]:.2f}), like a phantom and unlike a head "
             f"(of which one is below {PHANTOM:g}): check that it is a head scan"
         ]
     alike = [mirror_likeness(whole, axis) for axis in range(3)]
@@ -72,7 +72,7 @@ def anatomy_warnings(name: str, coarse: Volume, head: NDArray[np.bool_]) -> list
     if alike[best] >= MIRROR and alike[best] - alike[2] > MIRROR_MARGIN:
         return [
             f"{name} is its own mirror image {_ACROSS[best]} ({alike[best]:.2f}) rather than left "
-            f"to right ({alike[2]:.2f}): the axes that its header tells do not fit the head, and "
+            f"to right ({alike[2]:.2f}): the axes in its header do not fit the head, and "
             "the result would be wrong; look at it in a viewer that shows the letters A, P, L and "
             "R, and correct its orientation"
         ]
@@ -119,8 +119,8 @@ def _lying(name: str, head: NDArray[np.bool_], occupied: NDArray[np.bool_]) -> l
         return []
     return [
         f"{name} shows a brain of {height:.0f} mm from bottom to top and {length:.0f} mm from back "
-        "to front, expected it to be longer from back to front: the axes that its header tells do "
-        "not fit it, and the result would be wrong; look at it in a viewer that shows the letters "
+        "to front, expected it to be longer from back to front: the axes in its header do not fit "
+        "it, and the result would be wrong; look at it in a viewer that shows the letters "
         "A, P, S and I, and correct its orientation"
     ]
 
@@ -137,7 +137,7 @@ def _neck(name: str, head: NDArray[np.bool_]) -> list[str]:
     edge = ("top", "back", "front")[others.index(max(others))]
     return [
         f"{name} is cut off at the {edge} of its field of view, as a neck is, and not at the "
-        "bottom: the axes that its header tells do not fit the head, and the result would be "
+        "bottom: the axes in its header do not fit the head, and the result would be "
         "wrong, or a part of the head is missing; look at it in a viewer that shows the letters A, "
         "P, S and I"
     ]

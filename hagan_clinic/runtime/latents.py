@@ -198,7 +198,7 @@ def _from_csv(path: Path) -> Latents:
         stated = _COMMENT.fullmatch(file.readline().rstrip())
         header, *rows = list(csv.reader(file))
     if stated is None:
-        raise InputError("lacks the first line that tells its model: it was not written by encode")
+        raise InputError("lacks the first line that names its model: it was not written by encode")
     first = 2 if header[1:2] == ["label"] else 1
     values = np.array([[float(z) for z in row[first:]] for row in rows], np.float32)
     return Latents(

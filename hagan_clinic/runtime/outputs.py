@@ -71,8 +71,8 @@ class Outputs:
                 _check_series_folder(path, inputs, overwrite=overwrite)
                 if inside := [one for one in self.paths if path.resolve() in one.resolve().parents]:
                     raise OutputError(
-                        f"{inside[0]}: lies in {path}, which is for the files of a DICOM series "
-                        "alone; choose another folder"
+                        f"{inside[0]}: lies in {path}, which is only for the files of a DICOM "
+                        "series; choose another folder"
                     )
             if path.resolve() in seen:
                 raise OutputError(f"{path}: two outputs have this path; give each its own")
@@ -122,7 +122,7 @@ def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool)
         read = read.resolve()
         if place in read.parents or (read.is_dir() and read in place.parents):
             raise OutputError(
-                f"{path}: lies in an input, or the other way round; expected a folder apart"
+                f"{path}: lies in an input, or an input lies in it; expected a separate folder"
             )
     there = list(path.iterdir()) if path.is_dir() else []
     if there and not overwrite:

@@ -51,7 +51,7 @@ def refuse_unsuitable(
     if sidecar.problem is None:
         return []
     return [
-        f"{name} has a sidecar that cannot be read ({sidecar.problem}): it may tell of contrast "
-        f"agent, which a translation would draw as disease; mend {sidecar_path(path).name}, or "
+        f"{name} has a sidecar that cannot be read ({sidecar.problem}): it may state contrast "
+        f"agent, which a translation would draw as disease; correct {sidecar_path(path).name}, or "
         "remove it if the scan is native"
     ]

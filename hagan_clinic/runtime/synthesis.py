@@ -77,7 +77,7 @@ class Facts:
     def __post_init__(self) -> None:
         if len(self.recipe.box) != 3 or not self.identity or self.latent < 1:
             raise ModelError(
-                f"{self.name}: the model does not tell its box, weights or latent "
+                f"{self.name}: the model does not state its box, weights or latent "
                 f"({self.recipe.box}, {self.identity!r}, {self.latent}): export it again"
             )
 
@@ -264,7 +264,7 @@ class Encoder(_Model):
         most = UNSEEN_HEAD if mask is None else UNSEEN_MASK
         warning = (
             f"{prepared.unseen:.1%} of the {'head' if mask is None else 'brain mask'} lies outside "
-            "the box that the model sees, and the latent knows nothing of it; check the voxel size"
+            "the box that the model sees, and is not in the latent; check the voxel size"
         )
         warnings = (warning,) if prepared.unseen > most else ()
         return Scan(prepared.array[0], prepared.grid, brain, warnings)

@@ -129,7 +129,7 @@ def _check_present(subjects: Sequence[Subject], *, lesions: bool, stripped: bool
     if unmasked and not stripped:
         raise InputError(
             f"{len(unmasked)} of {len(subjects)} subjects have no brain mask: {some(unmasked)}; "
-            "give --mask, or --stripped if the images hold the brain alone"
+            "give --mask, or --stripped if the images are skull-stripped"
         )
     unlabelled = [subject.name for subject in subjects if subject.lesion is None]
     if lesions and unlabelled:

@@ -136,7 +136,7 @@ def save_checkpoint(
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         raise OutputError(
-            f"cannot write the checkpoint {folder}: {error.strerror}; mend the folder or give "
+            f"cannot write the checkpoint {folder}: {error.strerror}; repair the folder or give "
             "another"
         ) from error
     finally:

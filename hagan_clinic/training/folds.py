@@ -79,7 +79,7 @@ def begin(folder: Path, subjects: Sequence[Subject], folds: dict[str, int]) -> N
     path = folder / FOLDS
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} holds something else: give a new folder with -o")
+            raise InputError(f"{folder} holds something else: give another folder with -o")
         make_folder(folder)
         write_text(text.getvalue(), path)
     elif path.read_text("utf-8") != text.getvalue():

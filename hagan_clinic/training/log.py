@@ -99,7 +99,7 @@ class RunLog:
         except OSError as error:
             raise OutputError(
                 f"cannot write the log in {self.folder}: {error.strerror or error}; free some "
-                "space, and the same command goes on"
+                "space, and repeat the command to resume"
             ) from error
 
     def __enter__(self) -> Self:

@@ -49,7 +49,7 @@ def test_errors_are_exit_code_3_and_all_are_named_within_80_columns(cohort, tmp_
         (cohort / f"{name}_flair.nii.gz").write_bytes(b"nothing")
     result = check(cohort, "-o", tmp_path / "faults.csv")
     assert result.exit_code == 3
-    assert "2 errors and 0 warnings in 2 subjects; mend the errors" in result.stderr
+    assert "2 errors and 0 warnings in 2 subjects; correct the errors" in result.stderr
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert result.stdout.count("unreadable") == 2
     with (tmp_path / "faults.csv").open() as file:

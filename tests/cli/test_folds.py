@@ -183,7 +183,7 @@ def test_folds_that_are_too_small_to_evaluate_samples_are_refused_before_trainin
     ("more", "code", "told"),
     [
         (["--fold", "3"], 3, "--fold is 3: expected 1 to 2"),
-        (["--split", __file__], 3, "--split and --folds exclude each other"),
+        (["--split", __file__], 3, "--split and --folds cannot be combined"),
         (["--seed", "5"], 3, "holds other folds"),
         (["--steps", "6"], 3, "holds a run with other settings: steps (4, now 6)"),
     ],
@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_named(cross_validated, cohort, more, code, told):
 def test_a_fold_without_folds_is_a_usage_error(cohort, tmp_path):
     result = CliRunner().invoke(main, ["train", "--data", str(cohort), "--fold", "1"])
     assert result.exit_code == 2
-    assert "--fold is one of --folds" in result.output
+    assert "--fold needs --folds" in result.output
 
 
 def test_a_folder_that_is_no_cross_validation_is_named(tmp_path):

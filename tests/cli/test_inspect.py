@@ -56,7 +56,7 @@ def test_the_source_may_be_another(test_data):
 def test_where_none_is_plainly_better_none_is_chosen(test_data):
     result = _run(test_data / "dicom" / "decubitus")
     assert result.exit_code == 0
-    assert "none is plainly the better" in result.stdout
+    assert "none is clearly the better" in result.stdout
     assert "chosen" not in result.stdout
 
 

@@ -152,7 +152,7 @@ def test_the_series_of_a_spool_can_be_copied_in_80_columns(tmp_path, monkeypatch
     spool = Spool(tmp_path / "spool")
     name = spool.name_of("1.2")
     (spool.root / "failed" / name / "source").mkdir(parents=True)
-    reason = "is contrast-enhanced (it tells its ContrastBolusAgent), expected a scan without"
+    reason = "is contrast-enhanced (its header has ContrastBolusAgent), expected a scan without"
     (spool.root / "failed" / name / "record.json").write_text(json.dumps({"reason": reason}))
     shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["spool", "show", "--spool", spool.root])
     lines = shown.stdout.splitlines()

@@ -85,7 +85,7 @@ def test_a_head_whose_left_and_right_are_elsewhere_is_warned_of(heads, order):
     for head in (*whole, *stripped):
         (warning,) = told(under_wrong_axes(head, order))
         assert f"is its own mirror image {across}" in warning
-        assert "the axes that its header tells do not fit the head" in warning
+        assert "the axes in its header do not fit the head" in warning
 
 
 def test_a_brain_that_lies_on_its_face_is_warned_of(heads):
@@ -138,7 +138,7 @@ def test_a_phantom_is_warned_of(kind, values):
     if kind == "uniform sphere":
         assert "nearly one grey value throughout" in warning
     else:
-        assert "as a phantom is and no head" in warning
+        assert "like a phantom and unlike a head" in warning
     assert warning.endswith("check that it is a head scan")
 
 

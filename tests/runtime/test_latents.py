@@ -69,7 +69,7 @@ def test_nothing_pickled_is_loaded(tmp_path):
     ("name", "content", "message"),
     [
         ("z.npz", b"PK damaged", r"z\.npz: not a file of latents"),
-        ("z.csv", b"subject,z0\na,1\n", "lacks the first line that tells its model"),
+        ("z.csv", b"subject,z0\na,1\n", "lacks the first line that names its model"),
         ("z.csv", b"# hagan-clinic latents, image t1, model ab\nsubject,z0\na,x\n", "not a file"),
         ("z.csv", b"# hagan-clinic latents, image t1, model ab\nsubject,z0\na,nan\n", "NaN or inf"),
         ("z.csv", b"# hagan-clinic latents, image t1, model ab\nsubject,z0\na,1\na,2\n", "a name"),

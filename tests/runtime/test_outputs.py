@@ -185,7 +185,7 @@ def test_of_two_runs_at_once_the_second_is_refused_and_takes_nothing_away(
         monkeypatch.setattr(Path, "hardlink_to", _no_links)
     paths = [tmp_path / name for name in ("a.nii", "a.json", "p.png")]
     with (
-        pytest.raises(OutputError, match=f"{first}: appeared while this run was at work"),
+        pytest.raises(OutputError, match=f"{first}: appeared during this run"),
         all_or_none(paths, overwrite=False) as temporaries,
     ):
         for temporary in temporaries:
@@ -224,7 +224,7 @@ def test_an_empty_folder_comes_back_after_a_failure(tmp_path):
     out, report = tmp_path / "out", tmp_path / "r.json"
     out.mkdir()
     with (
-        pytest.raises(OutputError, match="appeared while"),
+        pytest.raises(OutputError, match="appeared during"),
         all_or_none([report, out], overwrite=False) as temporaries,
     ):
         _series(temporaries[1])

@@ -120,7 +120,7 @@ def test_a_sidecar_that_cannot_be_read_is_warned_of(scan):
     sidecar_path(path).write_text('{"SeriesDescription": "T1", "cut off')
     (warning,) = refuse_unsuitable(path, "t1")
     assert "t1 has a sidecar that cannot be read (it is no JSON)" in warning
-    assert "mend t1.json" in warning
+    assert "correct t1.json" in warning
 
 
 def test_contrast_may_be_allowed(scan):

@@ -83,7 +83,7 @@ def _by_subject(
     if missing := [name for name in names if name not in by_subject]:
         raise InputError(
             f"{table} lacks {len(missing)} of the {len(names)} subjects with latents: "
-            f"{some(missing)}; measure them too, or encode the others alone"
+            f"{some(missing)}; measure them too, or encode only the others"
         )
     if unknown := sorted(set(by_subject) - set(names)):
         raise InputError(

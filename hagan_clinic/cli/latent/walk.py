@@ -119,7 +119,7 @@ def command(
     if abs(target - along.mean) > 3 * along.std:
         say(
             f"warning: {target:.4g} lies more than three standard deviations from the mean of the "
-            f"subjects ({along.mean:.4g} ± {along.std:.2g}): the fit has not seen such values",
+            f"subjects ({along.mean:.4g} ± {along.std:.2g}): the fit is not based on such values",
             err=True,
         )
     if measure is not None and not options["quiet"]:

@@ -31,7 +31,7 @@ def contrast_refusal(header: Dataset) -> str | None:
     field = field or contrast_field({key: text(header, key) for key in (_AGENT, *CIRCUMSTANCES)})
     if field:
         # Not which: people write into it, and messages are for logs.
-        return f"is contrast-enhanced (it tells its {field}), {advice}"
+        return f"is contrast-enhanced (its header has {field}), {advice}"
     if named := contrast_name({key: text(header, key) for key in NAMES}):
         return f"looks contrast-enhanced ({named[0]!r} in {named[1]}), {advice}"
     return None

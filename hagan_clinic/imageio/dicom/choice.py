@@ -132,7 +132,7 @@ def choose(
     best = _plainly_best(meant)
     if best is None:
         raise InputError(
-            f"{len(meant)} series can be used, and none is plainly the better; give one of them "
+            f"{len(meant)} series can be used, and none is clearly the better; give one of them "
             f"by --series UID: {_listing([made.series for made in meant])}"
         )
     _refuse_damaged(found, best.series.uid)

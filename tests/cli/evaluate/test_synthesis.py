@@ -119,7 +119,7 @@ def test_bad_input_is_named(evaluate, run, noise, cohort, patients, tmp_path):
         ([run], "random_run has 5 volumes for 3 folds|no 3 folds", ("--folds", 3)),
         ([run], "no whole multiple", ("--size", 33)),
         ([run], "no such file", ("--feature-weights", tmp_path / "none.pth")),
-        ([noise, noise], "two models have one name", ()),
+        ([noise, noise], "two models have the same name", ()),
         ([run], "no such program", ("--segmenter", "there-is-none")),
         (
             [run],

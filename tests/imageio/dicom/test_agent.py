@@ -43,7 +43,7 @@ def frames(**told):
 )
 def test_every_field_of_contrast_agent_tells(keyword, value):
     assert contrast_refusal(header(**{keyword: value})).startswith(
-        f"is contrast-enhanced (it tells its {keyword})"
+        f"is contrast-enhanced (its header has {keyword})"
     )
 
 

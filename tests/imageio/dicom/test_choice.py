@@ -59,7 +59,7 @@ def test_two_equal_series_are_not_chosen_from(test_data):
         ("edge/generic/compressed_j2k", "is no T1 by its timing .TR 6000 ms, TE 394 ms"),
         ("edge/generic/rgb", r"is a colour image \(RGB\)"),
         ("edge/hyperfine", "is no T1 by its timing .TR 4000 ms, TE 194.4 ms, TI 1400 ms"),
-        ("pydicom_data", "contrast-enhanced .it tells its ContrastBolusAgent"),
+        ("pydicom_data", "contrast-enhanced .its header has ContrastBolusAgent"),
     ],
 )
 def test_other_real_series_are_not_usable(test_data, folder, reason):
@@ -91,7 +91,10 @@ def test_a_long_echo_contradicts_the_description(judged):
         ({"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, "expected magnitude"),
         ({"SyntheticData": "YES"}, "is synthetic, expected a scan"),
         ({"SeriesDescription": "SYNTHETIC FLAIR"}, "is synthetic, expected a scan"),
-        ({"ContrastBolusAgent": "Gadovist"}, "contrast-enhanced .it tells its ContrastBolusAgent"),
+        (
+            {"ContrastBolusAgent": "Gadovist"},
+            "contrast-enhanced .its header has ContrastBolusAgent",
+        ),
         ({"SeriesDescription": "T1 +C"}, r"'\+c' in SeriesDescription.*--allow-contrast"),
         ({"SeriesDescription": "T1 MPRAGE POST"}, "looks contrast-enhanced"),
         ({"ProtocolName": "t1_gd"}, "'gd' in ProtocolName"),
