@@ -49,7 +49,7 @@ def sample(
         count: How many.
         seed: Of the noise.
         truncation: Values of z beyond ± this are drawn again; lower is more typical.
-        label: Class of all, of a model with classes; else each class in turn.
+        label: Class of all volumes, for a model with classes; default each class in turn.
         device: `auto`, `cpu` or `cuda`.
         max_memory: Limit on what a file's network takes, in bytes or as `1GiB`.
 

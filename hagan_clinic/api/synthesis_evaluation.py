@@ -85,7 +85,7 @@ def evaluate_generators(
         features: Network that FID, MMD and maps see volumes by: `hd-bet` or `medicalnet`.
         feature_weights: MedicalNet's `resnet_50.pth`; without it its weights are random.
         count: Samples of each model; by default as many as real volumes, at most 1024.
-        image: Sequence, for folders alone.
+        image: Sequence, if only folders are given.
         depths: To compare at, the other sides in proportion; by default the models'.
         folds: Parts of the real volumes that are compared with the rest.
         pairs: For MS-SSIM.

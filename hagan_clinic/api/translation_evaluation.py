@@ -55,7 +55,7 @@ def evaluate_translators(
         source: For the reference baselines, without a model.
         target: The same.
         labels: Folders of label maps to take Dice of, by a model's name or `reference`.
-        worst: Subjects to draw.
+        worst: How many of the worst subjects to draw.
         html: Page to look at every prediction, if one is wanted.
         device: Where models run.
         cluster: Whose workers take the subjects, as `cluster.connected` takes it; else they are

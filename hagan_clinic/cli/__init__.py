@@ -17,15 +17,15 @@ from hagan_clinic.cli.printing import spell_out
 
 COMMANDS = {
     "translate": "Synthesise one MR sequence from another: T1 to FLAIR.",
-    "bids": "Translate a BIDS data set, called as a BIDS App.",
-    "inspect": "Show the DICOM series of a folder and which can be used.",
-    "view": "Write a page to look at results, which works offline.",
+    "bids": "Translate a BIDS data set, as a BIDS App.",
+    "inspect": "List the DICOM series of a folder and which can be used.",
+    "view": "Write a page to review results, which works offline.",
     "listen": "Receive DICOM series, translate and forward them: a node.",
     "spool": "Show, retry and purge what the DICOM node holds.",
     "models": "List the bundled models, show their cards, verify them.",
-    "doctor": "Check what this machine can run, and why not.",
+    "doctor": "Check what this machine can run.",
     "accept": "Check an installation against the model's reference.",
-    "check": "Name every fault of a cohort before it is trained on.",
+    "check": "List every fault of a cohort before training on it.",
     "train": "Train a generator on a cohort.",
     "import-weights": "Turn the authors' released weights into a run folder.",
     "summary": "Show a model's parts, layers, parameters and memory.",
@@ -64,7 +64,7 @@ class _Commands(LazyGroup):
 def main() -> None:
     """Brain MR sequence translation and synthesis with hierarchical 3D GANs.
 
-    What it makes is SYNTHETIC: for research, not for diagnosis.
+    Results are SYNTHETIC: for research, not for diagnosis.
     """
     if threading.current_thread() is threading.main_thread():
         # A scheduler's SIGTERM then unwinds as Ctrl-C does, and no partial output is left.

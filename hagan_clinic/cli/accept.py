@@ -34,7 +34,7 @@ _PATH = click.Path(path_type=Path)
     "scans",
     multiple=True,
     metavar="NAME=FILE",
-    help="Make the reference of a model of your own from a scan that may be shipped with it.",
+    help="Make the reference of your own model from a scan that may be distributed with it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a report or a reference that exists.")
 @click.pass_context
@@ -52,7 +52,7 @@ def command(
 
     The scan and the expected result lie in the folder `acceptance` beside the model. The check
     passes if the weights are those of the release, no voxel differs by more than one of 255 grey
-    levels, and all on average by a tenth of one. The exit code is 4 if it fails.
+    levels, and the mean difference is below a tenth of one. The exit code is 4 if it fails.
     """
     if scans:
         _record(model, scans, device, overwrite=overwrite)

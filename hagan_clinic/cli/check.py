@@ -28,7 +28,7 @@ Example:
 @click.argument("cohort", type=click.Path(path_type=Path))
 @click.option("--source", multiple=True, help="Sequence to translate from; repeat for several.")
 @click.option("--target", default="flair", show_default=True, help="Sequence to translate to.")
-@click.option("--image", help="One sequence alone, as unconditional training takes it.")
+@click.option("--image", help="A single sequence, as for unconditional training.")
 @click.option("--mask", type=click.Path(path_type=Path), help="One brain mask for all subjects.")
 @click.option(
     "--split",
@@ -47,7 +47,7 @@ def command(
     output: Path | None,
     quiet: bool,
 ) -> None:
-    """Name every fault of COHORT at once: a folder (BraTS or BIDS layout) or a CSV file.
+    """List every fault of COHORT: a folder (BraTS or BIDS layout) or a CSV file.
 
     Files that cannot be read, empty images, sequences on different grids, not registered or
     exchanged, and copies across the split are errors, and the exit code is 3. Warnings alone (other

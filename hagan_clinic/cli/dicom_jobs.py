@@ -59,7 +59,7 @@ def dicom_jobs(
         uncertainty: Likewise for uncertainty maps.
         preview: Likewise for pictures.
         report: Likewise for reports.
-        allow_contrast: Take scans that look contrast-enhanced.
+        allow_contrast: Accept scans that look contrast-enhanced.
     """
     jobs = []
     for number, study in enumerate(studies, start=1):

@@ -10,7 +10,7 @@ import click
 from hagan_clinic.cli.printing import say, show_table
 
 
-@click.command(short_help="Check what this machine can run, and why not.")
+@click.command(short_help="Check what this machine can run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

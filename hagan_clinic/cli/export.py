@@ -13,7 +13,7 @@ from hagan_clinic.cli.printing import note, say
 @click.option(
     "--part",
     type=click.Choice(["generator", "encoder"]),
-    help="Which part of an unconditional run; each goes into a file of its own.",
+    help="Which part of an unconditional run; each becomes its own file.",
 )
 @click.option(
     "--half", is_flag=True, help="Store weights in fp16: half the size; it computes in float32."
@@ -29,8 +29,8 @@ from hagan_clinic.cli.printing import note, say
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A real source image to check the file on, once a sequence; without it a calibration "
-    "patient's, while the cohort is still where it was. Random input always is.",
+    help="A real source image to check the file with, once per sequence; default a calibration "
+    "patient's, if the cohort has not been moved. Random input is always checked.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(

@@ -40,7 +40,7 @@ Exit codes:
   5    device: the device, the memory or a package is missing here
   6    output: cannot be written, or exists already
   130  interrupted; no partial output is left
-  141  the reader of the output closed it, as `head` does; files are written
+  141  the reader closed the output, as `head` does; files are written
 """
 
 

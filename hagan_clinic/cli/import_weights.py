@@ -17,7 +17,7 @@ _FILE = click.Path(path_type=Path)
 @click.argument("encoder", metavar="E.pth", type=_FILE)
 @click.argument("sub_encoder", metavar="Sub_E.pth", type=_FILE)
 @click.option("-o", "--output", required=True, type=_FILE, help="Run folder to make.")
-@click.option("--image", default="t1", show_default=True, help="What it shows: t1, or ct.")
+@click.option("--image", default="t1", show_default=True, help="What the volumes show: t1, or ct.")
 @click.option("--spacing", type=float, help="Voxel size in mm; not stated in the files.")
 def command(
     generator: Path,

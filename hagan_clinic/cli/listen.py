@@ -30,12 +30,19 @@ Example:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 11112]")
 @click.option("--forward", metavar="ARCHIVE", help="AET@HOST:PORT, or https://… for STOW-RS.")
 @click.option("--spool", type=click.Path(), help="Folder of the series being processed.")
-@click.option("--watch", type=click.Path(), help="Folder whose DICOM files are taken too.")
+@click.option("--watch", type=click.Path(), help="Folder whose DICOM files are also taken.")
 @click.option(
-    "--caller", "callers", multiple=True, metavar="AET", help="Who may send; once a title."
+    "--caller",
+    "callers",
+    multiple=True,
+    metavar="AET",
+    help="AE title that may send; repeat for several.",
 )
 @click.option(
-    "--silence", type=float, metavar="SECONDS", help="A series is complete after it.  [default: 60]"
+    "--silence",
+    type=float,
+    metavar="SECONDS",
+    help="Silence after which a series is complete.  [default: 60]",
 )
 @click.option("--model", help="Name of a bundled model, or a file.  [default: t1_to_flair]")
 @device_option

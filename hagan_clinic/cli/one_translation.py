@@ -33,7 +33,7 @@ class Settings:
         series: Series Instance UID of the DICOM series to take.
         dicom_like: The DICOM series that the scan was converted from.
         series_options: What a site chooses in the headers of a derived series.
-        allow_contrast: Take scans that look contrast-enhanced.
+        allow_contrast: Accept scans that look contrast-enhanced.
         skip_existing: Keep results that are there (see `is_done`).
         overwrite: Replace outputs that exist.
         page_room: Bytes that a page may take for each; None where no page is wanted.

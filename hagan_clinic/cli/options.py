@@ -10,14 +10,14 @@ device_option = click.option(
     type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
     default="auto",
     show_default=True,
-    help="Where the network runs; what cannot be had is an error, but for auto.",
+    help="Where the network runs; unless auto, a missing device is an error.",
 )
 
 cluster_option = click.option(
     "--cluster",
     metavar="ADDRESS",
-    help="Do it on a Dask cluster: local (a process a core), local:3, tcp://HOST:8786, or the "
-    "scheduler's file.",
+    help="Run on a Dask cluster: local (one process per core), local:3, tcp://HOST:8786, or "
+    "the scheduler's file.",
 )
 
 
@@ -39,7 +39,7 @@ def with_shared(command: click.Command) -> click.Command:
             ["-q", "--quiet"],
             is_flag=True,
             expose_value=False,
-            help="Print errors, warnings and what was asked for only.",
+            help="Print only errors, warnings and requested output.",
         )
         command.params.append(own["quiet"])
     own["quiet"].callback = _quiet

@@ -35,7 +35,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--generator", "generator_file", type=_PATH, help=".onnx file, in place of RUN.")
 @click.option("--encoder", "encoder_file", type=_PATH, help=".onnx file, in place of RUN.")
 @click.option("--mask", type=_PATH, help="Brain mask on the grid of every scan.")
-@click.option("--label", help="Class of all, of a model with classes; else the cohort's.")
+@click.option(
+    "--label", help="Class of all volumes, for a model with classes; default the cohort's."
+)
 @click.option("--montage", is_flag=True, help="Write montage.png: scans beside reconstructions.")
 @device_option
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
@@ -56,8 +58,8 @@ def command(
 
     VOLUMES are scans, cohort folders and CSVs; all are checked before the first is encoded. A
     reconstruction lies in the training box, around the brain of its scan. metrics.csv and
-    metrics.json have PSNR, SSIM and mean absolute error of each, in the brain where there is a
-    mask, else in the box, and the means of each of these regions.
+    metrics.json have PSNR, SSIM and mean absolute error of each, in the brain if there is a
+    mask, otherwise in the box, and the means of each region.
     """
     if (generator_file is None) != (encoder_file is None):
         raise click.UsageError("Give both --generator and --encoder, or a run folder first.")

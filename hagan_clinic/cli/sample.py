@@ -29,13 +29,15 @@ Example:
     metavar="T",
     help="Draw values of z beyond ±T again: lower is more typical and less diverse.",
 )
-@click.option("--label", help="Class of all, of a model with classes; else each class in turn.")
+@click.option(
+    "--label", help="Class of all volumes, for a model with classes; default each class in turn."
+)
 @click.option("--montage", is_flag=True, help="Write montage.png, a picture of all volumes.")
 @device_option
 @click.option(
     "--max-memory",
     metavar="SIZE",
-    help="Limit on what a .onnx file's network takes, such as 1GiB; it then goes slab by slab.",
+    help="Limit on the memory of a .onnx file's network, such as 1GiB; it then runs slab by slab.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -55,7 +57,7 @@ def command(
     """Synthesise volumes with the generator MODEL: a run folder, or a .onnx file of one.
 
     Writes sample_0001.nii.gz and so on, on the training grid, each with a JSON file beside it, and
-    latents.npz with what they were made from. A sample depends on the seed and its number alone.
+    latents.npz with their latents. A sample depends only on the seed and its number.
     """
     if max_memory is not None and model.is_dir():
         raise click.UsageError(

@@ -60,9 +60,9 @@ def show(folder: Path, as_json: bool) -> None:
 @click.argument("name", required=False)
 @_spool_option
 @click.option("--all-failed", is_flag=True, help="Every failed series, once its cause is fixed.")
-@click.option("--accept-warnings", is_flag=True, help="Send it though the input checks warn.")
+@click.option("--accept-warnings", is_flag=True, help="Send it although the input checks warn.")
 def retry(name: str | None, folder: Path, all_failed: bool, accept_warnings: bool) -> None:
-    """Have a failed, skipped or done series translated and sent again.
+    """Translate and send a failed, skipped or done series again.
 
     NAME is the series' name or the beginning of it. The result has the same UIDs again, unless a
     rejection note was sent about it: then it is another series.
@@ -83,7 +83,7 @@ def retry(name: str | None, folder: Path, all_failed: bool, accept_warnings: boo
 @click.argument("name")
 @_spool_option
 def release(name: str, folder: Path) -> None:
-    """Have an incoming series taken for complete now, as one that is held back as incomplete.
+    """Treat an incoming series as complete now, also if it is held back as incomplete.
 
     NAME is the series' name, the beginning of it, or its Series Instance UID.
     """
@@ -96,7 +96,7 @@ def release(name: str, folder: Path) -> None:
 @_spool_option
 @click.option("--all-failed", is_flag=True, help="Every failed series.")
 def purge(name: str | None, folder: Path, all_failed: bool) -> None:
-    """Delete a series that has ended, is unsent or held back, with what was received of it."""
+    """Delete a series that is finished, unsent or held back, with all received images."""
     from hagan_clinic.node.spool import ENDED
 
     _require_one(name, all_failed)

@@ -32,7 +32,7 @@ BASELINES = "; ".join(
     "--window",
     callback=numbers(float, 2),
     metavar="LOW,HIGH",
-    help="Scanner values that become -1 and 1, as -1024,600 for chest CT, 0,80 for a head CT.",
+    help="Scanner values mapped to -1 and 1, such as -1024,600 for chest CT, 0,80 for a head CT.",
 )
 @click.option(
     "--size", callback=numbers(int, 1, 3), metavar="N|D,H,W", help="Voxels of the training box."
@@ -59,10 +59,10 @@ BASELINES = "; ".join(
     metavar="N",
     help="Cross-validate: train and evaluate N folds, and combine.",
 )
-@click.option("--fold", type=int, metavar="K", help="This fold alone, from 1; needs --folds.")
+@click.option("--fold", type=int, metavar="K", help="Only this fold, from 1; needs --folds.")
 @cluster_option
 @click.option("--mask", help="One brain mask for all subjects.")
-@click.option("--seed", type=int, help="Of split, weights and samples.")
+@click.option("--seed", type=int, help="Seed of split, weights and samples.")
 @click.option("--spacing", type=float, help="Voxel size in mm.")
 @click.option("--steps", type=int, help="Optimiser steps.")
 @click.option("--batch-size", type=int, help="Slabs a step, on each device.")
@@ -73,7 +73,7 @@ BASELINES = "; ".join(
 )
 @click.option("--halo", type=int, help="Real slices on each side of a slab, a multiple of 4.")
 @click.option("--generator-lr", type=float, help="Highest learning rate of the generator.")
-@click.option("--no-low-res-branch", is_flag=True, help="Ablation: slabs alone are learnt from.")
+@click.option("--no-low-res-branch", is_flag=True, help="Ablation: learn from slabs only.")
 @click.option("--no-encoder", is_flag=True, help="Ablation: no E^H and E^G (unconditional).")
 @click.option("--deterministic-r", is_flag=True, help="Ablation: slabs in turn (unconditional).")
 @click.option(

@@ -37,24 +37,22 @@ _PATH = click.Path(path_type=Path, readable=False)
     "--output",
     required=True,
     type=_PATH,
-    help="File; of a DICOM series also a folder, for a series; with several inputs, a folder.",
+    help="File; for a DICOM series a folder; with several inputs a folder.",
 )
 @click.option(
     "--source",
     "sources",
     multiple=True,
     metavar="NAME=FILE",
-    help="A scan by its sequence, for models that take several: --source t1=… --source t2=…",
+    help="A scan by its sequence, for models with several sources: --source t1=… --source t2=…",
 )
-@click.option(
-    "--mask", type=_PATH, help="Brain mask on the scan's grid, for its grey values and its place."
-)
+@click.option("--mask", type=_PATH, help="Brain mask on the scan's grid, for scaling and centring.")
 @click.option(
     "--uncertainty", type=_PATH, help="Where to write the half-width of the 90 % interval."
 )
 @click.option("--preview", type=_PATH, help="Where to write a picture (.png).")
-@click.option("--report", type=_PATH, help="Where to write facts of the run (.json).")
-@click.option("--html", type=_PATH, help="Where to write one page to look at the results (.html).")
+@click.option("--report", type=_PATH, help="Where to write the facts of the run (.json).")
+@click.option("--html", type=_PATH, help="Where to write a page to review the results (.html).")
 @click.option(
     "--model", default="t1_to_flair", show_default=True, help="Name of a bundled model, or a file."
 )
@@ -68,7 +66,7 @@ _PATH = click.Path(path_type=Path, readable=False)
     "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"
 )
 @cluster_option
-@click.option("--tf32", is_flag=True, help="Let CUDA use TensorFloat-32: quicker, less exact.")
+@click.option("--tf32", is_flag=True, help="Let CUDA use TensorFloat-32: faster, less exact.")
 @click.option("--series", metavar="UID", help="The DICOM series to take (see `inspect`).")
 @click.option(
     "--dicom-like",
@@ -76,9 +74,11 @@ _PATH = click.Path(path_type=Path, readable=False)
     help="The DICOM series that a volume file was converted from: writes a series like it.",
 )
 @series_options
-@click.option("--allow-contrast", is_flag=True, help="Take scans that look contrast-enhanced.")
+@click.option("--allow-contrast", is_flag=True, help="Accept scans that look contrast-enhanced.")
 @click.option(
-    "--skip-existing", is_flag=True, help="Keep results that this model made of these very scans."
+    "--skip-existing",
+    is_flag=True,
+    help="Keep results that this model made of exactly these scans.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -117,14 +117,14 @@ def command(
     names a folder for a DICOM series, or a volume file.
 
     INPUTS may also be one cohort, as `train --data` takes it: patients' folders, BIDS or a CSV.
-    Results lie in folders like the scans, of BIDS as a derivative data set, with a results.csv. In
+    Results lie in folders like the scans, for BIDS as a derivative data set, with a results.csv. In
     a folder of DICOM each examination gives a series.
 
     With several INPUTS, a folder of volume files, or -o naming a folder, every output option names
-    a folder and files are named after the scans. Of a folder, the scans named as the source (t1,
-    T1w, t1n) are taken, or all if none is; of DICOM series, each a folder or a zip of its own,
-    results are numbered. One failure does not stop the others; the exit code is then that of the
-    first failure.
+    a folder and files are named after the scans. In a folder, the scans named like the source (t1,
+    T1w, t1n) are taken, or all if none is. Results of DICOM series, each in its own folder or zip,
+    are numbered. One failure does not stop the others; the exit code is then that of the first
+    failure.
     """
     by_name = _by_name(sources)
     inputs = (*inputs, *named_inputs)

@@ -23,16 +23,15 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--real",
     type=_PATH,
-    help="The target sequence as acquired: a file of one result, or a folder of many.",
+    help="The real target image: a file for one result, or a folder for many.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a page that exists.")
 def command(paths: tuple[Path, ...], output: Path, real: Path | None, overwrite: bool) -> None:
-    """Write a page to look at results: one HTML file that works offline.
+    """Write a page to review results: one HTML file that works offline.
 
     PATHS are results of `translate`, their scans, error bars and reports, or folders of these, in
-    any order: what belongs together is found by the JSON files beside the results, of DICOM series
-    by their headers. A folder of results with a results.csv is enough while the scans are where
-    they were.
+    any order: they are matched by the JSON files beside the results, and DICOM series by their
+    headers. A folder of results with a results.csv is enough if the scans have not been moved.
     """
     from hagan_clinic.cli.real_images import real_images
     from hagan_clinic.cli.viewed import found_results

@@ -89,7 +89,7 @@ def read_inputs(
         named: From `by_name`.
         mask: Brain mask on the scans' grid.
         places: Those of the scans that are DICOM series (see `imageio.dicom.scan.is_series`).
-        allow_contrast: Take scans that look contrast-enhanced.
+        allow_contrast: Accept scans that look contrast-enhanced.
         series: Series Instance UID, where a place holds several that could be meant.
         dicom_like: A DICOM series that a scan in another format lies on.
 

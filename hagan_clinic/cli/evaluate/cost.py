@@ -36,7 +36,7 @@ Examples:
     help="What to train.",
 )
 @click.option(
-    "--model", default="hagan", show_default=True, help="By which model: hagan, or a baseline."
+    "--model", default="hagan", show_default=True, help="Which model: hagan, or a baseline."
 )
 @click.option(
     "--size", "sizes", multiple=True, metavar="N|D,H,W",
@@ -44,8 +44,9 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--slab-fraction", "fractions", multiple=True, metavar="F",
-    help="Of the depth, as 1/8; repeat. The largest box goes with each, the others with the first;"
-    " models that learn from whole volumes or patches have none.  [default: 1/8, 1/4, 1/2]",
+    help="Slab thickness by depth, as 1/8; repeat for several. The largest box is measured with"
+    " each, the others with the first; models of whole volumes or patches have none."
+    "  [default: 1/8, 1/4, 1/2]",
 )  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option(
@@ -53,7 +54,7 @@ Examples:
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="Steps to time; more where a model trains a part of it on every nth step alone.",
+    help="Steps to time; more if a model trains a part of itself only every nth step.",
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting of train."
@@ -84,10 +85,10 @@ def command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Train a few steps on random volumes of each size, in a fresh process each, and measure.
+    """Measure a few training steps on random volumes of each size, each in a new process.
 
-    The paper's values stand beside those of its sizes. A size that does not fit in memory is
-    marked in its row, and the others go on.
+    The paper's values are shown for its sizes. A size that does not fit in memory is marked
+    in its row, and the others continue.
     """
     from hagan_clinic import __version__
     from hagan_clinic.api.evaluated import ReportFiles

@@ -39,7 +39,7 @@ def _counts(_: click.Context, option: click.Parameter, text: str) -> tuple[int, 
 )
 @click.option(
     "--measure", "measures", multiple=True, metavar="COLUMN",
-    help="Column of it; repeat.  [default: all]",
+    help="Column of that CSV; repeat for several.  [default: all]",
 )  # fmt: skip
 @click.option(
     "--components", default="0,1,8", show_default=True, callback=_counts, metavar="N,...",
@@ -67,7 +67,7 @@ def command(
 ) -> None:
     """Encode scans of COHORT with each MODEL, reconstruct them, and measure the loss.
 
-    A MODEL is the folder of an unconditional run, or one that holds its exported generator.onnx
+    A MODEL is the folder of an unconditional run, or a folder with its exported generator.onnx
     and encoder.onnx. With --measurements, ridge regression on the training patients' latents
     shows how much of each measurement the latents of held-out patients explain.
     """

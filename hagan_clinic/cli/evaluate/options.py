@@ -18,7 +18,7 @@ output_option = click.option(
 def subset_options(*subsets: str) -> Callable[[Command], Command]:
     """Of a command that evaluates on one of these subsets of a cohort."""
     path = click.Path(path_type=Path)
-    without = "; all where there is none." if "all" in subsets else "."
+    without = "; all if there is no split." if "all" in subsets else "."
     options = [
         output_option,
         click.option("--split", "split_file", type=path, help="CSV of subject and split."),

@@ -23,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 @subset_options("test", "calibration", "train", "all")
 @click.option(
     "--features", type=click.Choice(["hd-bet", "medicalnet"]), default="medicalnet",
-    show_default=True, help="Network whose features FID, MMD and maps are of.",
+    show_default=True, help="Network whose features FID, MMD and maps use.",
 )  # fmt: skip
 @click.option(
     "--feature-weights", type=_PATH, help="MedicalNet's resnet_50.pth.  [default: random weights]"
@@ -32,10 +32,12 @@ _PATH = click.Path(path_type=Path)
     "-n", "--count", type=click.IntRange(min=2),
     help="Samples of each model.  [default: as many as real volumes, at most 1024]",
 )  # fmt: skip
-@click.option("--image", default="t1", show_default=True, help="Sequence, for folders alone.")
+@click.option(
+    "--image", default="t1", show_default=True, help="Sequence, if only folders are given."
+)
 @click.option(
     "--size", "sides", type=click.IntRange(min=16), multiple=True, metavar="N",
-    help="Depth to compare at, the other sides in proportion; repeat.  [default: the models']",
+    help="Depth to compare at, other sides in proportion; repeatable.  [default: the models']",
 )  # fmt: skip
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
 @click.option(
@@ -75,10 +77,10 @@ def command(
 ) -> None:
     """Compare samples of each MODEL with the real volumes of COHORT.
 
-    A MODEL is the folder of an unconditional run, an exported generator, or a folder of volumes
-    on 0 to 1 that any tool has made. Volumes are made and read one at a time. Features are kept
-    by the content of the volume, so that a second call computes what is new. Where the split is
-    known, samples are compared with the training volumes too, to find copies.
+    A MODEL is the folder of an unconditional run, an exported generator, or a folder of volumes on
+    0 to 1 made by any tool. Volumes are made and read one at a time. Features are cached by the
+    content of the volume, so a second call computes only what is new. If the split is known,
+    samples are also compared with the training volumes, to find copies.
     """
     *given, cohort = inputs
     if not given:

@@ -31,7 +31,7 @@ _PATH = click.Path(path_type=Path)
     type=click.Choice(["both", "head", "stripped"]),
     default="both",
     show_default=True,
-    help="Translate the whole head, the brain alone, or both.",
+    help="Translate the whole head, only the brain, or both.",
 )
 @click.option("--source", default="t1", show_default=True, help="Without MODEL: source to copy.")
 @click.option("--target", default="flair", show_default=True, help="Without MODEL: target.")
@@ -40,12 +40,16 @@ _PATH = click.Path(path_type=Path)
     "label_folders",
     multiple=True,
     metavar="NAME=FOLDER",
-    help="Label maps to take Dice of, of a model's name or of `reference` (default: seg).",
+    help="Label maps for Dice, by a model's name or `reference` (default: seg).",
 )
 @click.option(
-    "--worst", type=click.IntRange(min=0), default=3, show_default=True, help="Subjects to draw."
+    "--worst",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="How many of the worst subjects to draw.",
 )
-@click.option("--html", type=_PATH, help="One page to look at every prediction (.html).")
+@click.option("--html", type=_PATH, help="Where to write a page to review all predictions (.html).")
 @cluster_option
 @file_options
 def command(
@@ -68,8 +72,8 @@ def command(
     """Evaluate MODELs on the test patients of COHORT, beside reference baselines.
 
     A MODEL is a bundled model's name, a .onnx file, the folder of a conditional run, or a folder
-    of volumes that any tool has made. Reference baselines (a constant, the source copied, a curve
-    fitted on the training patients) are always evaluated too, and alone without a MODEL.
+    of volumes made by any tool. Reference baselines (a constant, the source copied, a curve
+    fitted on the training patients) are always evaluated too, and without a MODEL only these.
     """
     *given, cohort = inputs
     from hagan_clinic.api.translation_evaluation import evaluate_translators

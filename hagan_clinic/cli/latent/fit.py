@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Fit COLUMN of TABLE (a CSV with a column subject) by the LATENTS that `encode` wrote.
 
-    Ridge regression; the R² shown is of patients held out (5 folds, by the column patient
-    or the subjects' names). At 0 or less the direction means nothing.
+    Ridge regression; the R² shown is that of held-out patients (5 folds, by the column
+    patient or the subjects' names). At 0 or less the direction is meaningless.
     """
     from hagan_clinic.imageio.output_guard import check_output
 

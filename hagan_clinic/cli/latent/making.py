@@ -25,7 +25,7 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 _OPTIONS = (
     click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder."),
     click.option("--steps", type=click.IntRange(min=2), default=7, show_default=True),
-    click.option("--label", "chosen", help="Class to make, of a model with classes."),
+    click.option("--label", "chosen", help="Class to synthesise, for a model with classes."),
     device_option,
     click.option("--overwrite", is_flag=True, help="Replace files that exist."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only."),

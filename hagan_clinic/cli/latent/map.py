@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
     "--real", required=True, type=_PATH, help="Latents of real volumes (from encode), or a cohort."
 )
 @click.option("-o", "--output", required=True, type=_PATH, help=".png file.")
-@click.option("--encoder", type=_PATH, help="Exported encoder, where MODEL is a .onnx file.")
+@click.option("--encoder", type=_PATH, help="Exported encoder, if MODEL is a .onnx file.")
 @click.option(
     "--method", type=click.Choice(["mds", "pca", "tsne"]), default="mds", show_default=True
 )
@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """Plot the latents of real volumes and of encoded samples of MODEL in a plane.
 
-    Each kind gets its 95 % covariance ellipse. The coordinates are written beside, as a CSV of
-    the same name.
+    Each kind gets its 95 % covariance ellipse. The coordinates are written to a CSV of the same
+    name.
     """
     from hagan_clinic.imageio.output_guard import check_output
 

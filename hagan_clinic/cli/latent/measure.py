@@ -23,15 +23,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("-o", "--output", required=True, type=_PATH, help=".csv file.")
 @click.option("--image", default="t1", show_default=True, help="Sequence of the cohort.")
 @click.option("--mask", type=_PATH, help="One brain mask for all subjects.")
-@click.option("--stripped", is_flag=True, help="The images hold the brain alone: no mask needed.")
+@click.option("--stripped", is_flag=True, help="The images are skull-stripped: no mask needed.")
 @click.option(
     "--threshold",
     type=float,
-    help="Measure what is brighter in the brain, on 0 to 1.  [default: 0.3 where needed]",
+    help="Measure the volume brighter than this in the brain, on 0 to 1.  [default: 0.3 if needed]",
 )
 @click.option("--lesions", is_flag=True, help="Measure lesion label maps (seg) too.")
 @click.option(
-    "--emphysema", is_flag=True, help="Of chest CT in HU: volume of the lungs, % below -950 HU."
+    "--emphysema", is_flag=True, help="For chest CT in HU: volume of the lungs, % below -950 HU."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(
@@ -47,11 +47,11 @@ def command(
 ) -> None:
     """Write subject, patient, brain_ml and with --lesions lesion_ml of every subject of COHORT.
 
-    brain_ml is the volume of the brain mask. With --threshold or --stripped, or where all masks
-    have one volume, as with one mask for a cohort aligned to a template, it is instead the
-    volume of what is brighter than the threshold in the brain, as `walk --measure-by
-    threshold-volume` measures synthetic volumes. With --emphysema, of chest CT: lung_ml and
-    emphysema_percent, as `walk --measure-by emphysema` measures them.
+    brain_ml is the volume of the brain mask. With --threshold or --stripped, or if all masks have
+    the same volume, as with one mask for a cohort aligned to a template, it is instead the volume
+    brighter than the threshold in the brain, as `walk --measure-by threshold-volume` measures
+    synthetic volumes. With --emphysema, for chest CT: lung_ml and emphysema_percent, as `walk
+    --measure-by emphysema` measures them.
     """
     from hagan_clinic.data.cohort import check_cohort, find_cohort
     from hagan_clinic.imageio.output_guard import check_output

@@ -38,11 +38,11 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--measure-by",
     type=click.Choice(["threshold-volume", "mask-mean", "emphysema"]),
-    help="Measure each volume: ml brighter than --threshold, mean in --mask, or, of chest CT, "
+    help="Measure each volume: ml brighter than --threshold, mean in --mask, or, for chest CT, "
     "% of the lung below -950 HU.",
 )
-@click.option("--threshold", type=float, help="Of threshold-volume, on 0 to 1.  [default: 0.3]")
-@click.option("--mask", type=_PATH, help="Of mask-mean: a mask or label map on the model's grid.")
+@click.option("--threshold", type=float, help="For threshold-volume, on 0 to 1.  [default: 0.3]")
+@click.option("--mask", type=_PATH, help="For mask-mean: a mask or label map on the model's grid.")
 @click.option("--mask-label", type=int, help="The label of --mask that counts.  [default: all]")
 @click.option(
     "--segmenter",
@@ -67,9 +67,9 @@ def command(
 ) -> None:
     """Make synthetic volumes along DIRECTION (of `latent fit`) with the generator MODEL.
 
-    From an encoded or random latent the shortest way to the predicted value --to. Writes a
+    It goes from an encoded or random latent the shortest way to the predicted value --to. Writes a
     series of NIfTI files, a montage, an animated GIF and a table with the predicted and the
-    measured value of each step. What --segmenter or emphysema marks is drawn in the pictures.
+    measured value of each step. The labels of --segmenter or emphysema are drawn in the pictures.
     """
     if start is not None and seed is not None:
         raise click.UsageError("Give --from or --seed, not both.")
