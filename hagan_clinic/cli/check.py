@@ -36,6 +36,7 @@ Example:
     help="CSV of subject and split (train, calibration, test).",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV file of the faults.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no table.")
 def command(
     cohort: Path,
@@ -45,6 +46,7 @@ def command(
     mask: Path | None,
     split: Path | None,
     output: Path | None,
+    overwrite: bool,
     quiet: bool,
 ) -> None:
     """List every fault of COHORT: a folder (BraTS or BIDS layout) or a CSV file.
@@ -55,11 +57,16 @@ def command(
     """
     from hagan_clinic.data.check import Severity, check_images
     from hagan_clinic.data.cohort import find_cohort
+    from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.progress import counted
 
     sources, wanted = ((image,), None) if image else (source or ("t1",), target)
     subjects = find_cohort(cohort, sources, wanted, mask)
     subsets = _subsets(subjects, split)
+    if output is not None:
+        inputs = [file for subject in subjects for file in subject.files()]
+        inputs += [file for file in (cohort, split) if file is not None]
+        check_output(output, inputs, overwrite=overwrite)
     with counted("checking", len(subjects), quiet=quiet) as progress:
         findings = check_images(
             subjects, subsets, wanted, workers=os.cpu_count() or 1, progress=progress

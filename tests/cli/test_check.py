@@ -76,3 +76,26 @@ def test_one_sequence_alone_is_checked_for_unconditional_training(cohort):
     (cohort / "b_flair.nii.gz").unlink()
     assert check(cohort, "--image", "t1").exit_code == 0
     assert check(cohort).exit_code == 3
+
+
+def test_the_faults_are_never_written_over_what_is_read(cohort, tmp_path):
+    names = ("a-subject-with-a-name-of-more-than-thirty-characters", "b")
+    rows = [f"{name}_t1.nii.gz,{name}_flair.nii.gz" for name in names]
+    table = tmp_path / "cohort.csv"
+    table.write_text("\n".join(["t1,flair", *rows]) + "\n")
+    split = tmp_path / "split.csv"
+    split.write_text("subject,split\n" + "".join(f"{name},train\n" for name in names))
+    for file in (table, split, cohort / "b_flair.nii.gz"):
+        before = file.read_bytes()
+        result = check(table, "--split", split, "-o", file, "--overwrite")
+        assert (result.exit_code, file.read_bytes()) == (6, before), result.output
+        assert "this output is the input" in result.stderr
+
+
+def test_an_existing_file_is_replaced_when_told_so(cohort, tmp_path):
+    faults = tmp_path / "faults.csv"
+    faults.write_text("mine")
+    result = check(cohort, "-o", faults)
+    assert (result.exit_code, faults.read_text()) == (6, "mine")
+    assert check(cohort, "-o", faults, "--overwrite").exit_code == 0
+    assert faults.read_text() == "subject,severity,fault,text\n"
