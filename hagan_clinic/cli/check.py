@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,9 @@ Example:
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV file of the faults.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no table.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print no table, and nothing if nothing is wrong."
+)
 def command(
     cohort: Path,
     source: tuple[str, ...],
@@ -59,6 +60,7 @@ def command(
     from hagan_clinic.data.cohort import find_cohort
     from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.progress import counted
+    from hagan_clinic.runtime.session import usable_cpus
 
     sources, wanted = ((image,), None) if image else (source or ("t1",), target)
     subjects = find_cohort(cohort, sources, wanted, mask)
@@ -68,9 +70,7 @@ def command(
         inputs += [file for file in (cohort, split) if file is not None]
         check_output(output, inputs, overwrite=overwrite)
     with counted("checking", len(subjects), quiet=quiet) as progress:
-        findings = check_images(
-            subjects, subsets, wanted, workers=os.cpu_count() or 1, progress=progress
-        )
+        findings = check_images(subjects, subsets, wanted, workers=usable_cpus(), progress=progress)
     if output is not None:
         from hagan_clinic.imageio import write_text
 
@@ -80,11 +80,17 @@ def command(
             ("subject", "severity", "fault", "what to do"),
             [(one.subject or "all", one.severity, one.fault, one.text) for one in findings],
         )
-    errors = [one for one in findings if one.severity is Severity.ERROR]
-    told = f"{len(errors)} errors and {len(findings) - len(errors)} warnings"
+    errors = sum(one.severity is Severity.ERROR for one in findings)
+    told = f"{_number(errors, 'error')} and {_number(len(findings) - errors, 'warning')}"
+    checked = _number(len(subjects), "subject")
     if errors:
-        raise InputError(f"{told} in {len(subjects)} subjects; correct the errors before training")
-    say(f"{len(subjects)} subjects: {told}")
+        raise InputError(f"{told} in {checked}; mend the errors before training")
+    if findings or not quiet:
+        say(f"{checked}: {told}")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _subsets(subjects: Sequence[Subject], split: Path | None) -> dict[str, str]:

@@ -41,6 +41,8 @@ def test_warnings_alone_are_exit_code_0(cohort):
     result = check(cohort)
     assert result.exit_code == 0
     assert "3 subjects: 0 errors and 2 warnings" in result.stdout
+    quiet = check(cohort, "-q")
+    assert (quiet.exit_code, quiet.stdout) == (0, "3 subjects: 0 errors and 2 warnings\n")
 
 
 def test_errors_are_exit_code_3_and_all_are_named_within_80_columns(cohort, tmp_path):
@@ -99,3 +101,26 @@ def test_an_existing_file_is_replaced_when_told_so(cohort, tmp_path):
     assert (result.exit_code, faults.read_text()) == (6, "mine")
     assert check(cohort, "-o", faults, "--overwrite").exit_code == 0
     assert faults.read_text() == "subject,severity,fault,text\n"
+
+
+def test_quiet_says_nothing_where_nothing_is_wrong(cohort):
+    assert (check(cohort, "-q").exit_code, check(cohort, "-q").output) == (0, "")
+
+
+def test_one_is_told_as_one(cohort):
+    for file in cohort.glob("a-*"):
+        file.unlink()
+    assert check(cohort).stdout == "1 subject: 0 errors and 0 warnings\n"
+    (cohort / "b_flair.nii.gz").write_bytes(b"nothing")
+    assert "1 error and 0 warnings in 1 subject; mend" in check(cohort).stderr
+
+
+def test_no_more_threads_are_taken_than_the_process_may_use(cohort, monkeypatch):
+    from hagan_clinic.data import check as checks
+
+    taken = []
+    monkeypatch.setattr("hagan_clinic.runtime.session.usable_cpus", lambda: 3)
+    monkeypatch.setattr(
+        checks, "check_images", lambda *_, workers, **__: taken.append(workers) or []
+    )
+    assert check(cohort).exit_code == 0 and taken == [3]
