@@ -84,7 +84,7 @@ def command(
     told = f"{_number(errors, 'error')} and {_number(len(findings) - errors, 'warning')}"
     checked = _number(len(subjects), "subject")
     if errors:
-        raise InputError(f"{told} in {checked}; mend the errors before training")
+        raise InputError(f"{told} in {checked}; correct the errors before training")
     if findings or not quiet:
         say(f"{checked}: {told}")
 

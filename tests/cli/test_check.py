@@ -112,7 +112,7 @@ def test_one_is_told_as_one(cohort):
         file.unlink()
     assert check(cohort).stdout == "1 subject: 0 errors and 0 warnings\n"
     (cohort / "b_flair.nii.gz").write_bytes(b"nothing")
-    assert "1 error and 0 warnings in 1 subject; mend" in check(cohort).stderr
+    assert "1 error and 0 warnings in 1 subject; correct" in check(cohort).stderr
 
 
 def test_no_more_threads_are_taken_than_the_process_may_use(cohort, monkeypatch):
