@@ -66,6 +66,10 @@ def posterior_first(images):
     return turned
 
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+"""Debian's Chromium, or the Chrome of GitHub's Ubuntu machines."""
+
+
 class Browser:
     """Headless Chromium over the pipe of its DevTools protocol."""
 
@@ -75,7 +79,7 @@ class Browser:
         # It reads from descriptor 3 and writes to 4.
         self._process = subprocess.Popen(
             [
-                *("bash", "-c", f'exec "$@" 3<&{into} 4>&{out}', "bash", shutil.which("chromium")),
+                *("bash", "-c", f'exec "$@" 3<&{into} 4>&{out}', "bash", BROWSER),
                 *("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"),
                 *(f"--user-data-dir={folder}", "--no-first-run", "--window-size=1500,1200"),
             ],
@@ -156,8 +160,8 @@ class Browser:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    if shutil.which("chromium") is None:
-        pytest.skip("chromium (Debian's package) is not installed")
+    if BROWSER is None:
+        pytest.skip("neither chromium (Debian's package) nor google-chrome is installed")
     opened = Browser(tmp_path_factory.mktemp("chromium"))
     yield opened
     opened.close()
