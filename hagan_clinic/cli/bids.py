@@ -55,8 +55,7 @@ def command(
     """Translate the BIDS data set BIDS to the derivative OUTPUT; LEVEL is `participant`.
 
     The same as `translate BIDS -o OUTPUT --skip-existing`, in the form of a BIDS App: results that
-    are there are kept. With one label, processes may share OUTPUT: the table of results is then
-    results_sub-LABEL.csv.
+    are there are kept. Processes of several participants may share OUTPUT and its results.csv.
     """
     from hagan_clinic.cli.translate import command as translate
     from hagan_clinic.errors import InputError

@@ -26,7 +26,7 @@ _BIDS_SUFFIXES = {"t1": "T1w", "t2": "T2w", "pd": "PDw", "flair": "FLAIR"}
 _DESCRIPTION = "dataset_description.json"
 _IGNORED = ".bidsignore"
 # What people add to a derivative that BIDS has no place for.
-_NO_BIDS = ("results*.csv", "*.png", "*.html", "*_report.json")
+_NO_BIDS = ("results.csv", "*.png", "*.html", "*_report.json")
 
 
 def is_cohort(path: Path) -> bool:

@@ -138,7 +138,7 @@ def command(
     from hagan_clinic.cli.dicom_jobs import dicom_jobs, studies_of_tree
     from hagan_clinic.cli.one_translation import Settings, folders, perform
     from hagan_clinic.cli.results_printing import print_one, progress_bar, told
-    from hagan_clinic.cli.results_table import results_name
+    from hagan_clinic.cli.results_table import NAME as TABLE
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.cli.translated_page import write_results_page
     from hagan_clinic.imageio import SUFFIXES, suffix_of
@@ -219,7 +219,7 @@ def command(
     else:
         jobs = many_jobs(inputs, recipe.target, recipe.sources[0], output, **wanted)
     places = [place for place in (output, *wanted.values()) if place is not None]
-    table = output / results_name(participants) if cohorts or len(jobs) > 1 else None
+    table = output / TABLE if cohorts or len(jobs) > 1 else None
     with folders(places):
         if is_bids:
             describe_derivative(output, cohorts[0], model_identity(translator.model))

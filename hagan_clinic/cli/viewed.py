@@ -38,11 +38,7 @@ def _told(result: Result, rows: Sequence[tuple[Path, Mapping[str, str]]]) -> Res
     is_series = isinstance(result.path, SeriesPlace)
     place = result.path.folder if isinstance(result.path, SeriesPlace) else result.path
     for folder, row in rows:
-        # The table may have been moved with its folder.
-        if not (isinstance(place, Path) and place.is_relative_to(folder)):
-            continue
-        below = place.relative_to(folder).parts
-        if below and Path(row["output"]).parts[-len(below) :] == below:
+        if place == folder / row["output"]:
             return replace(
                 result,
                 name=row["subject"] if is_series else result.name,

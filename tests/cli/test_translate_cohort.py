@@ -12,7 +12,7 @@ import nibabel as nib
 import pytest
 from click.testing import CliRunner
 
-from hagan_clinic.cli import main
+from hagan_clinic.cli import main, one_translation
 
 EXAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patient07_t1.nii.gz"
 
@@ -174,9 +174,9 @@ def test_one_failure_ends_no_cohort_and_is_in_the_table(run, scan, tmp_path):
     assert "b" not in {path.name for path in (tmp_path / "out").iterdir()}
     rows = _rows(tmp_path)
     assert [row["status"] for row in rows] == ["translated", "failed", "translated"]
-    assert rows[1]["output"] == "" and "b_t1.nii.gz" in rows[1]["reason"]
+    assert rows[1]["output"] == "b/b_t1_flair.nii.gz" and "b_t1.nii.gz" in rows[1]["reason"]
     assert rows[0]["warnings"] and float(rows[0]["seconds"]) > 0
-    assert Path(rows[0]["output"]).is_file() and Path(rows[0]["source"]).is_file()
+    assert (tmp_path / "out" / rows[0]["output"]).is_file() and Path(rows[0]["source"]).is_file()
 
 
 def test_masks_are_used_and_several_are_refused(run, scan, tmp_path):
@@ -278,6 +278,42 @@ def test_a_run_that_is_killed_goes_on(run, scan, toy_generator, tmp_path):
     assert "2 of 3 translated, 1 kept" in result.stdout
 
 
+def test_rows_of_results_stay_through_later_calls(run, scan, tmp_path, monkeypatch):
+    scan("a/a_t1.nii.gz"), scan("b/b_t1.nii.gz")
+    assert run().exit_code == 0
+    good = _rows(tmp_path)
+    refused = run()
+    assert refused.exit_code == 6 and "2 of 2 failed" in refused.stderr
+    assert _rows(tmp_path) == good
+    monkeypatch.chdir(tmp_path)
+    again = run("--skip-existing", "-o", "./out")  # the folder by another name
+    assert again.exit_code == 0, again.output
+    assert _rows(tmp_path) == [{**row, "status": "kept"} for row in good]
+
+    (tmp_path / "in").rename(tmp_path / "first")
+    scan("c/c_t1.nii.gz"), scan("a/a_t1.nii.gz", scale=2.0)
+    assert run("--overwrite").exit_code == 0
+    found = {row["output"][0]: row for row in _rows(tmp_path)}
+    assert [row["output"][0] for row in _rows(tmp_path)] == ["a", "b", "c"]
+    assert {name: row["status"] for name, row in found.items()} == {
+        "a": "translated", "b": "kept", "c": "translated",
+    }  # fmt: skip
+
+
+def test_a_resume_that_is_killed_loses_no_warning(run, scan, tmp_path, monkeypatch):
+    for patient in ("a", "b"):
+        scan(f"{patient}/{patient}_t1.nii.gz")
+    assert run().exit_code == 0
+    before = _rows(tmp_path)
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_translation, "is_done", end)
+    assert run("--skip-existing").exit_code != 0
+    assert _rows(tmp_path) == before
+
+
 def test_a_table_that_is_not_of_this_tool_is_not_replaced(run, scan, tmp_path):
     scan("a/a_t1.nii.gz")
     (tmp_path / "out").mkdir()
@@ -337,16 +373,19 @@ def test_a_bids_app_translates_the_participants_it_is_told(app, tmp_path):
     assert _tree(tmp_path / "out") == [
         ".bidsignore",
         "dataset_description.json",
-        "results_sub-02.csv",
+        "results.csv",
         "sub-02/anat/sub-02_desc-syntheticUncertainty_FLAIR.json",
         "sub-02/anat/sub-02_desc-syntheticUncertainty_FLAIR.nii.gz",
         "sub-02/anat/sub-02_desc-synthetic_FLAIR.json",
         "sub-02/anat/sub-02_desc-synthetic_FLAIR.nii.gz",
     ]
-    both = app("--participant_label", "sub-01", "02")
-    assert both.exit_code == 0, both.output
-    assert "3 of 4 translated, 1 kept" in both.stdout
-    assert len(_rows(tmp_path)) == 4
+    (row,) = _rows(tmp_path)
+    other = app("--participant_label", "sub-01")
+    assert other.exit_code == 0, other.output
+    assert "3 of 3 translated" in other.stdout
+    assert len(_rows(tmp_path)) == 4 and _rows(tmp_path)[0] == row
+    both = app("--participant-label", "01", "02")
+    assert "0 of 4 translated, 4 kept" in both.stdout
 
 
 @pytest.mark.parametrize(
