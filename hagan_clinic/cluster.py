@@ -240,7 +240,7 @@ def own_memory() -> int | None:
 
 @dataclass(frozen=True, repr=False)
 class _Piece:
-    """A call to make; as Dask shows it, it tells neither function nor item."""
+    """A call to make; what Dask shows of it names neither function nor item."""
 
     function: Callable[[Any], Any]
     item: Any

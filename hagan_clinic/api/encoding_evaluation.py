@@ -1,4 +1,4 @@
-"""Scans made again from their latents beside the scans, and what latents tell of patients."""
+"""Scans compared with their reconstructions, and what latents predict about patients."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

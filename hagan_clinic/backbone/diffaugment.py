@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), in 3D.
+"""Differentiable augmentation of a discriminator's input (Zhao et al. 2020), in 3D.
 
 Real and synthetic images are changed alike, by changes that the generator's gradient passes
 through, so the discriminator cannot learn a small cohort by heart and the generator does not learn

@@ -31,7 +31,7 @@ class SlabTranslatingNetwork(TranslatingNetwork, ABC):
 
     @abstractmethod
     def low_resolution(self, context: Tensor) -> Tensor:
-        """The target's X^L (B, 1, D/4, H/4, W/4) of what ``context`` gives."""
+        """The target's X^L (B, 1, D/4, H/4, W/4) from the result of ``context``."""
 
     @abstractmethod
     def translate(self, source: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,7 @@ def many_jobs(
 
 
 def _top_of(scans: Sequence[Path]) -> Path | None:
-    """The folder that all are in, where some have one name and are told apart by their folders."""
+    """The folder that all are in, if some have the same name and differ by their folders."""
     if len({stem_of(scan) for scan in scans}) == len(scans):
         return None
     return Path(os.path.commonpath([scan.absolute().parent for scan in scans]))

@@ -1,4 +1,4 @@
-"""Work through the jobs of one call of `translate`: one failure stops no other, and all is told."""
+"""Work through the jobs of one call of `translate`: a failure is reported, and others go on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_batch(
     quiet: bool,
     cluster: tuple[Cluster, str] | None = None,
 ) -> int:
-    """Do all jobs and tell what became of them.
+    """Do all jobs and report their outcomes.
 
     Args:
         jobs: In their order.
@@ -92,7 +92,7 @@ def one_by_one(
 
 
 def collect(results: Iterable[Result], table: Path | None) -> list[Result]:
-    """Take results as they come: a failure is told, and each has its row on disk at once.
+    """Take results as they come: a failure is reported, and each has its row on disk at once.
 
     Raises:
         OutputError: The table cannot be written, or its place has a file that is none.

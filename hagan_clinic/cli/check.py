@@ -94,7 +94,7 @@ def _number(count: int, noun: str) -> str:
 
 
 def _subsets(subjects: Sequence[Subject], split: Path | None) -> dict[str, str]:
-    """Subject -> side of the split, of the file or of the cohort's column, if there is either."""
+    """Subject -> subset of the split, of the file or of the cohort's column, if there is either."""
     from hagan_clinic.data.split import read_split, split_by_column
 
     sides = read_split(split, subjects) if split else split_by_column(subjects)

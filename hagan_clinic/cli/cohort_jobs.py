@@ -121,7 +121,7 @@ def _of_participants(
 
 
 def describe_derivative(folder: Path, source: Path, model: dict[str, Any]) -> None:
-    """Make a folder a BIDS derivative: say what made it, and of what.
+    """Make a folder a BIDS derivative that names its tool and its source.
 
     A description that another tool wrote stays, as the folder is then that tool's.
 

@@ -28,7 +28,7 @@ def read_rows(folder: Path) -> list[Row]:
 
 @contextmanager
 def rows(table: Path) -> Iterator[Callable[[Result], None]]:
-    """A table on disk that always tells what has been done, also after a sudden end.
+    """A table on disk that always lists what has been done, also after a crash.
 
     Rows of earlier calls and of other processes stay, but for those of the same outputs. A result
     that is kept keeps its warnings and seconds; one that a call could not replace keeps its row.

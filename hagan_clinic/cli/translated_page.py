@@ -44,7 +44,7 @@ def page_subject(
 
 
 def write_results_page(results: Sequence[Result], path: Path, translator: Translator) -> bool:
-    """Write the page of what was translated or failed, unless nothing was.
+    """Write the page of all translations and failures, unless there are none.
 
     Raises:
         OutputError: It cannot be written.

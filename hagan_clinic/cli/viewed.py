@@ -1,4 +1,4 @@
-"""What `view` shows: results among files and folders, and what their tables tell of a whole run."""
+"""What `view` shows: results among files and folders, and the runs that their tables list."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class LocalFusion(PatchTranslator):
 
     @torch.no_grad()
     def fit(self, source: Tensor, target: Tensor, brain: Tensor) -> None:
-        """Add a volume (1, C, D, H, W) with its target and brain, and fit the weights anew."""
+        """Add a volume (1, C, D, H, W) with its target and brain, and refit the weights."""
         grid = self.grid()
         inside = grid.pad(brain, 0.0)
         signals = [self._by_cell(signal * inside) for signal in self._signals(source)]

@@ -150,7 +150,7 @@ def slab_of(depth: int, fraction: Fraction, multiple: int = LOW_RES_FACTOR) -> i
 
 
 def _peak(measured: Mapping[str, float]) -> float:
-    """MiB, as the device tells it."""
+    """MiB, as reported by the device."""
     for name in ("counted", "allocated"):
         if name in measured:
             return measured[name]

@@ -63,7 +63,7 @@ class Living(TorchDispatchMode):
 
 
 class Numbers(list[int]):
-    """Whole numbers where a step expects a tensor on the CPU: one without content tells none."""
+    """Whole numbers where a step expects a tensor on the CPU: one without content has none."""
 
     @property
     def shape(self) -> tuple[int]:

@@ -78,7 +78,7 @@ def evaluate_on(
 
 
 def hashes(given: Sequence[str], models: Sequence[Predictor]) -> tuple[str, ...]:
-    """The sha256 of every model that is a file; a run is exported anew by each worker."""
+    """The sha256 of every model that is a file; each worker exports a run again."""
     return tuple(
         "" if is_run(Path(name)) else model.facts.get("sha256", "")
         for name, model in zip(given, models, strict=True)

@@ -173,7 +173,7 @@ def _evaluate(
 def _score(
     found: Encoding, name: str, subject: Subject, scan: Scan, back: Float32
 ) -> dict[str, Scores]:
-    """The metrics by region of what was made of a scan, which become rows."""
+    """The metrics of a scan's reconstruction by region, which become rows."""
     everywhere = np.ones(back.shape, dtype=bool)
     try:
         reference = Reference(

@@ -23,7 +23,7 @@ Float32 = NDArray[np.float32]
 
 
 class VolumeSet(Sequence[Float32]):
-    """Volumes (D, H, W) in [0, 1], of one shape; each is made anew when it is asked for.
+    """Volumes (D, H, W) in [0, 1], of one shape; each is made again whenever it is asked for.
 
     Args:
         name: For tables and pictures.

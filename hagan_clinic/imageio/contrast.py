@@ -1,4 +1,4 @@
-"""What in names and values tells that contrast agent was given, or that none was."""
+"""What in names and values shows that contrast agent was given, or that none was."""
 
 import re
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _LONGEST = 1024  # characters of a name that are read; DICOM's have 64, file nam
 
 
 def contrast_sign(text: str) -> str | None:
-    """The words of a name that tell of contrast agent, if there are any."""
+    """The words of a name that show contrast agent, if there are any."""
     return read_name(text).given or None
 
 
@@ -239,7 +239,7 @@ class _Reader:
         return at >= 0 and self._word(at).isalnum() and known_word(self._word(at))
 
     def _shown(self, at: int) -> str:
-        """The words that tell, with the plus or the word that they tell by."""
+        """The words that show it, with the plus or the word that decides."""
         first = at - 1 if self._word(at - 1).startswith(PLUS) else at
         if self._is(at, Meaning.LETTERS, Meaning.SIGNED) and not self._signed(at):
             first = max(at - 1, 0)

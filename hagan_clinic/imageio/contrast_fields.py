@@ -1,4 +1,4 @@
-"""Fields of DICOM and of BIDS that tell whether contrast agent was given (PS3.3, C.7.6.4)."""
+"""Fields of DICOM and of BIDS that say whether contrast agent was given (PS3.3, C.7.6.4)."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ AGENT_FIELDS = (
     "ContrastBolusTotalDose",
     "ContrastBolusIngredientConcentration",
 )
-"""Each tells of an agent by itself, unless its value means none."""
+"""Each shows an agent by itself, unless its value means none."""
 
 CIRCUMSTANCES = (
     "ContrastBolusRoute",
@@ -30,7 +30,7 @@ NAMES = ("SeriesDescription", "ProtocolName")
 
 
 def contrast_field(fields: Mapping[str, Any]) -> str | None:
-    """The name of a field that tells that agent was given, if one does."""
+    """The name of a field that says that agent was given, if one does."""
     for name in AGENT_FIELDS:
         if any(map(agent_given, _texts(fields.get(name)))):
             return name
@@ -43,7 +43,7 @@ def contrast_field(fields: Mapping[str, Any]) -> str | None:
 
 
 def contrast_name(fields: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The words by which a series' names tell of agent, and the field that has them."""
+    """The words by which a series' names show agent, and the field that has them."""
     for name in NAMES:
         for text in _texts(fields.get(name)):
             read = read_name(text)
@@ -55,7 +55,7 @@ def contrast_name(fields: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def contrast_of_file(path: Path, sidecar: Sidecar) -> str | None:
-    """By what the name of a file, or its sidecar, tells that agent was given, if one does."""
+    """By what the name of a file, or its sidecar, shows that agent was given, if one does."""
     if token := contrast_sign(stem_of(path)):
         return f"{token!r} in its name"
     if field := contrast_field(sidecar.values):

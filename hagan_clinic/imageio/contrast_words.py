@@ -11,7 +11,7 @@ class Meaning(Enum):
     """What a word of a name says of contrast agent."""
 
     AGENT = "agent"
-    """An agent, its class, or enhancement: tells by itself."""
+    """An agent, its class, or enhancement: decides by itself."""
     SHORT = "short"
     """The same, but so short that with a number it is a site's or a person's code: GD_07."""
     LETTERS = "letters"

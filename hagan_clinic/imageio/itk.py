@@ -210,6 +210,6 @@ def _unprinted() -> Iterator[None]:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of ITK's message that tells what happened."""
+    """The last line of ITK's message that says what happened."""
     lines = [line.strip() for line in str(error).strip().splitlines()]
     return next((line for line in reversed(lines) if line != "Reason: Success"), "no reason given")

@@ -21,7 +21,7 @@ _FIELD = re.compile(
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What a sidecar tells.
+    """What a sidecar states.
 
     Attributes:
         values: By name; empty without a sidecar. Of one that is no JSON what can be made out.

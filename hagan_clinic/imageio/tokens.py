@@ -1,4 +1,4 @@
-"""The words of a series' or a file's name, told apart as people write them.
+"""The words of a series' or a file's name, split as people write them.
 
 `AX_3D_T1W+C` is ax, 3d, t1w, +, c; `axT1PostGd` is ax, t1, post, gd; `T1増強` is t1, 増強. Signs
 that stand for "with" and "without" agent (`+C`, `C+`, `Gd-`) are words of their own; a hyphen

@@ -14,7 +14,7 @@ KEEP, SEND = "keep", "send"
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Settings of the node; `docs/reference/node.md` tells what each is for.
+    """Settings of the node; `docs/reference/node.md` describes each.
 
     Raises:
         InputError: A setting is out of its range.

@@ -1,4 +1,4 @@
-"""The node's log: a JSON object a line, of facts that never tell who the patient is.
+"""The node's log: a JSON object a line, of facts that never identify the patient.
 
 What is logged is names of events, hashes, counts, times and AE titles. Messages of errors are not:
 they may quote a header. They stand in the spool, beside the images that they are about. The same
@@ -72,7 +72,7 @@ def log(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
 
 
 def problem(error: BaseException) -> dict[str, str]:
-    """What a log may tell of an exception: its kind and where in this package it came from."""
+    """What a log may say about an exception: its kind and where in this package it came from."""
     facts = {"problem": type(error).__name__}
     if not isinstance(error, HaganClinicError):
         frames = traceback.extract_tb(error.__traceback__)

@@ -109,7 +109,7 @@ def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def _failed(response: httpx.Response) -> set[str]:
-    """UIDs of the instances that were not stored, as the answer tells."""
+    """UIDs of the instances that were not stored, according to the answer."""
     try:
         answer: Any = response.json()
         answer = answer[0] if isinstance(answer, list) else answer

@@ -53,7 +53,7 @@ class SeriesTranslator:
     def missing(self, folders: Sequence[Path]) -> str:
         """Why the series in these folders is plainly not whole; see `Missing`.
 
-        One that is for another model is not judged; of one that is refused, such as for a gap, the
+        One that is for another model is not checked; of one that is refused, such as for a gap, the
         numbers count alone.
         """
         (source,) = self._translator.model.recipe.sources

@@ -23,7 +23,7 @@ from hagan_clinic.node.superseded import superseded, uids
 
 @dataclass(frozen=True)
 class Translated:
-    """What a translation tells of itself.
+    """What a translation reports of itself.
 
     Attributes:
         model: Its name.

@@ -164,7 +164,7 @@ def record(
 def _translate(
     translator: Translator, scans: Mapping[str, Source]
 ) -> tuple[dict[str, Float32], dict[str, Any]]:
-    """Every second voxel of what was written, and the report."""
+    """Every second voxel of the written volumes, and the report."""
     with tempfile.TemporaryDirectory() as scratch:
         written = {name: Path(scratch) / file for name, file in _RESULTS.items()}
         done = translator.translate(scans, written["image"], uncertainty=written["half_width"])

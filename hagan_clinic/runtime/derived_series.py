@@ -1,4 +1,4 @@
-"""What a DICOM series that a translation writes tells of the translation."""
+"""What a DICOM series written by a translation states about the translation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latents: drawn at random, and kept in files with the names of what they stand for."""
+"""Latents: drawn at random, and stored in files with the names of their scans or samples."""
 
 from __future__ import annotations
 

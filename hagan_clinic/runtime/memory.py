@@ -55,7 +55,7 @@ def available() -> int:
 
 
 def resident() -> int:
-    """Bytes that this process holds now; 0 where the system does not tell."""
+    """Bytes that this process holds now; 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:
@@ -64,7 +64,7 @@ def resident() -> int:
 
 
 def peak() -> int | None:
-    """Largest number of bytes that this process ever held; None where the system does not tell."""
+    """Largest number of bytes this process ever held; None if the system does not report it."""
     try:
         # Not getrusage, in which Linux counts what the parent held before it started this program.
         lines = Path("/proc/self/status").read_text("ascii").splitlines()

@@ -52,7 +52,7 @@ def kind_text(kind: str) -> str:
 def verify_interface(
     path: Path, proto: ModelProto, kind: str, recipe: Recipe
 ) -> dict[str, tuple[int, ...]]:
-    """Check names, types and sizes of inputs and outputs; tell their sizes, 0 for any size."""
+    """Check names, types and sizes of inputs and outputs; return their sizes, 0 for any size."""
     from onnx import TensorProto
 
     if kind not in _INTERFACES:

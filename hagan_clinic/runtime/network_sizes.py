@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 _MOST_KNOWN = 64
-"""Elements of an array that tells shapes: the sizes of a few axes."""
+"""Elements of an array that states shapes: the sizes of a few axes."""
 
 _KEEPS_SHAPE = frozenset(["GroupNormalization"])
 """Functions of ONNX, of which it infers no shapes."""

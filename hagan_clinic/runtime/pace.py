@@ -1,4 +1,4 @@
-"""How far a network is: ONNX Runtime tells nothing of a run before its end, earlier runs do."""
+"""How far a network is: ONNX Runtime reports nothing before the end of a run, earlier runs do."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def image_warnings(name: str, volume: Volume, *, allow_contrast: bool = False) -
     """Whether a source looks like a native brain T1, by its shape, axes and grey values.
 
     Args:
-        name: What the model calls the sequence; only a T1 is judged by its grey values.
+        name: What the model calls the sequence; only a T1 is checked by its grey values.
         volume: The whole scan, in scanner units.
         allow_contrast: Do not look for signs of contrast agent.
 

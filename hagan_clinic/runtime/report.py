@@ -50,7 +50,7 @@ def run_report(
     seconds: Mapping[str, float],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """Everything a site needs to tell what a run did, ready for JSON.
+    """Everything a site needs to reconstruct what a run did, ready for JSON.
 
     Args:
         model: The generator.

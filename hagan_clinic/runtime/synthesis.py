@@ -106,7 +106,7 @@ class Facts:
 
 
 class _Model:
-    """What generator and encoder tell of themselves."""
+    """What generator and encoder state about themselves."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts

@@ -146,7 +146,7 @@ def _marked_ml(file: Path) -> float:
 
 
 def _bright_ml(subject: Subject, threshold: float) -> float:
-    """Volume of what is brighter than the threshold, within the mask if there is one."""
+    """Volume brighter than the threshold, within the mask if there is one."""
     volume = read(next(iter(subject.images.values())))
     if subject.mask is not None:
         volume = volume.with_array(np.where(read(subject.mask).array > 0.5, volume.array, 0))

@@ -15,7 +15,7 @@ from hagan_clinic.training.checkpoint import AVERAGE, check_revision, load_into
 from hagan_clinic.training.run_folder import BEST, LAST, existing, read_state
 
 _ONLY_IN_TRAINING = "low."
-"""G^L trains the context and is not in a model file; it starts anew."""
+"""G^L trains the context and is not in a model file; it starts from random weights."""
 
 
 def load_first_weights(generator: nn.Module, source: str | Path) -> dict[str, str]:

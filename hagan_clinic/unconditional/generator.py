@@ -428,7 +428,7 @@ class UnconditionalGenerator(GeneratingNetwork):
 
 
 def _inner(images: Tensor, windows: Sequence[Slab], slabs: Sequence[Slab]) -> Tensor:
-    """The slabs out of what was made of their windows."""
+    """Cut the slabs out of the results of their windows."""
     offsets = [slab.start - window.start for slab, window in zip(slabs, windows, strict=True)]
     return take_slabs(images, offsets, slabs[0].thickness)
 

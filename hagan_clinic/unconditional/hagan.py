@@ -343,7 +343,7 @@ class HAGAN(SynthesisModel):
         label: Tensor | None,
         update: Update,
     ) -> dict[str, Tensor]:
-        """D^H and D^L tell real from synthetic; labels are those of the synthetic ones."""
+        """D^H and D^L separate real from synthetic; labels are those of the synthetic ones."""
         terms: dict[str, Tensor] = {}
         slabs, low, count = real.slabs, real.low, len(real.low)
         if self.settings.r1:
@@ -434,14 +434,14 @@ class HAGAN(SynthesisModel):
         augment = self.augment
         drawn = None if augment is None else augment.draw(len(slabs[0]), slabs[0].device)
         outputs = []
-        judges = [*self.middle_discriminators, self.slab_discriminator]
-        for level, (judge, slab) in enumerate(zip(judges, slabs, strict=True), start=1):
+        discriminators = [*self.middle_discriminators, self.slab_discriminator]
+        for level, (one, slab) in enumerate(zip(discriminators, slabs, strict=True), start=1):
             seen = slab
             if augment is not None and drawn is not None:
                 seen = augment(slab, drawn, cell=LOW_RES_FACTOR**level)
             position = positions[level - 1]
             position = position.repeat(len(slab) // len(position))  # of two volumes a sample
-            outputs.append(cast(SlabDiscriminator, judge).logits(seen, position))
+            outputs.append(cast(SlabDiscriminator, one).logits(seen, position))
         if self.low_discriminator is not None and low is not None:
             if augment is not None and drawn is not None:
                 low = augment(low, drawn)

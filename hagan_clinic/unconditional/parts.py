@@ -55,10 +55,10 @@ def parts_of(
         return image
 
     yield Part("G^H", generator.high, (given,), high)
-    for number, judge in enumerate(slab_discriminators, start=1):
+    for number, discriminator in enumerate(slab_discriminators, start=1):
         slab = (1, config.slab, *sizes[number][1:])
         symbol = "D^H" if number == last else f"D^{number}"
-        yield Part(symbol, judge, (slab, ()), cast(SlabDiscriminator, judge).logits)
+        yield Part(symbol, discriminator, (slab, ()), cast(SlabDiscriminator, discriminator).logits)
     if low_discriminator is not None:
         yield Part("D^L", low_discriminator, ((1, *sizes[0]),), low_discriminator.logits)
     if encoder:

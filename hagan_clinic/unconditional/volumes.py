@@ -19,7 +19,7 @@ from hagan_clinic.backbone.synthesising import (
 from hagan_clinic.errors import InputError
 
 LARGEST = 128
-"""Voxels a side of what the networks make."""
+"""Voxels a side of the networks' volumes."""
 
 SIDES = (32, 64, 128, 256)
 
@@ -54,7 +54,7 @@ class VolumeSizes:
 
     @property
     def side(self) -> int:
-        """Voxels a side of what the networks make."""
+        """Voxels a side of the networks' volumes."""
         return min(self.size[0], LARGEST)
 
     @property

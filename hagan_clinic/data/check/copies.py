@@ -8,7 +8,7 @@ from hagan_clinic.data.check.look import Look
 
 
 def copies(looks: Sequence[Look]) -> list[Finding]:
-    """One finding for each image that comes again: an error across the sides of a split."""
+    """One finding for each image that comes again: an error across the subsets of a split."""
     holders: dict[str, list[tuple[Look, str]]] = defaultdict(list)
     for look in looks:
         for sequence, digest in look.digests.items():

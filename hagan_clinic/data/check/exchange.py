@@ -16,13 +16,13 @@ from hagan_clinic.data.check.finding import Finding, error, warning
 from hagan_clinic.data.check.look import Look, about_middle, ranks
 
 FEWEST = 8
-"""Of fewer pairs it cannot be told which are the exchanged ones."""
+"""With fewer pairs it is unclear which are the exchanged ones."""
 
 SURE = 16
 """Of fewer pairs one in some hundred is doubted wrongly, so that what is found is a warning."""
 
 MOST = 1 / 3
-"""Where more seem exchanged, it cannot be told which are right."""
+"""If more seem exchanged, it is unclear which are right."""
 
 _SHAPE = (16, 20, 16)
 _STEP_MM = 9.0

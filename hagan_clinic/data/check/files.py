@@ -1,4 +1,4 @@
-"""Files of held-out subjects that training sees too, told without decoding any."""
+"""Files of held-out subjects that training sees too, found without decoding any."""
 
 from collections import defaultdict
 from collections.abc import Sequence

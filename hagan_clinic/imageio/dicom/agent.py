@@ -1,4 +1,4 @@
-"""Whether a header tells that contrast agent was given (PS3.3, C.7.6.4 and C.7.6.16.2.12)."""
+"""Whether a header states that contrast agent was given (PS3.3, C.7.6.4 and C.7.6.16.2.12)."""
 
 from pydicom import Dataset
 
@@ -41,7 +41,7 @@ _AGENT = AGENT_FIELDS[0]
 
 
 def _usage(header: Dataset) -> bool | None:
-    """Whether a frame has agent in it; None where frames do not tell."""
+    """Whether a frame has agent in it; None where frames do not say."""
     answers = [
         text(usage, keyword).upper()
         for groups in _GROUPS

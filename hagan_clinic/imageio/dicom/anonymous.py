@@ -1,4 +1,4 @@
-"""Found files under names that tell nothing of a patient, for messages that end up in a log."""
+"""Found files under names that do not identify a patient, for messages that end up in a log."""
 
 from dataclasses import replace
 

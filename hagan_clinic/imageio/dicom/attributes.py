@@ -138,7 +138,7 @@ def of_slice(source: Slice, series: Dataset, number: int) -> Dataset:
 
 
 def _add_times(series: Dataset, header: Dataset, now: datetime) -> None:
-    """When the series was made, in the time zone that the source's times are in, if it tells."""
+    """When the series was made, in the time zone that the source's times are in, if stated."""
     zone = _zone(text(header, "TimezoneOffsetFromUTC"))
     now = now.astimezone(zone) if zone or now.tzinfo is None else now
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")

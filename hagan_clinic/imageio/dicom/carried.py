@@ -143,7 +143,7 @@ def copy(target: Dataset, source: Dataset, keywords: Iterable[str], required: bo
 
 
 def _copied(source: Dataset, tag: Any, unknown: str) -> DataElement | None:
-    """An element of its own, with text decoded: it is encoded anew, as UTF-8.
+    """An element of its own, with text decoded: it is encoded again, as UTF-8.
 
     Private elements, character sets and signatures inside sequences do not come along.
     """

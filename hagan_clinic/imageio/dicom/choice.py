@@ -1,6 +1,6 @@
 """Which series of a folder is the one to translate: rules that the user can see and override.
 
-A series is judged by, in this order: what it is (MR images of one channel), whether it is made up
+A series is assessed by, in this order: what it is (MR images of one channel), whether it is made up
 already (SyntheticData), contrast agent, its kind (localizer, derived, phase), its weighting
 (description first, then timing) and its geometry. One whose name tells its sequence goes before one
 that is guessed to be of it; of several guesses none is taken. `--series` overrides kind and

@@ -1,4 +1,4 @@
-"""Whether all of a series is there: by the numbers that its headers tell, and by the head's ends.
+"""Whether all of a series is there: by the numbers that its headers state, and by the head's ends.
 
 A sender that pauses leaves a part of a head that looks like a whole series: evenly spaced planes
 that end somewhere in it. Headers of some scanners tell how many images there are to be; else the
@@ -31,7 +31,7 @@ _HEIGHT = {"3D": 0.75, "2D": 0.55}
 """Height of a brain below the vertex, at least, in breadths of the head."""
 
 BY_NUMBER, CUT = "number", "cut"
-"""Kinds of what is missing: images that headers tell of, an end of the head."""
+"""Kinds of what is missing: images that headers state, an end of the head."""
 
 _ONE_SIDED = 2.0  # times the other end; a slab within the head is cut on both sides alike
 _CUT_OFF = "is cut off"
@@ -167,7 +167,7 @@ def _short(have: int, announced: float | None, by: str) -> str:
 
 
 def _vendors_numbers(instance: Instance) -> list[tuple[float, str]]:
-    """Numbers of images, and what tells each."""
+    """Numbers of images, and what states each."""
     header = instance.header
     if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         return []

@@ -1,4 +1,4 @@
-"""What a synthetic series is and what made it: the facts that its header tells."""
+"""What a synthetic series is and what made it: the facts that its header states."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

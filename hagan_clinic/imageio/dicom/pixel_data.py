@@ -133,7 +133,7 @@ def _at_pixel_data(stream: BinaryIO, samples: StoredSamples, header: Dataset) ->
 
 
 def _behind(header: Dataset) -> int:
-    """Where the last element of a header that was read up to the pixel data ends, if it tells."""
+    """Where the last element of a header that was read up to the pixel data ends, if it says so."""
     last: Any = header.get_item(max(header.keys())) if len(header) else None
     if isinstance(last, RawDataElement) and last.length != _UNDEFINED:
         return int(last.value_tell + last.length)
@@ -141,7 +141,7 @@ def _behind(header: Dataset) -> int:
 
 
 def _skip_private(stream: BinaryIO, implicit: bool, syntax: UID) -> None:
-    """Pass the private elements that a header leaves out, as far as they tell their length."""
+    """Pass the private elements that a header leaves out, as far as they state their length."""
     while True:
         start = stream.tell()
         try:

@@ -19,7 +19,7 @@ _NAMESPACE = uuid5(NAMESPACE_DNS, "hagan-clinic")
 
 
 def series_uid(stack: Stack, derivation: Derivation, options: SeriesOptions) -> UID:
-    """Series Instance UID of what is derived from the `stack`.
+    """Series Instance UID of the series derived from the `stack`.
 
     It follows from the source's instances in their order in space, the derivation (the model's
     sha256, the settings, ...) and the options, as each of them shows in what is written. It does

@@ -62,7 +62,7 @@ class EmphysemaShare:
 
 
 def mark_emphysema(values: NDArray[np.floating], spacing: Sequence[float]) -> Marked:
-    """Lung and emphysema of a chest CT, as `EmphysemaShare` tells; NaN % where there is no lung.
+    """Lung and emphysema of a chest CT, see `EmphysemaShare`; NaN % where there is no lung.
 
     Args:
         values: (D, H, W) in HU, D from feet to head.
@@ -80,7 +80,7 @@ def mark_emphysema(values: NDArray[np.floating], spacing: Sequence[float]) -> Ma
 
 
 def find_lung(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Where the lung is, as `EmphysemaShare` tells.
+    """Where the lung is, as `EmphysemaShare` describes.
 
     Args:
         values: (D, H, W) in HU, D from feet to head.

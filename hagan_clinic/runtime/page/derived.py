@@ -89,7 +89,7 @@ def _target(header: Dataset) -> str:
 
 
 def _settings(header: Dataset) -> tuple[str, str]:
-    """Settings and licence, as far as they are told."""
+    """Settings and licence, as far as they are stated."""
     told = _SETTINGS.search(text(header, "DerivationDescription"))
     return (told[1], told[2]) if told else ("", "")
 
