@@ -1,7 +1,7 @@
 """Work spread over the workers of a Dask cluster: every piece is done, whatever worker dies.
 
-Dask keeps the workers and gives what a dead one had to another. Each worker is given one piece at a
-time, which may use all of its threads. Dask's logs and its dashboard show names of tasks, functions
+Dask keeps the workers. Each is given one piece at a time, which may use all of its threads; what a
+dead one had is given to another. Dask's logs and its dashboard show names of tasks, functions
 and arguments, so a task's name here is random, and its argument tells nothing of itself.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,15 +25,22 @@ from hagan_clinic.runtime.memory import available
 from hagan_clinic.runtime.session import usable_cpus
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, Future, LocalCluster
 
 LOCAL = "local"
 MEMORY_OF_ONE = 3 * 2**30
 CONNECT_SECONDS = 20
 LOOK_SECONDS = 1
 """How often new workers and an interruption are looked for while all are at work."""
+NOBODY_SECONDS = 60
+"""After which it is said that there is no worker."""
+RESULT_SECONDS = 60
+"""After which a result that cannot be fetched counts as lost with its worker."""
+DEATHS = 4
+"""Workers that a piece of work may end before it is given up."""
 
 _SHARE_OF_LIMIT = 0.7  # Dask pauses a worker at 0.8 of its memory, and ends it at 0.95
+_NO_SCHEDULER = "the cluster's scheduler was lost; start it and its workers, and repeat the command"
 _one_at_a_time = threading.Lock()
 _asked_to_stop: set[str] = set()
 """Calls of `spread` that were interrupted; of this process, which is a worker."""
@@ -146,56 +154,151 @@ def spread(
         client: Of the cluster.
         function: Of a module; called in a worker, one call at a time.
         items: That can be pickled.
-        say: Told of workers that are refused.
+        say: Told of workers that are lost or refused.
 
     Yields:
         The item's place, and what the function returned or the exception that ended it.
 
     Raises:
-        DeviceError: The scheduler was lost, or every worker is refused.
+        DeviceError: The scheduler was lost, every worker is refused, or all processes of this
+            machine ended.
         KeyboardInterrupt: After the results of what was in work when it came.
     """
-    from distributed import Future, wait
+    from distributed import wait
 
-    call = uuid.uuid4().hex
-    waiting = deque(enumerate(items))
-    running: dict[Future[Any], int] = {}
-    known: set[str] = set()
+    work = _Work(client, function, items, say)
     with _interruption() as interrupted:
         try:
-            while (waiting and not interrupted.is_set()) or running:
-                workers = set(client.nthreads())
-                for lost in sorted(known - workers):
-                    say(f"worker {lost} was lost; what it had is done by another")
-                known = workers
-                room = max(len(workers), 1) - len(running)
-                for place, item in [waiting.popleft() for _ in range(min(room, len(waiting)))]:
-                    piece = _Piece(function, item, call, __version__)
-                    key = f"hagan-clinic-{uuid.uuid4().hex}"
-                    running[client.submit(_do, piece, key=key, pure=False)] = place
-                with suppress(TimeoutError):
-                    wait(list(running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
-                if interrupted.is_set() and waiting:
-                    waiting.clear()
+            while (work.waiting and not interrupted.is_set()) or work.running:
+                work.look()
+                if not interrupted.is_set():
+                    work.give()
+                if work.running:
+                    with suppress(TimeoutError):
+                        wait(
+                            list(work.running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED"
+                        )
+                else:
+                    interrupted.wait(LOOK_SECONDS)
+                if interrupted.is_set() and work.waiting:
+                    work.waiting.clear()
                     say("stopping; what is in work is finished first (Ctrl-C again: at once)")
-                    client.run(_ask_to_stop, call, on_error="ignore")
-                for future in [one for one in running if one.status != "pending"]:
-                    place, answer = running.pop(future), _answer(future)
-                    if answer.refusal:
-                        if answer.worker in known:
-                            say(f"worker {answer.worker} is refused: {answer.refusal}")
-                            client.retire_workers([answer.worker], close_workers=True)
-                            known.discard(answer.worker)
-                        if not known:
-                            raise DeviceError(f"no worker is fit: {answer.refusal}")
-                        waiting.append((place, items[place]))
-                    else:
-                        yield place, answer.value
+                    client.run(_ask_to_stop, work.call, on_error="ignore")
+                yield from work.take()
         finally:
             with suppress(Exception):  # the cluster may be gone
-                client.cancel(list(running), force=True)
+                client.cancel(list(work.running), force=True)
     if interrupted.is_set():
         raise KeyboardInterrupt
+
+
+class _Work:
+    """What is to be done, who does it, and what came of it.
+
+    Dask would give a worker as many pieces as it has threads, so each piece is bound to a worker
+    that has none, and to another when that one is lost.
+
+    Attributes:
+        call: Its name.
+        waiting: Places of the items that nobody has.
+        running: Place and worker of each piece that was given.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        say: Callable[[str], None],
+    ) -> None:
+        self.call = uuid.uuid4().hex
+        self.waiting = deque(range(len(items)))
+        self.running: dict[Future[Any], tuple[int, str]] = {}
+        self._client, self._function, self._items, self._say = client, function, items, say
+        self._workers: dict[str, str] = {}
+        self._refused: set[str] = set()
+        self._deaths: Counter[int] = Counter()
+        self._given_up: list[int] = []
+        self._last_seen = time.monotonic()
+        self._said_nobody = False
+
+    def look(self) -> None:
+        """See which workers there are; what a lost one had waits again."""
+        workers = _workers(self._client)
+        for lost in sorted(self._workers.keys() - workers.keys()):
+            self._say(f"worker {lost} was lost; what it had is done by another")
+        self._workers = workers
+        for future, (place, worker) in list(self.running.items()):
+            if worker not in workers:
+                self._again(future, place, died=_died(self._client, worker))
+        self._look_for_anybody()
+
+    def give(self) -> None:
+        """A piece for each worker that has none."""
+        busy = self._refused.union(worker for _, worker in self.running.values())
+        # One that Dask paused for its memory begins nothing.
+        free = [one for one, status in self._workers.items() if status == "running"]
+        for worker in [one for one in free if one not in busy][: len(self.waiting)]:
+            place = self.waiting.popleft()
+            future = self._client.submit(
+                _do,
+                _Piece(self._function, self._items[place], self.call, __version__),
+                key=f"hagan-clinic-{uuid.uuid4().hex}",
+                pure=False,
+                workers=[worker],
+                allow_other_workers=False,
+            )
+            self.running[future] = place, worker
+
+    def take(self) -> Iterator[tuple[int, Any]]:
+        """What has ended, as `spread` gives it."""
+        for future in [one for one in self.running if one.status != "pending"]:
+            place, worker = self.running[future]
+            answer = _answer(future)
+            if answer is None:
+                self._again(future, place, died=True)
+                continue
+            del self.running[future]
+            if not answer.refusal:
+                yield place, answer.value
+                continue
+            self.waiting.append(place)
+            self._refused.add(worker)
+            self._say(f"worker {worker} is refused: {answer.refusal}")
+            if not self._workers.keys() - self._refused:
+                raise DeviceError(f"no worker is fit: {answer.refusal}")
+        while self._given_up:
+            yield (
+                self._given_up.pop(),
+                DeviceError(
+                    "each worker that had it ended, as where memory runs out; give workers more "
+                    "memory, or a smaller --max-memory"
+                ),
+            )
+
+    def _again(self, future: Future[Any], place: int, *, died: bool) -> None:
+        del self.running[future]
+        future.cancel(force=True)
+        self._deaths[place] += died
+        if self._deaths[place] < DEATHS:
+            self.waiting.append(place)
+        else:
+            self._given_up.append(place)
+
+    def _look_for_anybody(self) -> None:
+        if self._workers.keys() - self._refused:
+            self._last_seen, self._said_nobody = time.monotonic(), False
+        elif time.monotonic() - self._last_seen > NOBODY_SECONDS and not self._said_nobody:
+            if self._client.cluster is not None:
+                raise DeviceError(
+                    f"all processes of --cluster {LOCAL} ended and none restarted within "
+                    f"{NOBODY_SECONDS} s, as where memory runs out; give fewer: {LOCAL}:1"
+                )
+            self._said_nobody = True
+            self._say(
+                f"no worker to give work to for {NOBODY_SECONDS} s; waiting until one joins the "
+                "cluster (Ctrl-C ends the command)"
+            )
 
 
 @contextmanager
@@ -276,21 +379,36 @@ def _ask_to_stop(call: str) -> None:
     _asked_to_stop.add(call)
 
 
-def _answer(future: Any) -> _Answer:
+def _workers(client: Client) -> dict[str, str]:
+    """The status of every worker, by its address."""
+    try:
+        workers = client.scheduler_info()["workers"]
+    except OSError as error:
+        raise DeviceError(_NO_SCHEDULER) from error
+    return {address: worker["status"] for address, worker in workers.items()}
+
+
+def _died(client: Client, worker: str) -> bool:
+    """Whether a worker was lost without leave, as one is not that its queue's time limit ends."""
+    left = [event for _, event in client.get_events(worker) if event["action"] == "remove-worker"]
+    return not (left and left[-1].get("expected"))
+
+
+def _answer(future: Future[Any]) -> _Answer | None:
+    """What came of a piece; None if it was lost with its worker."""
     from distributed import KilledWorker
 
-    if future.status in ("cancelled", "lost"):
-        raise DeviceError(
-            "the cluster's scheduler was lost; start it and its workers, and repeat the command"
-        )
-    error = future.exception()
-    if isinstance(error, KilledWorker):
-        told = (
-            "each worker that had it ended, as where memory runs out; give workers more memory, or "
-            "a smaller --max-memory"
-        )
-        return _Answer("", DeviceError(told))
-    return _Answer("", error) if error is not None else future.result()
+    if future.status == "cancelled":
+        raise DeviceError(_NO_SCHEDULER)
+    if future.status == "lost":
+        return None
+    try:
+        answer: _Answer = future.result(timeout=RESULT_SECONDS)
+    except (KilledWorker, TimeoutError):
+        return None
+    except Exception as error:  # it could not travel
+        return _Answer("", error)
+    return answer
 
 
 def _version() -> str:
