@@ -33,7 +33,7 @@ _FOLDER = click.Path(path_type=Path, readable=False)
     "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all usable cores]"
 )
 @click.option("--allow-contrast", is_flag=True, help="Accept scans that look contrast-enhanced.")
-@click.option("--overwrite", is_flag=True, help="Replace results of other scans or models.")
+@click.option("--overwrite", is_flag=True, help="Replace results of other scans.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
 def command(

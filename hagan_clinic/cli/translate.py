@@ -134,7 +134,8 @@ def command(
     # Imported here, so that --help is quick.
     from hagan_clinic.cli.batch import TranslationTask, many_jobs, may_be_series
     from hagan_clinic.cli.batch_run import run_batch
-    from hagan_clinic.cli.cohort_jobs import cohort_jobs, describe_derivative, is_cohort
+    from hagan_clinic.cli.cohort_jobs import cohort_jobs, is_cohort
+    from hagan_clinic.cli.derivative import describe_derivative, linked
     from hagan_clinic.cli.dicom_jobs import dicom_jobs, studies_of_tree
     from hagan_clinic.cli.one_translation import Settings, folders, perform
     from hagan_clinic.cli.results_printing import print_one, progress_bar, told
@@ -222,7 +223,8 @@ def command(
     table = output / TABLE if cohorts or len(jobs) > 1 else None
     with folders(places):
         if is_bids:
-            describe_derivative(output, cohorts[0], model_identity(translator.model))
+            link = describe_derivative(output, cohorts[0], model_identity(translator.model))
+            jobs = [linked(job, cohorts[0], link) for job in jobs]
         workers = None
         if cluster:
             from hagan_clinic.cli.cluster_batch import Cluster

@@ -109,7 +109,8 @@ def test_bids_gives_a_derivative_data_set(run, bids, tmp_path, toy_generator):
     facts = json.loads((out / "dataset_description.json").read_text())
     assert facts["DatasetType"] == "derivative"
     assert facts["GeneratedBy"][0]["Name"] == "hagan-clinic"
-    assert facts["SourceDatasets"] == [{"URL": bids.as_uri(), "DOI": "doi:10.0.2.3/heads"}]
+    assert facts["SourceDatasets"] == [{"Name": "Heads", "DOI": "doi:10.0.2.3/heads"}]
+    assert facts["DatasetLinks"] == {"raw": "doi:10.0.2.3/heads"}
     sidecar = json.loads((out / stems[3].format("").replace(".nii.gz", ".json")).read_text())
     assert sidecar["Sources"] == ["bids:raw:sub-02/anat/sub-02_T1w.nii.gz"]
     assert sidecar["SkullStripped"] is False
@@ -139,6 +140,36 @@ def test_a_derivative_within_its_data_set_is_no_source(run, bids, toy_generator)
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0, result.output
     assert "0 of 4 translated, 4 kept" in result.stdout
+
+
+def test_a_second_data_set_has_a_link_of_its_own(run, bids, tmp_path):
+    assert run().exit_code == 0
+    other = tmp_path / "in two"
+    (other / "sub-03/anat").mkdir(parents=True)
+    (bids / "sub-02/anat/sub-02_T1w.nii.gz").rename(other / "sub-03/anat/sub-03_T1w.nii.gz")
+    (other / "dataset_description.json").write_text('{"Name": "Others", "BIDSVersion": "1.10.0"}')
+    for _ in range(2):
+        assert run("--skip-existing", cohort=other).exit_code == 0
+    facts = json.loads((tmp_path / "out/dataset_description.json").read_text())
+    assert facts["SourceDatasets"] == [
+        {"Name": "Heads", "DOI": "doi:10.0.2.3/heads"},
+        {"Name": "Others", "URL": "../in%20two"},
+    ]
+    assert facts["DatasetLinks"] == {"raw": "doi:10.0.2.3/heads", "raw2": "../in%20two"}
+    sidecar = tmp_path / "out/sub-03/anat/sub-03_desc-synthetic_FLAIR.json"
+    assert json.loads(sidecar.read_text())["Sources"] == ["bids:raw2:sub-03/anat/sub-03_T1w.nii.gz"]
+    assert str(tmp_path) not in (tmp_path / "out/dataset_description.json").read_text()
+
+
+def test_a_derivative_is_of_one_model(run, bids, tmp_path, make_generator):
+    assert run().exit_code == 0
+    before = (tmp_path / "out/dataset_description.json").read_text()
+    other = make_generator(tmp_path / "other.onnx", factor=3.0)
+    refused = run("--overwrite", model=other)
+    assert refused.exit_code == 6
+    assert "is the derivative of the model toy, weights" in refused.stderr
+    assert "choose another folder" in refused.stderr
+    assert (tmp_path / "out/dataset_description.json").read_text() == before
 
 
 def test_another_data_set_is_not_described_anew(run, bids, tmp_path):
