@@ -131,13 +131,13 @@ def require(what: str, expected: str, found: dict[str, Any]) -> None:
         if has != expected and not isinstance(has, OSError)  # one that was lost meanwhile
     }
     if unfit:
-        told = "; ".join(
+        reasons = "; ".join(
             f"{worker} has {_in_short(has) if isinstance(has, Exception) else has or 'none'}"
             for worker, has in sorted(unfit.items())
         )
         raise DeviceError(
-            f"{len(unfit)} of {len(found)} workers are unfit: {told}; expected {what} {expected}, "
-            "as here: install the same on every machine, and restart its worker"
+            f"{len(unfit)} of {len(found)} workers are unfit: {reasons}; expected {what} "
+            f"{expected}, as here: install the same on every machine, and restart its worker"
         )
 
 

@@ -62,16 +62,16 @@ class _Lines:
 
     def __init__(self, task: str, total: int) -> None:
         self._task, self._total, self._done = task, total, 0
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._lock = Lock()
 
     def advance(self) -> None:
         with self._lock:
             self._done += 1
             now = time.monotonic()
-            if now - self._told < SECONDS_BETWEEN_LINES:
+            if now - self._printed < SECONDS_BETWEEN_LINES:
                 return
-            self._told = now
+            self._printed = now
             left = (now - self._began) / self._done * (self._total - self._done)
             line = f"{self._task} {self._done}/{self._total}, {duration(left)} left"
             print(line, file=sys.stderr, flush=True)

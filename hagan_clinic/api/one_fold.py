@@ -115,7 +115,7 @@ def do_in_own_process(fold: Fold) -> bool:
             "machines share"
         )
     threads = str(own_threads())
-    told = {**asdict(fold), "settings": fold.settings.to_json()}
+    order = {**asdict(fold), "settings": fold.settings.to_json()}
     path = fold.base / fold.place / LOG
     with (
         path.open("a", encoding="utf-8") as log,
@@ -131,7 +131,7 @@ def do_in_own_process(fold: Fold) -> bool:
         ) as process,
     ):
         assert process.stdin is not None  # a pipe
-        process.stdin.write(json.dumps(told, default=str) + "\n")
+        process.stdin.write(json.dumps(order, default=str) + "\n")
         process.stdin.flush()
         asked = False
         while process.poll() is None:
@@ -149,20 +149,20 @@ def do_in_own_process(fold: Fold) -> bool:
     return not process.returncode
 
 
-def _as_told(told: dict[str, Any]) -> Fold:
-    paths = {name: Path(told[name]) for name in ("base", "place", "run", "cache")}
-    settings = config_from_dict(json.loads(told["settings"]), "the fold's settings")
-    return Fold(**{**told, **paths, "settings": settings, "kinds": tuple(told["kinds"])})
+def _from_json(order: dict[str, Any]) -> Fold:
+    paths = {name: Path(order[name]) for name in ("base", "place", "run", "cache")}
+    settings = config_from_dict(json.loads(order["settings"]), "the fold's settings")
+    return Fold(**{**order, **paths, "settings": settings, "kinds": tuple(order["kinds"])})
 
 
 def _main() -> None:
-    told = json.loads(sys.stdin.readline())
+    order = json.loads(sys.stdin.readline())
     # The pipe ends with the worker; another then does the fold, in the same folder.
     threading.Thread(target=lambda: sys.stdin.read() or os._exit(1), daemon=True).start()
     # Workers of one machine ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        _as_told(told).do(lambda line: print(line, flush=True))
+        _from_json(order).do(lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         sys.exit(_STOPPED)
     except HaganClinicError as error:

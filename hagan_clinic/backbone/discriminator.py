@@ -56,7 +56,7 @@ class SlabDiscriminator(nn.Module):
             3 for 256-voxel sides, 2 for 128, 1 for 64, 0 for 32 (the paper's layers).
         width: channels of the widest layer; the others are parts of it.
         classes: number of class labels of an auxiliary head; 0 for none.
-        compares: whether it is told how unlike the slabs of a batch are (``deviation``).
+        compares: whether it sees how unlike the slabs of a batch are (``deviation``).
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class SlabDiscriminator(nn.Module):
                 spectral_convolution(width, width // 4, (1, 4, 4), (1, 1, 1), (0, 0, 0)),
             ]
         )
-        told = 1 + int(compares)  # the position, and how unlike the slabs are
-        self.hidden = spectral_norm(nn.Linear(width // 4 + told, width // 8), eps=1e-4)
+        further = 1 + int(compares)  # the position, and how unlike the slabs are
+        self.hidden = spectral_norm(nn.Linear(width // 4 + further, width // 8), eps=1e-4)
         self.head = spectral_norm(nn.Linear(width // 8, 1), eps=1e-4)
         self.class_head = (
             spectral_norm(nn.Linear(width // 8, classes), eps=1e-4) if classes else None
@@ -100,10 +100,10 @@ class SlabDiscriminator(nn.Module):
         for layer in self.layers:
             features = functional.leaky_relu(layer(pad_to(features, smallest_input(layer))), 0.2)
         pooled = features.mean(dim=(2, 3, 4))
-        told = [position.to(pooled, non_blocking=True).unsqueeze(1)]
+        further = [position.to(pooled, non_blocking=True).unsqueeze(1)]
         if self.compares:
-            told.append(deviation(pooled).expand(len(pooled), 1))
-        joined = torch.cat([pooled, *told], dim=1)
+            further.append(deviation(pooled).expand(len(pooled), 1))
+        joined = torch.cat([pooled, *further], dim=1)
         hidden = functional.leaky_relu(self.hidden(joined), 0.2)
         logits: Tensor = self.head(hidden)
         labels = hidden[:, :0] if self.class_head is None else self.class_head(hidden)
@@ -119,7 +119,7 @@ class LowResolutionDiscriminator(nn.Module):
             256-voxel sides, 3 for 128, 2 for 64, 1 for 32 (the paper's layers).
         width: twice the channels of the widest layer; the others are parts of it.
         classes: number of class labels of an auxiliary head; 0 for none.
-        compares: whether it is told how unlike the volumes of a batch are (``deviation``).
+        compares: whether it sees how unlike the volumes of a batch are (``deviation``).
     """
 
     def __init__(

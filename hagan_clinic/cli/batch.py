@@ -27,7 +27,7 @@ class TranslationTask:
         subject: Of a cohort, whom the scans are of.
         mask: Brain mask on the scan's grid.
         notes: What the sidecars say besides.
-        problem: Why it cannot be done, told when its turn comes.
+        problem: Why it cannot be done, reported when its turn comes.
     """
 
     source: Path | Mapping[str, Path]

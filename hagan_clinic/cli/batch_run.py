@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.one_translation import Result, Settings, attempt
 from hagan_clinic.cli.printing import say
-from hagan_clinic.cli.results_printing import print_results, print_terms, progress_bar, told
+from hagan_clinic.cli.results_printing import print_results, print_terms, progress_bar, reporter
 from hagan_clinic.cli.results_table import rows
 from hagan_clinic.cli.translated_page import write_results_page
 from hagan_clinic.imageio.output_guard import check_output
@@ -88,7 +88,7 @@ def one_by_one(
 ) -> Iterator[Result]:
     """Do the jobs in this process, in their order."""
     for place, job in enumerate(jobs):
-        yield attempt(job, translator, settings, told(progress, job, place))
+        yield attempt(job, translator, settings, reporter(progress, job, place))
 
 
 def collect(results: Iterable[Result], table: Path | None) -> list[Result]:

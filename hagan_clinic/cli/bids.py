@@ -61,7 +61,7 @@ def command(
     from hagan_clinic.errors import InputError
 
     if context.args and not labels:
-        raise click.UsageError(f"{' '.join(context.args)}: is no option; see --help")
+        raise click.UsageError(f"{' '.join(context.args)}: is not an option; see --help")
     if not (dataset / "dataset_description.json").is_file():
         raise InputError(
             f"{dataset} holds no dataset_description.json, expected a BIDS data set; other cohorts "

@@ -81,12 +81,12 @@ def command(
             [(one.subject or "all", one.severity, one.fault, one.text) for one in findings],
         )
     errors = sum(one.severity is Severity.ERROR for one in findings)
-    told = f"{_number(errors, 'error')} and {_number(len(findings) - errors, 'warning')}"
+    result = f"{_number(errors, 'error')} and {_number(len(findings) - errors, 'warning')}"
     checked = _number(len(subjects), "subject")
     if errors:
-        raise InputError(f"{told} in {checked}; correct the errors before training")
+        raise InputError(f"{result} in {checked}; correct the errors before training")
     if findings or not quiet:
-        say(f"{checked}: {told}")
+        say(f"{checked}: {result}")
 
 
 def _number(count: int, noun: str) -> str:

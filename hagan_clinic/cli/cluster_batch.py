@@ -114,8 +114,8 @@ def _done(order: _Order) -> Result:
     settings = order.settings
     if order.is_new and _is_begun(order.job):
         # By a worker that died before it could tell. A folder of a series is placed whole.
-        told = read_sidecar(order.job.output).values
-        if is_folder(order.job.output) or told.get("synthetic") is True:
+        facts = read_sidecar(order.job.output).values
+        if is_folder(order.job.output) or facts.get("synthetic") is True:
             settings = replace(settings, overwrite=True)
     return attempt(order.job, _translator(order.cluster, order.model, order.sha256), settings)
 

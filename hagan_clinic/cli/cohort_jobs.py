@@ -34,7 +34,7 @@ def is_cohort(path: Path) -> bool:
         ):
             return False
         return bool(nifti_files(path)) and ((path / DESCRIPTION).exists() or not find_studies(path))
-    except (OSError, InputError):  # which is told by who reads the path
+    except (OSError, InputError):  # reported by the reader of the path
         return False
 
 

@@ -46,10 +46,10 @@ def _is_there(path: Path) -> bool:
 
 def _volume_is_of(job: TranslationTask, translator: Translator, settings: Settings) -> bool:
     """Whether a volume's sidecar has the sha256 of every source, of the mask and of the weights."""
-    told = read_sidecar(job.output).values
+    stated = read_sidecar(job.output).values
     made: dict[str, Any] = {"tf32": True} if translator.device.tf32 else {}
     try:
-        hashes = [facts["sha256"] for facts in told["sources"].values()]
+        hashes = [facts["sha256"] for facts in stated["sources"].values()]
         if job.mask is not None:
             made["mask_sha256"] = file_sha256(job.mask)
         scans = [
@@ -58,7 +58,7 @@ def _volume_is_of(job: TranslationTask, translator: Translator, settings: Settin
         ]
     except (AttributeError, KeyError, TypeError, OSError):  # no sidecar of ours, no scan
         return False
-    return (told["model"]["sha256"], sorted(hashes), told.get("settings", {})) == (
+    return (stated["model"]["sha256"], sorted(hashes), stated.get("settings", {})) == (
         translator.model.sha256,
         sorted(scans),
         made,

@@ -49,8 +49,10 @@ def progress_bar(quiet: bool, total: int = 1) -> Iterator[Progress]:
         yield progress
 
 
-def told(progress: Progress, job: TranslationTask, place: int = 0) -> Callable[[str, float], None]:
-    """What moves the bar within a job, given its place among all from 0."""
+def reporter(
+    progress: Progress, job: TranslationTask, place: int = 0
+) -> Callable[[str, float], None]:
+    """A function that advances the bar within a job, given its place among all from 0."""
     task = progress.task_ids[0]
     return lambda stage, share: progress.update(
         task, completed=place + share, stage=stage, description=printable(job.name)

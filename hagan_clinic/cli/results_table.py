@@ -37,7 +37,7 @@ def rows(table: Path) -> Iterator[Callable[[Result], None]]:
         OutputError: It cannot be written, or its place has a file that is none.
     """
     if table.exists() and not _is_ours(table):
-        raise OutputError(f"{table}: is no table of results; move it, or choose another folder")
+        raise OutputError(f"{table}: is not a table of results; move it, or choose another folder")
     earlier = _read(table)
     kept: list[Row] = []
 
@@ -78,7 +78,7 @@ def _is_ours(table: Path) -> bool:
 
 
 def _read(table: Path) -> dict[str, Row]:
-    """By output, in the order in which each was first told, without a row that was cut off."""
+    """By output, in the order in which each was first reported, without a row that was cut off."""
     if not table.exists():
         return {}
     with table.open(newline="", encoding="utf-8", errors="replace") as file:

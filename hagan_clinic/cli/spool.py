@@ -129,7 +129,9 @@ def _existing(folder: Path) -> Spool:
     from hagan_clinic.node.spool import Spool
 
     if not (folder / "incoming").is_dir():
-        raise InputError(f"{folder} is no spool of the node; give the folder of `listen --spool`")
+        raise InputError(
+            f"{folder} is not a spool of the node; give the folder of `listen --spool`"
+        )
     _act_as_owner(folder)
     return Spool(folder)
 

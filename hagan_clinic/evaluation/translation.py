@@ -241,8 +241,8 @@ def _evaluate(
             if held:
                 found.curves.setdefault((title, form, region), []).append(held)
             if title in predictions and region == BRAIN:
-                for told in show:
-                    told(title, case, prediction, row)
+                for show_row in show:
+                    show_row(title, case, prediction, row)
     found.spent("metrics", started)
 
 

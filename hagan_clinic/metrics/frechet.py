@@ -27,7 +27,9 @@ def frechet_distance(one: Array, other: Array) -> float:
     if min(len(one), len(other)) < 2:
         raise InputError(f"found {len(one)} and {len(other)} volumes: expected two or more each")
     if one.shape[1] != other.shape[1]:
-        raise InputError(f"{one.shape[1]} and {other.shape[1]} features: expected as many each")
+        raise InputError(
+            f"{one.shape[1]} and {other.shape[1]} features: expected the same number in both"
+        )
     x, y = _deviations(one), _deviations(other)
     shift = one.mean(0) - other.mean(0)
     root = np.linalg.svd(x @ y.T, compute_uv=False).sum()

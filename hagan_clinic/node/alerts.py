@@ -54,8 +54,8 @@ class Alerts:
         self._config = config
         self._metrics = metrics
         self._file = spool.root / "alerted.json"
-        self._told = self._read()
-        self._told_problems: set[str] = set()
+        self._reported = self._read()
+        self._reported_problems: set[str] = set()
         self._due = 0.0
 
     def __call__(self) -> None:
@@ -68,16 +68,16 @@ class Alerts:
         ]
         problems = set(_problems(self._health()))
         ends = {_end(job): job for job in failed}
-        self._told &= ends.keys()
-        self._told_problems &= problems
-        news = [job for end, job in ends.items() if end not in self._told]
-        if not news and problems <= self._told_problems:
+        self._reported &= ends.keys()
+        self._reported_problems &= problems
+        news = [job for end, job in ends.items() if end not in self._reported]
+        if not news and problems <= self._reported_problems:
             return
         self._due = time.monotonic() + self._config.alert_every
-        if self._deliver(self._body(news, len(failed), sorted(problems - self._told_problems))):
-            self._told |= ends.keys()
-            self._told_problems = problems
-            write_text(json.dumps(sorted(self._told)), self._file)
+        if self._deliver(self._body(news, len(failed), sorted(problems - self._reported_problems))):
+            self._reported |= ends.keys()
+            self._reported_problems = problems
+            write_text(json.dumps(sorted(self._reported)), self._file)
 
     def _body(self, news: list[Job], failed: int, problems: list[str]) -> dict[str, Any]:
         outcomes = [_outcome(job) for job in news]

@@ -120,7 +120,7 @@ class Spool:
         found = [job for state in states for job in self.jobs(state) if job.name.startswith(name)]
         if len({job.name for job in found}) != 1:
             raise InputError(
-                f"{len(found)} series in {', '.join(states)} have a name that begins with "
+                f"{len(found)} series in {', '.join(states)} have names that begin with "
                 f"{name!r}, expected one; `hagan-clinic spool show` lists them"
             )
         return found[-1]

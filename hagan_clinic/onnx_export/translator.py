@@ -73,7 +73,7 @@ def export_run(
     trained = load_translator(run)
     generator, recipe = trained.generator, trained.recipe
     if "interval_factor" not in trained.state["metrics"]:
-        raise ModelError(f"{run} was never validated, so its error bar has no factor: train on")
+        raise ModelError(f"{run} was never validated, so it has no error bar: resume the training")
     training = training_facts(trained.config, trained.state, trained.facts)
     content = _to_onnx(generator, recipe)
     if half:

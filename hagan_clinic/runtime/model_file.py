@@ -225,7 +225,7 @@ def _card(path: Path, entries: Mapping[str, Any]) -> Card:
         )
     for name in ("name", "licence", "version", "description", "training_data", "intended_use"):
         if not isinstance(entries.get(name, ""), str):
-            raise ModelError(f"{path}: {name} in the model card is no text. {REMEDY}")
+            raise ModelError(f"{path}: {name} in the model card is not text. {REMEDY}")
     known = {f.name for f in fields(Card)}
     return Card(**{name: value for name, value in entries.items() if name in known})
 

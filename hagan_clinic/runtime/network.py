@@ -102,8 +102,8 @@ class Network:
         one = (1, 1, *source.shape[1:])
         if plan.is_whole:
             whole = self._whole_session()
-            with self._pace.run(batch.size, progress) as told:
-                target, scale = whole.run({SOURCE: batch}, [TARGET, SCALE], told)
+            with self._pace.run(batch.size, progress) as report:
+                target, scale = whole.run({SOURCE: batch}, [TARGET, SCALE], report)
             check_shape(target, one, TARGET)
             check_shape(scale, one, SCALE)
             progress(1.0)
@@ -123,8 +123,8 @@ class Network:
                 low_window = slice(slab.first // STEP, slab.last // STEP)
                 inputs[CONTEXT] = np.ascontiguousarray(context[:, :, low_window])
             within = _from((done - 1) / plan.count, 1 / plan.count, progress)
-            with self._pace.run(inputs[SOURCE].size, within) as told:
-                results = high.run(inputs, [TARGET, SCALE], told)
+            with self._pace.run(inputs[SOURCE].size, within) as report:
+                results = high.run(inputs, [TARGET, SCALE], report)
             expected = (*one[:2], slab.last - slab.first, *one[3:])
             for name, volume, result in zip((TARGET, SCALE), (target, scale), results, strict=True):
                 check_shape(result, expected, name)

@@ -67,14 +67,14 @@ def _refuse_programs(path: Path, proto: ModelProto) -> None:
     """
     if proto.functions:
         raise ModelError(
-            f"{path}: holds the function {proto.functions[0].name!r}, expected ONNX's own "
-            f"operators alone. {REMEDY}"
+            f"{path}: holds the function {proto.functions[0].name!r}, expected only ONNX's "
+            f"own operators. {REMEDY}"
         )
     for node in proto.graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise ModelError(
                 f"{path}: the operator {node.op_type!r} is of the domain {node.domain!r}, expected "
-                f"ONNX's own alone. {REMEDY}"
+                f"only ONNX's own. {REMEDY}"
             )
         if node.op_type in _CONTROL_FLOW or any(one.HasField("g") for one in node.attribute):
             raise ModelError(

@@ -129,8 +129,8 @@ def _check_series_folder(path: Path, inputs: Iterable[Path], *, overwrite: bool)
         raise OutputError(f"{path}: is not empty; choose another folder or --overwrite")
     if other := [one for one in there if one.suffix.lower() != ".dcm" or not one.is_file()]:
         raise OutputError(
-            f"{path}: holds {other[0].name} besides .dcm files, and --overwrite replaces a series "
-            "alone; choose another folder"
+            f"{path}: holds {other[0].name} besides .dcm files, and --overwrite only replaces a "
+            "series; choose another folder"
         )
 
 

@@ -29,7 +29,7 @@ class Pace:
             progress: Told the share that is likely done.
 
         Yields:
-            What to call now and then meanwhile, so that `progress` is told.
+            What to call now and then meanwhile, so that `progress` is up to date.
         """
         began = time.monotonic()
         yield lambda: progress(self.share(voxels, time.monotonic() - began))

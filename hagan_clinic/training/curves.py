@@ -30,7 +30,7 @@ def read_metrics(path: Path) -> dict[str, Points]:
             for row in csv.DictReader(file):
                 metrics[row["name"]].append((int(row["step"]), float(row["value"])))
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is no metrics.csv of a run: {error}") from error
+        raise InputError(f"{path} is not a metrics.csv of a run: {error}") from error
     return dict(metrics)
 
 

@@ -23,7 +23,7 @@ def check_run(run: Path) -> None:
         ModelError: it has no configuration.
     """
     if not (run / CONFIG).is_file():
-        raise ModelError(f"{run} is no run folder ({CONFIG} is missing): give one")
+        raise ModelError(f"{run} is not a run folder ({CONFIG} is missing): give one")
 
 
 def read_facts(run: Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_an_unconditional_run_loads_as_what_makes_its_samples(folder):
 
 
 def test_a_place_without_a_model_is_named(tmp_path):
-    with pytest.raises(ModelError, match="is no run folder"):
+    with pytest.raises(ModelError, match="is not a run folder"):
         hagan_clinic.load(tmp_path)
     with pytest.raises(ModelError, match=r"nowhere\.onnx"):
         hagan_clinic.load(tmp_path / "nowhere.onnx")

@@ -37,9 +37,9 @@ def test_a_fold_that_is_told_to_stop_is_not_done(fold, monkeypatch):
 
 def test_a_fold_travels_to_its_process_whole(fold):
     told = {**asdict(fold), "settings": fold.settings.to_json()}
-    assert one_fold._as_told(json.loads(json.dumps(told, default=str))) == fold
+    assert one_fold._from_json(json.loads(json.dumps(told, default=str))) == fold
 
 
 def test_a_folder_that_a_machine_lacks_is_named(fold):
-    with pytest.raises(InputError, match="in a folder that all machines have"):
+    with pytest.raises(InputError, match="in a folder that all machines share"):
         do_in_own_process(replace(fold, base=fold.base / "elsewhere"))

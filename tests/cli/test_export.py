@@ -10,7 +10,7 @@ from hagan_clinic.cli import main
     [
         ("model.bin", 6, "has .bin, expected .onnx"),
         ("there.onnx", 6, "there.onnx: exists already; choose another path or --overwrite"),
-        ("new.onnx", 4, "is no run folder"),
+        ("new.onnx", 4, "is not a run folder"),
     ],
 )
 def test_what_cannot_be_exported_is_named_and_leaves_no_file(tmp_path, output, code, message):

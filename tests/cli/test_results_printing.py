@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hagan_clinic.cli.batch import TranslationTask
-from hagan_clinic.cli.results_printing import progress_bar, told
+from hagan_clinic.cli.results_printing import progress_bar, reporter
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ def test_the_bar_of_translate_holds_in_80_columns_whatever_the_name(name, monkey
     monkeypatch.setenv("TERM", "xterm")
     job = TranslationTask(Path(name), Path("flair.nii.gz"))
     with progress_bar(quiet=False, total=2) as progress:
-        tell = told(progress, job, place=1)
+        tell = reporter(progress, job, place=1)
         for share in (0.2, 0.5):
             tell("translating", share)
             progress.refresh()
@@ -37,5 +37,5 @@ def test_the_bar_of_translate_holds_in_80_columns_whatever_the_name(name, monkey
 def test_there_is_no_bar_in_a_pipe_nor_of_a_quiet_call(capsys):
     for quiet in (False, True):
         with progress_bar(quiet) as progress:
-            told(progress, TranslationTask(Path("t1.nii"), Path("f.nii")))("reading", 0.5)
+            reporter(progress, TranslationTask(Path("t1.nii"), Path("f.nii")))("reading", 0.5)
     assert capsys.readouterr().err == ""

@@ -350,7 +350,7 @@ def test_a_table_that_is_not_of_this_tool_is_not_replaced(run, scan, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/results.csv").write_text("patient,score\np1,3\n")
     result = run()
-    assert result.exit_code == 6 and "is no table of results" in result.stderr
+    assert result.exit_code == 6 and "is not a table of results" in result.stderr
     assert (tmp_path / "out/results.csv").read_text() == "patient,score\np1,3\n"
 
 
@@ -422,7 +422,7 @@ def test_a_bids_app_translates_the_participants_it_is_told(app, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [(["--participant-label", "03"], 3, "of sub-03; of these it does: sub-01, sub-02"),
-     (["02"], 2, "02: is no option")],
+     (["02"], 2, "02: is not an option")],
 )  # fmt: skip
 def test_a_bids_app_refuses_whom_it_does_not_know(app, tmp_path, arguments, code, message):
     result = app(*arguments)

@@ -192,5 +192,5 @@ def test_a_run_that_does_not_tell_its_box_is_not_exported(make_run, tmp_path, bo
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
-    with pytest.raises(ModelError, match="is no run folder"):
+    with pytest.raises(ModelError, match="is not a run folder"):
         export_run(tmp_path, tmp_path / "model.onnx")

@@ -213,7 +213,7 @@ def test_control_characters_of_a_card_are_written_out(altered):
 @pytest.mark.parametrize("name", ["name", "description"])
 def test_a_card_of_other_things_than_texts_is_refused(altered, name):
     card = {"name": "toy", "licence": "CC0-1.0", name: ["a list"]}
-    with pytest.raises(ModelError, match=f"{name} in the model card is no text"):
+    with pytest.raises(ModelError, match=f"{name} in the model card is not text"):
         load_model(altered(_set("card", json.dumps(card))))
 
 

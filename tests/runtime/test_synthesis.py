@@ -305,5 +305,5 @@ def test_the_wrong_kind_of_model_is_refused(
     (tmp_path / "conditional" / "config.json").write_text('{"mode": "conditional"}')
     with pytest.raises(ModelError, match="--mode conditional: expected unconditional"):
         load_generator(tmp_path / "conditional")
-    with pytest.raises(ModelError, match="is no run folder"):
+    with pytest.raises(ModelError, match="is not a run folder"):
         load_generator(tmp_path)

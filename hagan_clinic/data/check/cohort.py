@@ -73,8 +73,8 @@ def check_looks(
         # Only what lies in one place, each sequence among its own kind, tells heads apart.
         left_out = {*apart, *(one.subject for one in doubted)}
         if "" not in left_out:
-            told = [look for look in looks if look.name not in left_out]
-            findings += mispaired(told, source, target)
+            reported = [look for look in looks if look.name not in left_out]
+            findings += mispaired(reported, source, target)
     return findings
 
 

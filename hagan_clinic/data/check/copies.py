@@ -16,21 +16,21 @@ def copies(looks: Sequence[Look]) -> list[Finding]:
     findings = []
     for (first, sequence), *others in holders.values():
         for look, again in others:
-            findings.append(_told(first, sequence, look, again))
+            findings.append(_finding(first, sequence, look, again))
     return findings
 
 
-def _told(first: Look, sequence: str, look: Look, again: str) -> Finding:
+def _finding(first: Look, sequence: str, look: Look, again: str) -> Finding:
     if look is first:
-        told = f"{again} holds the voxels of {sequence}; expected two sequences: give the right one"
-        return error(look.name, "duplicate", told)
-    told = f"{again} holds the voxels of {sequence} of {first.name}"
+        text = f"{again} holds the voxels of {sequence}; expected two sequences: give the right one"
+        return error(look.name, "duplicate", text)
+    text = f"{again} holds the voxels of {sequence} of {first.name}"
     if look.subset != first.subset:
         return error(
             look.name,
             "duplicate",
-            f"{told}: one is in {first.subset}, the other in {look.subset} of the split, so what "
+            f"{text}: one is in {first.subset}, the other in {look.subset} of the split, so what "
             "is measured was learnt; remove one",
         )
     of = "the same" if look.patient == first.patient else "another"
-    return warning(look.name, "duplicate", f"{told}, {of} patient; remove one")
+    return warning(look.name, "duplicate", f"{text}, {of} patient; remove one")

@@ -48,9 +48,9 @@ def exchanged(looks: Sequence[Look], source: str, target: str) -> list[Finding]:
                 "say",
             )
         ]
-    told = error if len(known) >= SURE else warning
+    report = error if len(known) >= SURE else warning
     return [
-        told(
+        report(
             name,
             "exchanged",
             f"{source} and {target} look like each other's in the other subjects; look, and "
@@ -63,7 +63,7 @@ def exchanged(looks: Sequence[Look], source: str, target: str) -> list[Finding]:
 def agreements(maps: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far each map points the way of all others; below 0 it points against most of them.
 
-    Which of the others point the wrong way themselves is told by the direction in which the maps
+    Which of the others point the wrong way themselves follows from the direction in which the maps
     vary most, so that many exchanged pairs do not hide each other.
 
     Args:

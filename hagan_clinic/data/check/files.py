@@ -30,8 +30,8 @@ def seen_files(seen: Sequence[Subject], held_out: Sequence[Subject]) -> list[Fin
             same_size = by_size.get(file.stat().st_size, [])
             same = [one.name for one, other in same_size if digest(other) == digest(file)]
             if same:
-                told = f"{sequence} is a file of {same[0]} too, which training sees"
+                text = f"{sequence} is a file of {same[0]} too, which is in the training set"
                 findings.append(
-                    error(subject.name, "duplicate", f"{told}; take one of them out of the cohort")
+                    error(subject.name, "duplicate", f"{text}; take one of them out of the cohort")
                 )
     return findings

@@ -66,12 +66,12 @@ def look_at(subject: Subject, subset: str | None = None) -> tuple[Look | None, l
         if same_lattice(volumes[name].grid, reference.grid):
             volumes[name] = to_axes_of(volumes[name], reference.grid)
             continue
-        told = difference(volumes.pop(name).grid, reference.grid)
+        text = difference(volumes.pop(name).grid, reference.grid)
         findings.append(
             error(
                 subject.name,
                 "grid",
-                f"{name} is on another grid than {first}: {told}; register and resample them to "
+                f"{name} is on another grid than {first}: {text}; register and resample them to "
                 "one grid",
             )
         )
@@ -129,8 +129,8 @@ def _cut(name: str, brain: NDArray[np.bool_]) -> list[Finding]:
         ]
     if not faces:
         return []
-    told = f"the brain is cut at the {' and '.join(faces)} of the field of view; expected all of it"
-    return [warning(name, "edge", f"{told}: look whether a part is missing")]
+    text = f"the brain is cut at the {' and '.join(faces)} of the field of view; expected all of it"
+    return [warning(name, "edge", f"{text}: look whether a part is missing")]
 
 
 def _full(name: str, sequence: str, values: NDArray[Any]) -> list[Finding]:
@@ -138,5 +138,5 @@ def _full(name: str, sequence: str, values: NDArray[Any]) -> list[Finding]:
     part = np.count_nonzero(values == values.max()) / values.size
     if part <= FULL_PART:
         return []
-    told = f"{sequence} has its highest value in {part:.0%} of the brain; expected hardly any"
-    return [warning(name, "intensity", f"{told}: its bright end was cut off; export it again")]
+    text = f"{sequence} has its highest value in {part:.0%} of the brain; expected hardly any"
+    return [warning(name, "intensity", f"{text}: its bright end was cut off; export it again")]

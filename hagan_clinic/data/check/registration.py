@@ -25,13 +25,13 @@ def registration(look: Look) -> list[Finding]:
         moved = displacement((reference, array), heads)
         overlap = 2 * np.count_nonzero(heads[0] & heads[1]) / max(sum(map(np.sum, heads)), 1)
         if max(map(abs, moved)) > MOST_VOXELS:
-            told = f"{name} fits {first} best when moved {_in_words(moved, look)}"
+            text = f"{name} fits {first} best when moved {_in_words(moved, look)}"
         elif overlap < SMALLEST_OVERLAP:
-            told = f"{name} and {first} overlap by {overlap:.0%} (Dice of their foregrounds)"
+            text = f"{name} and {first} overlap by {overlap:.0%} (Dice of their foregrounds)"
         else:
             continue
         findings.append(
-            error(look.name, "registration", f"{told}; expected them in one place: register them")
+            error(look.name, "registration", f"{text}; expected them in one place: register them")
         )
     return findings
 
@@ -102,9 +102,9 @@ def _edges(array: Array, head: Region) -> Array:
 
 
 def _in_words(moved: tuple[int, int, int], look: Look) -> str:
-    told = [
+    text = [
         f"{abs(step) * size:.0f} mm {words[step > 0]}"
         for step, size, words in zip(moved, look.spacing, _WORDS, strict=True)
         if step
     ]
-    return " and ".join(told)
+    return " and ".join(text)

@@ -51,7 +51,7 @@ def find_frames(
             return (fragments,)
         if len(fragments) != count:
             raise InputError(
-                f"has {len(fragments)} fragments of compressed data and no table that tells which "
+                f"has {len(fragments)} fragments of compressed data and no table that says which "
                 f"belong to which of its {count} frames, expected one each; convert the image again"
             )
         return tuple((fragment,) for fragment in fragments)

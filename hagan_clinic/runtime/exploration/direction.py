@@ -114,7 +114,7 @@ def read_direction(path: Path) -> Direction:
         raise InputError(f"{path}: {error}") from None
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: is no direction ({type(error).__name__}: {error}); expected the .npz file "
+            f"{path}: is not a direction ({type(error).__name__}: {error}); expected the .npz file "
             "that `hagan-clinic latent fit` writes"
         ) from error
 

@@ -84,14 +84,14 @@ def _origin(header: Dataset) -> tuple[str, ...]:
 
 
 def _target(header: Dataset) -> str:
-    told = _TARGET.search(text(header, "DerivationDescription"))
-    return told[1].lower() if told else "synthetic"
+    match = _TARGET.search(text(header, "DerivationDescription"))
+    return match[1].lower() if match else "synthetic"
 
 
 def _settings(header: Dataset) -> tuple[str, str]:
     """Settings and licence, as far as they are stated."""
-    told = _SETTINGS.search(text(header, "DerivationDescription"))
-    return (told[1], told[2]) if told else ("", "")
+    match = _SETTINGS.search(text(header, "DerivationDescription"))
+    return (match[1], match[2]) if match else ("", "")
 
 
 def _model(header: Dataset) -> dict[str, str]:
