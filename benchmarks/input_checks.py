@@ -70,7 +70,7 @@ def wrong_orders(volume: Volume) -> Iterator[tuple[bool, Volume]]:
 
 def axes_doubted(volume: Volume) -> bool:
     """Whether a head is told to lie otherwise than its header says."""
-    return any("axes that its header tells" in told for told in image_warnings("t1", volume))
+    return any("axes in its header" in told for told in image_warnings("t1", volume))
 
 
 def main() -> None:

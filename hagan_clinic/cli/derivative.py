@@ -67,9 +67,12 @@ def describe_derivative(folder: Path, source: Path, model: dict[str, Any]) -> st
         while name in links:
             number += 1
             name = f"raw{number}"
-        told = {"Name": called, "DOI" if _described(source).get("DatasetDOI") else "URL": place}
+        source_data = {
+            "Name": called,
+            "DOI" if _described(source).get("DatasetDOI") else "URL": place,
+        }
         facts |= {
-            "SourceDatasets": [*facts.get("SourceDatasets", []), told],
+            "SourceDatasets": [*facts.get("SourceDatasets", []), source_data],
             "DatasetLinks": {**links, name: place},
         }
         if not (folder / _IGNORED).exists():
@@ -97,7 +100,7 @@ def _check_maker(facts: Mapping[str, Any], folder: Path, model: Mapping[str, Any
     ]
     if not made:
         raise OutputError(
-            f"{folder / DESCRIPTION}: describes another data set; choose a folder apart for the "
+            f"{folder / DESCRIPTION}: describes another data set; choose another folder for the "
             "results"
         )
     other = made[0].get("Model", {})

@@ -257,7 +257,7 @@ def test_a_second_run_keeps_what_the_same_scans_and_model_gave(run, scan, make_g
     scan("a/a_t1.nii.gz", scale=2.0)
     changed = run("--skip-existing")
     assert changed.exit_code == 6 and "1 of 3 failed" in changed.stderr
-    assert "exists, but not with all that is wanted, of this scan" in changed.stderr
+    assert "exists, but was not made completely from this scan" in changed.stderr
     replaced = run("--skip-existing", "--overwrite")
     assert "1 of 3 translated, 2 kept" in replaced.stdout
     other = make_generator(tmp_path / "other.onnx", factor=3.0)
@@ -284,7 +284,7 @@ def test_a_volume_that_is_another_tools_is_not_kept(run, scan, tmp_path):
         (tmp_path / "out/a/a_t1_flair.json").write_text(sidecar)
         result = run("--skip-existing")
         assert result.exit_code == 6, sidecar
-        assert "exists, but not with all that is wanted" in result.stderr
+        assert "exists, but was not made completely" in result.stderr
 
 
 def test_a_run_that_is_killed_goes_on(run, scan, toy_generator, tmp_path):

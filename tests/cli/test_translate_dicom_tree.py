@@ -62,7 +62,7 @@ def test_a_second_run_keeps_the_series_that_the_same_scans_and_settings_gave(run
     assert (tmp_path / "out/site/smith_flair/0001.dcm").stat().st_ino == before
     other = run(tree, "--skip-existing", "--burn-in")
     assert "2 of 2 failed" in other.stderr
-    assert "examination 2: its result: exists, but not with all" in other.stderr
+    assert "examination 2: its result: exists, but was not made" in other.stderr
     assert "smith" not in other.output
     (tmp_path / "out/site/smith_flair/0001.dcm").unlink()
     broken = run(tree, "--skip-existing", "--overwrite")
@@ -79,7 +79,7 @@ def test_a_volume_made_of_a_series_is_kept_too(run, tree, tmp_path, toy_generato
     header.PixelData = header.PixelData[:-2] + b"\1\0"
     header.save_as(changed)
     result = CliRunner().invoke(main, wanted)
-    assert result.exit_code == 6 and "exists, but not with all" in result.stderr
+    assert result.exit_code == 6 and "exists, but was not made" in result.stderr
 
 
 def test_one_examination_is_one_series_as_ever(run, tree, tmp_path):
