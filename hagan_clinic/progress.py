@@ -57,6 +57,47 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
+def remaining(elapsed: float, done: float, to_do: float) -> str:
+    """`0:04:10 left`, if the rest goes as what is done; nothing where that cannot be known.
+
+    Args:
+        elapsed: Seconds since the beginning.
+        done: How much has been done in them.
+        to_do: How much is left.
+    """
+    return f"{duration(elapsed / done * to_do)} left" if done > 0 and to_do > 0 else ""
+
+
+class Listed:
+    """Where stderr is a file or a pipe, a line for each of some long things when it is done.
+
+    Args:
+        total: How many there are.
+        quiet: Print nothing.
+    """
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        from rich.console import Console
+
+        self._silent = quiet or is_hidden() or Console(stderr=True).is_terminal
+        self._total, self._done, self._worked = total, 0, 0
+        self._began = time.monotonic()
+
+    def add(self, text: str, *, worked: bool = True) -> None:
+        """Print the next line.
+
+        Args:
+            text: Of printable characters.
+            worked: It took its time; otherwise it tells nothing of the time that others take.
+        """
+        self._done += 1
+        self._worked += worked
+        left = remaining(time.monotonic() - self._began, self._worked, self._total - self._done)
+        if not self._silent:
+            line = ", ".join(filter(None, [f"{self._done}/{self._total} {text}", left]))
+            print(line, file=sys.stderr, flush=True)
+
+
 class _Lines:
     """A line at most every ten seconds, and so none about what takes less."""
 
@@ -72,8 +113,8 @@ class _Lines:
             if now - self._printed < SECONDS_BETWEEN_LINES:
                 return
             self._printed = now
-            left = (now - self._began) / self._done * (self._total - self._done)
-            line = f"{self._task} {self._done}/{self._total}, {duration(left)} left"
+            left = remaining(now - self._began, self._done, self._total - self._done)
+            line = ", ".join(filter(None, [f"{self._task} {self._done}/{self._total}", left]))
             print(line, file=sys.stderr, flush=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.one_translation import Result, Settings, attempt
 from hagan_clinic.cli.printing import say
-from hagan_clinic.cli.results_printing import print_results, print_terms, progress_bar, reporter
+from hagan_clinic.cli.results_printing import (
+    follower,
+    print_results,
+    print_terms,
+    progress_bar,
+    reporter,
+)
 from hagan_clinic.cli.results_table import rows
 from hagan_clinic.cli.translated_page import write_results_page
 from hagan_clinic.imageio.output_guard import check_output
@@ -61,7 +67,7 @@ def run_batch(
         else:
             where, model = cluster
             done = where.results(jobs, translator.model, model, settings, progress)
-        results = collect(done, table)
+        results = collect(done, table, follower(progress, len(jobs), quiet))
     order = {job.output: place for place, job in enumerate(jobs)}
     results.sort(key=lambda result: order[result.job.output])
     has_page = html is not None and write_results_page(results, html, translator)
@@ -91,8 +97,15 @@ def one_by_one(
         yield attempt(job, translator, settings, reporter(progress, job, place))
 
 
-def collect(results: Iterable[Result], table: Path | None) -> list[Result]:
+def collect(
+    results: Iterable[Result], table: Path | None, follow: Callable[[Result], None]
+) -> list[Result]:
     """Take results as they come: a failure is reported, and each has its row on disk at once.
+
+    Args:
+        results: In any order.
+        table: CSV file of a row for each.
+        follow: Takes each one too, to show how far it is.
 
     Raises:
         OutputError: The table cannot be written, or its place has a file that is none.
@@ -104,5 +117,6 @@ def collect(results: Iterable[Result], table: Path | None) -> list[Result]:
                 name, message = result.job.name, result.message
                 say(f"error: {message if name in message else f'{name}: {message}'}", err=True)
             tell(result)
+            follow(result)
             taken.append(result)
     return taken

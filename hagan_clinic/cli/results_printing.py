@@ -1,4 +1,4 @@
-"""What `translate` shows: a bar while it works, then what became of each scan."""
+"""What `translate` shows: a bar or lines while it works, then what became of each scan."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.one_translation import Result
 from hagan_clinic.cli.printing import say, show_table
 from hagan_clinic.printable import printable
+from hagan_clinic.progress import Listed, remaining
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from hagan_clinic.runtime import Translator
+
+
+class _Left(ProgressColumn):
+    """The time that is left, by what was translated; what is kept or fails at once takes none."""
+
+    def render(self, task: Task) -> Text:
+        worked = task.completed - task.fields["idle"]
+        to_do = (task.total or 0) - task.completed
+        return Text(remaining(task.elapsed or 0.0, worked, to_do), "progress.remaining")
 
 
 @contextmanager
 def progress_bar(quiet: bool, total: int = 1) -> Iterator[Progress]:
     """A bar of so many jobs, on a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-    from rich.table import Column
-
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal
     # A name may be long, and is what is shortened; the stages are all of one length or shorter.
@@ -42,11 +53,31 @@ def progress_bar(quiet: bool, total: int = 1) -> Iterator[Progress]:
     )
     with Progress(
         TextColumn("{task.fields[stage]:<11}"), BarColumn(20), TaskProgressColumn(),
-        TimeElapsedColumn(), name,
+        TimeElapsedColumn(), _Left(), name,
         console=console, transient=True, disable=hidden, expand=True,
     ) as progress:  # fmt: skip
-        progress.add_task("", total=total, stage="")
+        progress.add_task("", total=total, stage="", idle=0)
         yield progress
+
+
+def follower(progress: Progress, total: int, quiet: bool) -> Callable[[Result], None]:
+    """A function that takes each result: the bar advances, or a log gets a line."""
+    lines = Listed(total, quiet=quiet)
+    counts: Counter[str] = Counter()
+
+    def follow(result: Result) -> None:
+        counts[result.status] += 1
+        took = "" if result.status == "kept" else f", {result.seconds:.1f} s"
+        text = printable(f"{result.job.name}: {result.status}{took}")
+        lines.add(text, worked=result.status == "translated")
+        (task,) = progress.tasks
+        progress.update(
+            task.id,
+            completed=max(task.completed, counts.total()),
+            idle=counts.total() - counts["translated"],
+        )
+
+    return follow
 
 
 def reporter(
