@@ -44,9 +44,9 @@ def real_images(results: Sequence[Result], place: Path) -> list[Path | SeriesPla
     if not any(found):
         first = results[0]
         raise InputError(
-            f"{place}: has no {first.target} of {first.name} (named as its scan is but for the "
-            "sequence, or a series of its study), nor of the other results; give the folder that "
-            "has them, or one file for one result"
+            f"{place}: has no real {first.target} for {first.name} or another result; expected a "
+            "file named like the scan except for the sequence, or a series of its study: give the "
+            "folder that has them, or one file for one result"
         )
     return found
 

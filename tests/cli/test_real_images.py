@@ -40,7 +40,7 @@ def test_a_result_without_a_real_image_has_none(tmp_path):
 
 def test_what_cannot_be_matched_is_told(tmp_path):
     one, other = made(tmp_path, "t1.nii.gz", "x/t1.nii.gz")
-    with pytest.raises(InputError, match=r"has no flair named as t1\.nii\.gz"):
+    with pytest.raises(InputError, match=r"has no real flair for t1\.nii\.gz"):
         real_images([result_of(one)], tmp_path)
     with pytest.raises(InputError, match="one file, for 2 results"):
         real_images([result_of(one), result_of(other)], one)
