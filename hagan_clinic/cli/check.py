@@ -57,20 +57,26 @@ def command(
     copies, contrast agent, a brain cut by the field of view, unusual grey values) leave it at 0.
     """
     from hagan_clinic.data.check import Severity, check_images
-    from hagan_clinic.data.cohort import find_cohort
+    from hagan_clinic.data.cohort import search_cohort
     from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.progress import counted
     from hagan_clinic.runtime.session import usable_cpus
 
     sources, wanted = ((image,), None) if image else (source or ("t1",), target)
-    subjects = find_cohort(cohort, sources, wanted, mask)
+    subjects, incomplete = search_cohort(cohort, sources, wanted, mask)
     subsets = _subsets(subjects, split)
     if output is not None:
-        inputs = [file for subject in subjects for file in subject.files()]
-        inputs += [file for file in (cohort, split) if file is not None]
-        check_output(output, inputs, overwrite=overwrite)
+        inputs = (cohort, split) if split else (cohort,)
+        check_output(output, inputs, overwrite=overwrite, suffixes=(".csv",))
     with counted("checking", len(subjects), quiet=quiet) as progress:
-        findings = check_images(subjects, subsets, wanted, workers=usable_cpus(), progress=progress)
+        findings = check_images(
+            subjects,
+            subsets,
+            wanted,
+            incomplete=incomplete,
+            workers=usable_cpus(),
+            progress=progress,
+        )
     if output is not None:
         from hagan_clinic.imageio import write_text
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hagan_clinic.data.layouts import from_csv, from_folder
+from hagan_clinic.data.incomplete import OTHER_SEQUENCES, Incomplete, refuse
+from hagan_clinic.data.layouts import from_folder
 from hagan_clinic.data.paths import cohort_path, is_table, mask_path
 from hagan_clinic.data.subject import Subject, patient_of
+from hagan_clinic.data.tables import from_csv
 from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read_grid
 from hagan_clinic.volume import Grid, same_lattice
 
-__all__ = ["Subject", "check_cohort", "find_cohort", "patient_of"]
+__all__ = ["Subject", "check_cohort", "find_cohort", "patient_of", "search_cohort"]
 
 SMALLEST_COHORT = 8
 
@@ -43,18 +45,39 @@ def find_cohort(
         The subjects, sorted by name.
 
     Raises:
-        InputError: nothing is found, a subject lacks a sequence or has two files for one, or
-            the CSV is malformed.
+        InputError: nothing is found, subjects lack a sequence or have two files for one (all of
+            them in one error), or the CSV is malformed.
+    """
+    subjects, incomplete = search_cohort(path, sources, target, mask)
+    refuse(incomplete, len(subjects), Path(path))
+    return subjects
+
+
+def search_cohort(
+    path: Path | str,
+    sources: Sequence[str] = ("t1",),
+    target: str | None = "flair",
+    mask: Path | str | None = None,
+) -> tuple[list[Subject], list[Incomplete]]:
+    """Find every subject as `find_cohort` does, and what keeps any from being used.
+
+    Returns:
+        The subjects, sorted by name, those included that lack an image; and what is wrong.
+
+    Raises:
+        InputError: nothing is found, no subject has one of the sequences, or the CSV is malformed.
     """
     path = cohort_path(path)
     wanted = (*sources, target) if target is not None else tuple(sources)
     if not wanted or len(set(wanted)) < len(wanted):
         raise InputError(f"the sequences are {list(wanted)}; expected at least one, all different")
-    subjects = from_csv(path, wanted) if is_table(path) else from_folder(path, wanted)
+    subjects, incomplete = (
+        from_csv(path, wanted, OTHER_SEQUENCES) if is_table(path) else from_folder(path, wanted)
+    )
     if mask is not None:
         of_all = mask_path(mask)
         subjects = [replace(subject, mask=of_all) for subject in subjects]
-    return sorted(subjects, key=lambda subject: subject.name)
+    return sorted(subjects, key=lambda subject: subject.name), incomplete
 
 
 def check_cohort(subjects: Sequence[Subject]) -> list[str]:
@@ -64,17 +87,21 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
         Warnings, one a line: a very small cohort, one file used by several subjects.
 
     Raises:
-        InputError: A file is not a readable 3D NIfTI, or its grid differs from the grid of the
-            subject's first sequence.
+        InputError: Files are no readable 3D NIfTI, or lie on another grid than the subject's first
+            sequence; all of them in one error.
     """
-    cohort_grids: dict[Path, Grid] = {}
+    cohort_grids: dict[Path, Grid | InputError] = {}
 
-    def grid_of(file: Path) -> Grid:
+    def grid_of(file: Path) -> Grid | InputError:
         if file not in cohort_grids:
-            cohort_grids[file] = read_grid(file)
+            try:
+                cohort_grids[file] = read_grid(file)
+            except InputError as problem:
+                cohort_grids[file] = problem
         return cohort_grids[file]
 
     owners: dict[Path, list[str]] = defaultdict(list)
+    elsewhere = []
     for subject in subjects:
         (first, first_file), *others = subject.images.items()
         expected = grid_of(first_file)
@@ -82,13 +109,20 @@ def check_cohort(subjects: Sequence[Subject]) -> list[str]:
             others.append(("mask", subject.mask))
         for role, file in others:
             found = grid_of(file)
+            if isinstance(found, InputError) or isinstance(expected, InputError):
+                continue
             if not same_lattice(found, expected):
-                raise InputError(
-                    f"{subject.name}: {role} is on another grid than {first}: "
-                    f"{difference(found, expected)}; register and resample them to one grid"
-                )
+                told = difference(found, expected)
+                elsewhere.append(f"{subject.name}: {role} is on another grid than {first}: {told}")
         for file in subject.images.values():
             owners[file.resolve()].append(subject.name)
+    unreadable = [str(grid) for grid in cohort_grids.values() if isinstance(grid, InputError)]
+    faults = [some(unreadable)] if unreadable else []
+    if elsewhere:
+        many = f"{len(elsewhere)} files on another grid: " if len(elsewhere) > 1 else ""
+        faults.append(f"{many}{some(elsewhere)}; register and resample them to one grid")
+    if faults:
+        raise InputError("; ".join(faults))
     warnings = [
         f"{file.name} is used by several subjects: {some(names)}"
         for file, names in owners.items()

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from hagan_clinic.data.layouts import Layout, endings, from_csv, read_layout
+from hagan_clinic.data.incomplete import refuse
+from hagan_clinic.data.layouts import Layout, endings, read_layout
 from hagan_clinic.data.paths import is_table
+from hagan_clinic.data.tables import from_csv
 from hagan_clinic.errors import InputError
 
 
@@ -44,7 +46,9 @@ def examinations(path: Path, sources: Sequence[str]) -> tuple[list[Examination],
         InputError: No file of a source sequence is found, or the CSV is malformed.
     """
     if is_table(path):
-        return [_of_row(sub.name, sub.images, sub.mask) for sub in from_csv(path, sources)], False
+        subjects, incomplete = from_csv(path, sources)
+        refuse(incomplete, len(subjects), path)
+        return [_of_row(sub.name, sub.images, sub.mask) for sub in subjects], False
     layout = read_layout(path)
     found = [
         examination

@@ -1,14 +1,14 @@
-"""The layouts of a cohort: BraTS-like folders, BIDS, and a CSV."""
+"""The layouts of a cohort in folders: BraTS-like and BIDS."""
 
-import csv
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from hagan_clinic.data.incomplete import OTHER_SEQUENCES, Incomplete, Lack
 from hagan_clinic.data.subject import Subject, patient_of
 from hagan_clinic.errors import InputError, some
 
@@ -51,8 +51,7 @@ class Layout:
 
     def files(self, name: str, modality: str) -> list[Path]:
         """Every file of one sequence of an examination."""
-        by_ending = self.examinations[name]
-        return [file for ending in endings(modality) for file in by_ending.get(ending, [])]
+        return _files(self.examinations[name], endings(modality))
 
     def single(self, name: str, modality: str) -> Path | None:
         """The file of one sequence of an examination, None where there is none.
@@ -60,7 +59,7 @@ class Layout:
         Raises:
             InputError: There are several.
         """
-        return _single(name, modality, self.examinations[name], endings(modality))
+        return self._single(name, modality, endings(modality))
 
     def mask(self, name: str, image: Path) -> Path | None:
         """The brain mask for an image of an examination: its own, its folder's, or that of all.
@@ -68,16 +67,26 @@ class Layout:
         Raises:
             InputError: The examination has several of its own.
         """
-        own = _single(name, "mask", self.examinations[name], MASK_ENDINGS)
-        return own or self.folder_masks.get(image.parent) or self.folder_masks.get(self.root)
+        own = self._single(name, "mask", MASK_ENDINGS)
+        return own or self.folder_mask(image.parent)
 
-    def lesion(self, name: str) -> Path | None:
-        """The lesion label map of an examination.
+    def folder_mask(self, folder: Path) -> Path | None:
+        """The brain mask without a subject's name for the images in a folder, or for all."""
+        return self.folder_masks.get(folder) or self.folder_masks.get(self.root)
 
-        Raises:
-            InputError: There are several.
-        """
-        return _single(name, "lesion", self.examinations[name], LESION_ENDINGS)
+    def several(self, role: str, files: Sequence[Path]) -> str:
+        """What is said of an examination that has more than one file for a sequence or mask."""
+        named = some([file.relative_to(self.root).as_posix() for file in files])
+        return f"has {len(files)} files for {role} ({named})"
+
+    def _single(self, name: str, role: str, ends: Sequence[str]) -> Path | None:
+        files = _files(self.examinations[name], ends)
+        if len(files) > 1:
+            raise InputError(
+                f"{name} {self.several(role, files)}; expected one: remove the others, or list "
+                "the right ones in a CSV"
+            )
+        return files[0] if files else None
 
 
 def read_layout(root: Path) -> Layout:
@@ -99,40 +108,52 @@ def read_layout(root: Path) -> Layout:
     return Layout(root, found, is_bids, folder_masks)
 
 
-def from_folder(root: Path, wanted: Sequence[str]) -> list[Subject]:
-    """The subjects under a folder that have all wanted sequences.
+def from_folder(root: Path, wanted: Sequence[str]) -> tuple[list[Subject], list[Incomplete]]:
+    """The subjects under a folder that have any of the wanted sequences.
+
+    Returns:
+        The subjects, each with the images of which it has one file; and what is wrong with those
+        that lack a sequence or have several files for one.
 
     Raises:
-        InputError: There is none, one lacks a sequence, or has two files for one.
+        InputError: There is no NIfTI file, or a sequence that no subject has.
     """
     layout = read_layout(root)
+    known = {"mask": MASK_ENDINGS, "lesion": LESION_ENDINGS}
+    known |= {modality: endings(modality) for modality in wanted}
+    found = {
+        name: {role: _files(by_ending, ends) for role, ends in known.items()}
+        for name, by_ending in layout.examinations.items()
+    }
+    found = {name: files for name, files in found.items() if any(files[one] for one in wanted)}
+    if absent := [one for one in wanted if not any(files[one] for files in found.values())]:
+        raise InputError(
+            f"{root}: no subject has {' or '.join(absent)}, looked for in names ending in "
+            f"{', '.join(end for one in absent for end in known[one])}; found "
+            f"{_present(layout)}; {OTHER_SEQUENCES}"
+        )
     subjects, incomplete = [], []
-    for name in layout.examinations:
-        chosen = {modality: layout.single(name, modality) for modality in wanted}
-        present = {modality: file for modality, file in chosen.items() if file is not None}
-        if not present:
-            continue
-        if absent := [modality for modality in wanted if modality not in present]:
-            incomplete.append(f"{name} lacks {' and '.join(absent)}")
-            continue
+    for name, files in found.items():
+        one_of = {role: paths[0] for role, paths in files.items() if len(paths) == 1}
+        images = {modality: one_of[modality] for modality in wanted if modality in one_of}
+        if lacking := " and ".join(modality for modality in wanted if not files[modality]):
+            incomplete.append(Incomplete(name, Lack.MISSING, f"lacks {lacking}"))
+        incomplete += [
+            Incomplete(name, Lack.SEVERAL, layout.several(role, paths))
+            for role, paths in files.items()
+            if len(paths) > 1
+        ]
+        folder = next(paths[0].parent for paths in map(files.get, wanted) if paths)
         subjects.append(
             Subject(
                 name=name,
                 patient=patient_of(name),
-                images=present,
-                mask=layout.mask(name, present[wanted[0]]),
-                lesion=layout.lesion(name),
+                images=images,
+                mask=one_of.get("mask") or layout.folder_mask(folder),
+                lesion=one_of.get("lesion"),
             )
         )
-    if incomplete:
-        raise InputError(
-            f"{len(incomplete)} of {len(incomplete) + len(subjects)} subjects under {root} are "
-            f"incomplete: {some(incomplete)}; add the files, or list the others in a CSV"
-        )
-    if not subjects:
-        looked_for = {modality: endings(modality) for modality in wanted}
-        raise InputError(f"{root} holds no subject; looked for file names ending in {looked_for}")
-    return subjects
+    return subjects, incomplete
 
 
 def nifti_files(root: Path) -> list[Path]:
@@ -159,7 +180,7 @@ def _folders(files: Sequence[Path]) -> dict[str, FilesByEnding]:
     """Subject -> ending -> files, where names are ``<subject>_<ending>`` or ``<ending>`` alone."""
     found: dict[str, FilesByEnding] = defaultdict(lambda: defaultdict(list))
     for file in files:
-        prefix, ending = _name_parts(file)
+        prefix, ending = name_parts(file)
         if ending in MASK_ENDINGS:
             prefix = re.sub(r"[_-]brain$", "", prefix, flags=re.IGNORECASE)
         found[prefix or file.parent.name][ending].append(file)
@@ -173,7 +194,7 @@ def _bids(root: Path, files: Sequence[Path]) -> dict[str, FilesByEnding]:
     for file in files:
         if _NO_RAW_DATA & set(file.relative_to(root).parts) or ignored(file.relative_to(root)):
             continue
-        prefix, ending = _name_parts(file)
+        prefix, ending = name_parts(file)
         entities = prefix.split("_")
         derived = "derivatives" in file.relative_to(root).parts
         is_label = ending in MASK_ENDINGS or ending in LESION_ENDINGS
@@ -209,74 +230,21 @@ def _bidsignore(root: Path) -> Callable[[Path], bool]:
     return ignored
 
 
-def read_table(file: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV with a header, values without surrounding space, "" where there is none.
-
-    Raises:
-        InputError: The file is no CSV in UTF-8, or lacks a required column.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = list(reader.fieldnames or ())
-            rows = [{name: (row[name] or "").strip() for name in columns} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file} is not a CSV in UTF-8 that can be read: {error}") from error
-    if not set(required) <= set(columns):
-        raise InputError(
-            f"{file} has the columns {columns}; expected {list(required)}, separated by commas"
-        )
-    return rows
+def _files(by_ending: FilesByEnding, ends: Sequence[str]) -> list[Path]:
+    return [file for ending in ends for file in by_ending.get(ending, [])]
 
 
-def from_csv(file: Path, wanted: Sequence[str]) -> list[Subject]:
-    """The subjects of a CSV with a column for each wanted sequence, paths relative to its folder.
-
-    Raises:
-        InputError: No CSV, a missing column or file, no subject, or one that comes twice.
-    """
-    rows = read_table(file, wanted)
-    if not rows:
-        raise InputError(f"{file} lists no subject; expected one on each line after the header")
-    subjects: dict[str, Subject] = {}
-    for line, row in enumerate(rows, start=2):
-        files = {
-            column: file.parent / row[column]
-            for column in (*wanted, "mask", "seg")
-            if row.get(column)
-        }
-        for column, found in files.items():
-            if not found.is_file():
-                raise InputError(f"{file} line {line}: {column} file {found} does not exist")
-        if absent := [column for column in wanted if column not in files]:
-            raise InputError(f"{file} line {line} lacks {absent}")
-        first = files[wanted[0]]
-        name = row.get("subject") or _name_parts(first)[0] or first.parent.name
-        if name in subjects:
-            raise InputError(
-                f"{file} line {line}: the subject {name} comes twice; name each in a column "
-                "'subject'"
-            )
-        subjects[name] = Subject(
-            name=name,
-            patient=row.get("patient") or patient_of(name),
-            images={column: files[column] for column in wanted},
-            mask=files.get("mask"),
-            lesion=files.get("seg"),
-            split=row.get("split") or None,
-            values={name: value for name, value in row.items() if name not in files},
-        )
-    return list(subjects.values())
-
-
-def _single(name: str, role: str, by_ending: FilesByEnding, ends: Sequence[str]) -> Path | None:
-    files = [file for ending in ends for file in by_ending.get(ending, [])]
-    if len(files) > 1:
-        raise InputError(
-            f"{name} has {len(files)} files for {role}: {some([str(file) for file in files])}; "
-            "expected one: remove the others, or list the right ones in a CSV"
-        )
-    return files[0] if files else None
+def _present(layout: Layout) -> str:
+    """Which sequences there are, under the names that options know, and in how many subjects."""
+    names = {ending: name for name, ends in NAMES_OF.items() for ending in ends}
+    counts = Counter(
+        name
+        for by_ending in layout.examinations.values()
+        for name in {names.get(ending, ending) for ending in by_ending}
+        if name not in (*MASK_ENDINGS, *LESION_ENDINGS)
+    )
+    commonest = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return some([f"{name} in {count}" for name, count in commonest]) or "no other"
 
 
 def endings(modality: str) -> tuple[str, ...]:
@@ -284,7 +252,7 @@ def endings(modality: str) -> tuple[str, ...]:
     return NAMES_OF.get(modality.lower(), (modality.lower(),))
 
 
-def _name_parts(file: Path) -> tuple[str, str]:
+def name_parts(file: Path) -> tuple[str, str]:
     """Name before the last ``_`` or ``-``, and what follows it in lower case."""
     match = _FILE.fullmatch(file.name)
     if match is None:

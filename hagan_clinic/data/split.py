@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hagan_clinic.data.layouts import read_table
 from hagan_clinic.data.paths import split_path
 from hagan_clinic.data.subject import Subject
+from hagan_clinic.data.tables import read_table
 from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import write_text
 

@@ -34,10 +34,6 @@ class Subject:
     split: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
 
-    def files(self) -> list[Path]:
-        """Every file of the examination: images, mask and lesions."""
-        return [file for file in (*self.images.values(), self.mask, self.lesion) if file]
-
 
 def patient_of(name: str) -> str:
     """The patient behind a subject's name.

@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from hagan_clinic.data.cohort import find_cohort
-from hagan_clinic.data.layouts import read_table
 from hagan_clinic.data.split import Split, read_split, split_by_column
 from hagan_clinic.data.subject import Subject, patient_of
+from hagan_clinic.data.tables import read_table
 from hagan_clinic.errors import InputError, some
 from hagan_clinic.runtime.synthesis import Facts
 from hagan_clinic.training.run_folder import CONFIG, SPLIT

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from hagan_clinic.data.layouts import read_table
+from hagan_clinic.data.tables import read_table
 from hagan_clinic.errors import InputError, some
 
 PENALTY = 1e-4

@@ -87,11 +87,12 @@ def test_the_faults_are_never_written_over_what_is_read(cohort, tmp_path):
     table.write_text("\n".join(["t1,flair", *rows]) + "\n")
     split = tmp_path / "split.csv"
     split.write_text("subject,split\n" + "".join(f"{name},train\n" for name in names))
-    for file in (table, split, cohort / "b_flair.nii.gz"):
+    scan = cohort / "b_flair.nii.gz"
+    for file, reason in ((table, "the input"), (split, "the input"), (scan, "expected .csv")):
         before = file.read_bytes()
         result = check(table, "--split", split, "-o", file, "--overwrite")
         assert (result.exit_code, file.read_bytes()) == (6, before), result.output
-        assert "this output is the input" in result.stderr
+        assert reason in result.stderr
 
 
 def test_an_existing_file_is_replaced_when_told_so(cohort, tmp_path):
@@ -124,3 +125,44 @@ def test_no_more_threads_are_taken_than_the_process_may_use(cohort, monkeypatch)
         checks, "check_images", lambda *_, workers, **__: taken.append(workers) or []
     )
     assert check(cohort).exit_code == 0 and taken == [3]
+
+
+def test_faults_of_files_and_of_images_are_named_at_once(cohort, tmp_path):
+    """Two runs, a damaged T1 and a missing FLAIR, of one subject each."""
+    bids = tmp_path / "bids"
+    for name in ("sub-1", "sub-2", "sub-3", "sub-4"):
+        (bids / name / "anat").mkdir(parents=True)
+        for sequence, ending in (("t1", "T1w"), ("flair", "FLAIR")):
+            shown = nib.load(cohort / f"b_{sequence}.nii.gz")
+            grain = np.random.default_rng(int(name[-1])).uniform(0.9, 1.1, shown.shape)
+            varied = nib.Nifti1Image((shown.get_fdata() * grain).astype(np.float32), shown.affine)
+            nib.save(varied, bids / name / "anat" / f"{name}_{ending}.nii.gz")
+    first = bids / "sub-1" / "anat" / "sub-1_T1w.nii.gz"
+    shutil.copy(first, first.with_name("sub-1_run-2_T1w.nii.gz"))
+    damaged = bids / "sub-2" / "anat" / "sub-2_T1w.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    (bids / "sub-3" / "anat" / "sub-3_FLAIR.nii.gz").unlink()
+    split = tmp_path / "split.csv"
+    split.write_text("subject,split\n" + "".join(f"sub-{n},train\n" for n in range(1, 5)))
+    result = check(bids, "--split", split, "-o", tmp_path / "faults.csv")
+    assert result.exit_code == 3
+    assert "3 errors and 0 warnings in 4 subjects" in result.stderr
+    with (tmp_path / "faults.csv").open() as file:
+        rows = {row["subject"]: (row["fault"], row["text"]) for row in csv.DictReader(file)}
+    assert {name: fault for name, (fault, _) in rows.items()} == {
+        "sub-1": "several", "sub-2": "unreadable", "sub-3": "missing",
+    }  # fmt: skip
+    assert rows["sub-1"][1] == (
+        "has 2 files for t1 (sub-1/anat/sub-1_T1w.nii.gz, sub-1/anat/sub-1_run-2_T1w.nii.gz); "
+        "name one in a CSV, or remove the others"
+    )
+
+
+def test_a_cohort_without_the_target_is_told_which_option_to_give(cohort):
+    for file in cohort.glob("*_flair.nii.gz"):
+        file.unlink()
+    result = check(cohort)
+    assert result.exit_code == 3 and result.stderr.count("\n") == 1
+    assert "no subject has flair" in result.stderr and "found t1 in 2;" in result.stderr
+    assert "or one alone by --image" in result.stderr
+    assert check(cohort, "--image", "t1").exit_code == 0

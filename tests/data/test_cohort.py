@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hagan_clinic.data.cohort import check_cohort, find_cohort, patient_of
+from hagan_clinic.data.cohort import check_cohort, find_cohort, patient_of, search_cohort
 from hagan_clinic.errors import InputError
 
 
@@ -161,27 +161,73 @@ def test_missing_sequences_are_named(tmp_path):
     pair(tmp_path, "b", endings=("t1",))
     pair(tmp_path, "c", endings=("flair",))
     pair(tmp_path, "other", endings=("pet",))
-    message = "2 of 3 subjects .* incomplete: b lacks flair, c lacks t1"
+    message = "2 of 3 subjects .* ambiguous: b lacks flair, c lacks t1; add the file"
     with pytest.raises(InputError, match=message):
         find_cohort(tmp_path)
 
 
 def test_missing_sequences_are_named_in_bids(tmp_path):
     pair(tmp_path / "sub-1/anat", "sub-1", endings=("T1w", "ce-gd_T1w"))
+    pair(tmp_path / "sub-2/anat", "sub-2", endings=("T1w", "FLAIR"))
     with pytest.raises(InputError, match="sub-1 lacks flair"):
         find_cohort(tmp_path)
 
 
+def test_a_sequence_that_nobody_has_is_told_with_those_there_are(tmp_path):
+    for name in ("sub-1", "sub-2"):
+        pair(tmp_path / name / "anat", name, endings=("run-1_T1w", "run-2_T1w", "mask"))
+    pair(tmp_path / "sub-3" / "anat", "sub-3", endings=("T1w", "T2w", "pet"))
+    with pytest.raises(InputError) as refused:
+        find_cohort(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path}: no subject has flair, looked for in names ending in flair, t2f; found t1 in "
+        "3, pet in 1, t2 in 1; check and train take other sequences by --source and --target, or "
+        "one alone by --image"
+    )
+
+
+def test_all_subjects_that_cannot_be_used_are_named_at_once(tmp_path):
+    pair(tmp_path / "a", "a", endings=("T1w", "t1n", "flair"))
+    pair(tmp_path / "b", "b", endings=("t1",))
+    pair(tmp_path / "c", "c", endings=("t1", "flair", "mask", "brain_mask", "seg", "lesion"))
+    pair(tmp_path / "d", "d")
+    with pytest.raises(InputError) as refused:
+        find_cohort(tmp_path)
+    assert str(refused.value) == (
+        f"3 of 4 subjects of {tmp_path} are incomplete or ambiguous: a has 2 files for t1 "
+        "(a/a_t1n.nii.gz, a/a_T1w.nii.gz), b lacks flair, c has 2 files for mask "
+        "(c/c_brain_mask.nii.gz, c/c_mask.nii.gz), c has 2 files for lesion (c/c_seg.nii.gz, "
+        "c/c_lesion.nii.gz); name one in a CSV, or remove the others; add the file, or leave the "
+        "subject out by a CSV"
+    )
+    subjects, _ = search_cohort(tmp_path)
+    assert [list(one.images) for one in subjects] == [["flair"], ["t1"], *[["t1", "flair"]] * 2]
+
+
+def test_all_faults_of_a_csv_are_named_at_once(tmp_path):
+    pair(tmp_path, "a")
+    rows = ["a_t1.nii.gz,a_flair.nii.gz", "b_t1.nii.gz,", ",", "a_t1.nii.gz,a_flair.nii.gz"]
+    with pytest.raises(InputError) as refused:
+        find_cohort(csv(tmp_path, "t1,flair", *rows))
+    assert str(refused.value) == (
+        f"3 of 3 subjects of {tmp_path}/cohort.csv are incomplete or ambiguous: b lacks t1 (line "
+        f"3: {tmp_path}/b_t1.nii.gz does not exist), b lacks flair (line 3: no file), line 4 lacks "
+        "t1 (line 4: no file), line 4 lacks flair (line 4: no file), a comes twice (line 5); add "
+        "the file, or leave the subject out by a CSV; give each examination its own name in a "
+        "column 'subject'"
+    )
+
+
 def test_two_files_for_one_sequence_are_refused(tmp_path):
     pair(tmp_path / "sub-1/anat", "sub-1", endings=("run-1_T1w", "run-2_T1w", "FLAIR"))
-    with pytest.raises(InputError, match=r"sub-1 has 2 files for t1: .*sub-1_run-1_T1w\.nii\.gz"):
+    with pytest.raises(InputError, match=r"sub-1 has 2 files for t1 .*sub-1_run-1_T1w\.nii\.gz"):
         find_cohort(tmp_path)
 
 
 def test_two_subjects_of_one_name_are_refused(tmp_path):
     pair(tmp_path / "site1", "a")
     pair(tmp_path / "site2", "a")
-    with pytest.raises(InputError, match=r"a has 2 files for t1: .*site1.*site2"):
+    with pytest.raises(InputError, match=r"a has 2 files for t1 .*site1.*site2"):
         find_cohort(tmp_path)
 
 
@@ -202,13 +248,19 @@ def test_patients_that_are_links_are_found_and_circles_are_not_walked(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["t1,mask", "a_t1.nii.gz,"], r"columns \['t1', 'mask'\]; expected \['t1', 'flair'\]"),
-        (["t1,flair", "a_t1.nii.gz,none.nii.gz"], "line 2: flair file .*none.nii.gz does not"),
-        (["t1,flair", "a_t1.nii.gz,"], r"line 2 lacks \['flair'\]"),
-        (["t1,flair", "a_t1.nii.gz"], r"line 2 lacks \['flair'\]"),
+        (
+            ["t1,mask", "a_t1.nii.gz,"],
+            r"columns \['t1', 'mask'\]; expected \['t1', 'flair'\].* by --image",
+        ),
+        (
+            ["t1,flair", "a_t1.nii.gz,none.nii.gz"],
+            r"a lacks flair \(line 2: .*none.nii.gz does not",
+        ),
+        (["t1,flair", "a_t1.nii.gz,"], r"a lacks flair \(line 2: no file"),
+        (["t1,flair", "a_t1.nii.gz"], r"a lacks flair \(line 2: no file"),
         (["t1,flair"], "lists no subject"),
         ([], "has the columns"),
-        (["t1,flair", *["a_t1.nii.gz,a_flair.nii.gz"] * 2], "line 3: the subject a comes twice"),
+        (["t1,flair", *["a_t1.nii.gz,a_flair.nii.gz"] * 2], r"a comes twice \(line 3\)"),
     ],
 )
 def test_malformed_csv_is_refused(tmp_path, lines, message):
@@ -229,7 +281,7 @@ def test_csv_that_is_no_text_is_refused(tmp_path):
         ("none", "neither a folder nor a .csv file"),
         ("notes.txt", "neither a folder nor a .csv file"),
         ("empty", "holds no .nii or .nii.gz file"),
-        ("other", "holds no subject; looked for"),
+        ("other", "no subject has t1 or flair, .*; found ct in 1, pet in 1"),
     ],
 )
 def test_data_that_is_no_cohort_is_refused(tmp_path, path, message):
@@ -260,6 +312,20 @@ def test_pair_of_another_place_is_refused_by_name_and_distance(tmp_path):
     image(tmp_path / "a_flair.nii.gz", shift=2.5)
     with pytest.raises(InputError, match=r"a: flair is on another grid.*2\.500 mm away"):
         check_cohort(find_cohort(tmp_path))
+
+
+def test_all_files_that_do_not_fit_are_named_at_once(tmp_path):
+    for name in "abcd":
+        pair(tmp_path, name)
+    image(tmp_path / "a_flair.nii.gz", shift=2.5)
+    image(tmp_path / "b_flair.nii.gz", shape=(6, 7, 9))
+    for damaged in ("c_t1.nii.gz", "d_flair.nii.gz"):
+        (tmp_path / damaged).write_bytes(b"not an image")
+    with pytest.raises(InputError) as refused:
+        check_cohort(find_cohort(tmp_path))
+    told = str(refused.value)
+    assert "2 files on another grid: a: flair is on another grid than t1: " in told
+    assert all(name in told for name in ("b: flair", "c_t1.nii.gz", "d_flair.nii.gz"))
 
 
 def test_rounding_of_an_affine_is_no_other_grid(tmp_path):

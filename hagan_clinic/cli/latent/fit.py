@@ -36,8 +36,8 @@ def command(
     check_output(output, (latents, table), overwrite=overwrite, suffixes=(".npz",))
     import numpy as np
 
-    from hagan_clinic.data.layouts import read_table
     from hagan_clinic.data.subject import patient_of
+    from hagan_clinic.data.tables import read_table
     from hagan_clinic.runtime.exploration import Direction, fit_ridge, write_direction
     from hagan_clinic.runtime.latents import read_latents
 

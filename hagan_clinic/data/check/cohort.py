@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hagan_clinic.data.check.copies import copies
 from hagan_clinic.data.check.exchange import exchanged
-from hagan_clinic.data.check.finding import Finding, Severity
+from hagan_clinic.data.check.finding import Finding, Severity, error
 from hagan_clinic.data.check.look import Look
 from hagan_clinic.data.check.outliers import outliers
 from hagan_clinic.data.check.pairing import mispaired
 from hagan_clinic.data.check.reading import look_at
 from hagan_clinic.data.check.registration import registration
+from hagan_clinic.data.incomplete import Incomplete
 from hagan_clinic.data.subject import Subject
 
 
@@ -19,6 +20,7 @@ def check_images(
     subsets: Mapping[str, str],
     target: str | None,
     *,
+    incomplete: Sequence[Incomplete] = (),
     workers: int = 2,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Finding]:
@@ -28,6 +30,7 @@ def check_images(
         subjects: The cohort.
         subsets: Subject -> side of the split; may be empty.
         target: Which of the sequences is the target; None where there is none.
+        incomplete: Which of them lack an image, or have several for one.
         workers: Threads.
         progress: Called after each subject, by several threads.
 
@@ -46,7 +49,8 @@ def check_images(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         results = list(pool.map(one, subjects))
     looks = [look for look, _ in results if look is not None]
-    findings = [finding for _, found in results for finding in found]
+    findings = [error(one.subject, one.lack, f"{one.found}; {one.advice}") for one in incomplete]
+    findings += [finding for _, found in results for finding in found]
     findings += check_looks(looks, target, apart=_wrong(findings))
     wrong = _wrong(findings)
     findings += [one for one in outliers(looks) if one.subject not in wrong]
