@@ -30,18 +30,19 @@ def found_results(paths: Sequence[Path]) -> tuple[list[Result], list[Failure]]:
     failures = [
         Failure(row["subject"], row["reason"]) for _, row in rows if row["status"] == "failed"
     ]
-    return [_told(result, rows) for result in (*volumes, *series)], failures
+    by_place = {folder / row["output"]: row for folder, row in rows}
+    return [_told(result, by_place) for result in (*volumes, *series)], failures
 
 
-def _told(result: Result, rows: Sequence[tuple[Path, Mapping[str, str]]]) -> Result:
+def _told(result: Result, rows: Mapping[Path, Mapping[str, str]]) -> Result:
     """A result with what its row says of it."""
     is_series = isinstance(result.path, SeriesPlace)
     place = result.path.folder if isinstance(result.path, SeriesPlace) else result.path
-    for folder, row in rows:
-        if place == folder / row["output"]:
-            return replace(
-                result,
-                name=row["subject"] if is_series else result.name,
-                warnings=result.warnings or [one for one in row["warnings"].split("; ") if one],
-            )
-    return result
+    row = rows.get(place)
+    if row is None:
+        return result
+    return replace(
+        result,
+        name=row["subject"] if is_series else result.name,
+        warnings=result.warnings or [one for one in row["warnings"].split("; ") if one],
+    )

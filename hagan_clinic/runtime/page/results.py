@@ -11,11 +11,13 @@ from typing import Any
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import is_volume_name, read
-from hagan_clinic.imageio.sidecar import read_sidecar, stem_of
-from hagan_clinic.runtime.page.series import SeriesPlace, series_of_sha256
+from hagan_clinic.imageio.sidecar import read_sidecar, sidecar_path, stem_of
+from hagan_clinic.runtime.page.series import SeriesPlace, series_by_sha256
 from hagan_clinic.runtime.page.subject import Subject, make_subject
 from hagan_clinic.runtime.provenance import file_sha256
 from hagan_clinic.volume import Volume
+
+_Origin = tuple[str, ...] | None
 
 _MOST_REPORT = 2**20  # bytes; a report has about 2 kB
 
@@ -62,32 +64,24 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
     sidecars = {path: read_sidecar(path).values for path in volumes}
     named = [path for path in paths if not path.is_dir()]
     folders = [path for path in paths if path.is_dir()]
+    wanted = set(named)
+    bars, warnings = _bars(sidecars), _warnings(reports)
+    scans = _Scans(volumes, folders, sidecars.values())
     results = []
     for path, values in sidecars.items():
-        asked = path in named or any(map(path.is_relative_to, folders))
+        asked = path in wanted or any(map(path.is_relative_to, folders))
         content = str(values.get("content", ""))
         if not (asked and values.get("synthetic") is True and " synthesised from " in content):
             continue
-        made = _origin(values)
-        bar = [
-            other
-            for other, words in sidecars.items()
-            if str(words.get("content", "")).startswith("uncertainty")
-            and _origin(words) == made
-            and words.get("settings") == values.get("settings")
-        ]
-        report = [words for words in map(_json, reports) if _origin(words) == made]
+        origin = _origin(values)
         results.append(
             Result(
                 path,
                 stem_of(path),
                 content.partition(" synthesised from ")[0],
-                {
-                    name: _source(path, name, facts, volumes, folders)
-                    for name, facts in dict(values.get("sources", {})).items()
-                },
-                bar[0] if bar else None,
-                [str(one) for one in report[0].get("warnings", [])] if report else [],
+                {name: scans.find(path, name, facts) for name, facts in _sources(values).items()},
+                bars.get((origin, _settings(values))),
+                warnings.get(origin, []),
                 dict(values.get("model", {})),
             )
         )
@@ -137,52 +131,117 @@ def _told_apart(results: list[Result], paths: list[Path]) -> list[Result]:
 def _searched(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Volume files and reports, in the order of the paths, each once."""
     found: dict[Path, None] = {}
+    listed: set[Path] = set()
     for path in paths:
         if path.is_dir():
             found |= dict.fromkeys(sorted(path.rglob("*")))
-        else:
-            found[path] = None
+            continue
+        found[path] = None
+        if path.parent not in listed:
             found |= dict.fromkeys(sorted(path.parent.glob("*")))
+            listed.add(path.parent)
     files = [path for path in found if path.is_file()]
     volumes = [path for path in files if is_volume_name(path)]
-    return volumes, [path for path in files if path.suffix == ".json"]
+    sidecars = {sidecar_path(path) for path in volumes}
+    return volumes, [path for path in files if path.suffix == ".json" and path not in sidecars]
+
+
+def _bars(sidecars: Mapping[Path, Mapping[str, Any]]) -> dict[tuple[_Origin, str], Path]:
+    """The first error bar of each origin and settings."""
+    found: dict[tuple[_Origin, str], Path] = {}
+    for path, values in sidecars.items():
+        if str(values.get("content", "")).startswith("uncertainty"):
+            found.setdefault((_origin(values), _settings(values)), path)
+    return found
+
+
+def _warnings(reports: Iterable[Path]) -> dict[_Origin, list[str]]:
+    """Those of the first report of each origin."""
+    found: dict[_Origin, list[str]] = {}
+    for path in reports:
+        if report := _json(path):
+            found.setdefault(_origin(report), [str(one) for one in report["warnings"]])
+    return found
 
 
 def _json(path: Path) -> Mapping[str, Any]:
     """A report; of a JSON file that is none, nothing."""
-    if path.stat().st_size > _MOST_REPORT:
-        return {}
     try:
+        if path.stat().st_size > _MOST_REPORT:
+            return {}
         value = json.loads(path.read_text("utf-8"))
     except (ValueError, OSError):
         return {}
-    return value if isinstance(value, dict) and "warnings" in value else {}
+    is_report = isinstance(value, dict) and isinstance(value.get("warnings"), list)
+    return value if is_report else {}
 
 
-def _origin(values: Mapping[str, Any]) -> object:
+def _origin(values: Mapping[str, Any]) -> _Origin:
     """The scans and the model that a sidecar or a report names; what is alike belongs together."""
     sources, model = values.get("sources"), values.get("model")
     if not (isinstance(sources, dict) and isinstance(model, dict)):
         return None
-    return [facts.get("sha256") for facts in sources.values()], model.get("sha256")
+    return (*(str(facts.get("sha256")) for facts in sources.values()), str(model.get("sha256")))
 
 
-def _source(
-    result: Path,
-    name: str,
-    facts: Mapping[str, Any],
-    volumes: Iterable[Path],
-    folders: Sequence[Path],
-) -> Path | SeriesPlace:
-    called, sha256 = facts.get("file"), facts.get("sha256")
-    for path in volumes:
-        if path.name == called and file_sha256(path) == sha256:
-            return path
-    if (files := facts.get("dicom_files")) and (
-        series := series_of_sha256(folders, str(sha256), files)
-    ):
-        return series
-    raise InputError(
-        f"{result}: its {name}, {called or 'a DICOM series'}, is not here (by name and sha256); "
-        "give the scan's folder too, or write the page with translate --html"
-    )
+def _settings(values: Mapping[str, Any]) -> str:
+    return json.dumps(values.get("settings"), sort_keys=True)
+
+
+class _Scans:
+    """The scans among files and folders by their content, each hashed once and when it may be one.
+
+    Args:
+        volumes: Volume files.
+        folders: Which may hold DICOM series.
+        sidecars: Of all results, for the sizes of the series that they name.
+    """
+
+    def __init__(
+        self,
+        volumes: Iterable[Path],
+        folders: Sequence[Path],
+        sidecars: Iterable[Mapping[str, Any]],
+    ) -> None:
+        by_name: dict[str, list[Path]] = {}
+        for path in volumes:
+            by_name.setdefault(path.name, []).append(path)
+        self._waiting = {name: iter(paths) for name, paths in by_name.items()}
+        self._files: dict[tuple[str, str], Path] = {}
+        sizes = {
+            facts["dicom_files"]
+            for values in sidecars
+            for facts in _sources(values).values()
+            if "dicom_files" in facts
+        }
+        self._more_series = series_by_sha256(folders, sizes)
+        self._series: dict[str, SeriesPlace] = {}
+
+    def find(self, result: Path, name: str, facts: Mapping[str, Any]) -> Path | SeriesPlace:
+        """A scan of a result, by what its sidecar says of it.
+
+        Raises:
+            InputError: It is not there.
+        """
+        called, sha256 = str(facts.get("file")), str(facts.get("sha256"))
+        key = called, sha256
+        waiting = self._waiting.get(called, iter(()))
+        while key not in self._files and (path := next(waiting, None)):
+            self._files.setdefault((called, file_sha256(path)), path)
+        if key in self._files:
+            return self._files[key]
+        if facts.get("dicom_files"):
+            while sha256 not in self._series and (hashed := next(self._more_series, None)):
+                self._series.setdefault(*hashed)
+            if sha256 in self._series:
+                return self._series[sha256]
+        raise InputError(
+            f"{result}: its {name}, {facts.get('file') or 'a DICOM series'}, is not here (by name "
+            "and sha256); give the scan's folder too, or write the page with translate --html"
+        )
+
+
+def _sources(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of each scan that a sidecar names."""
+    sources = values.get("sources")
+    return sources if isinstance(sources, dict) and values.get("synthetic") is True else {}

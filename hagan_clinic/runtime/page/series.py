@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +46,12 @@ class SeriesPlace:
         raise InputError("a derived series is not where it was; search again")
 
 
-def series_of_sha256(folders: Iterable[Path], sha256: str, files: int) -> SeriesPlace | None:
-    """The series among folders that has so many files and this hash of them, if there is one."""
-    places = dict.fromkeys(one.folder for folder in folders for one in find_studies(folder))
-    for place in places:
+def series_by_sha256(
+    folders: Iterable[Path], sizes: Container[int]
+) -> Iterator[tuple[str, SeriesPlace]]:
+    """The hash of each series among folders that has a number of files that is wanted."""
+    for place in dict.fromkeys(one.folder for folder in folders for one in find_studies(folder)):
         for series in find_series(place).series:
-            with suppress(InputError):  # not one volume
-                if len(series.instances) == files and stack_sha256(stack(series)) == sha256:
-                    return SeriesPlace(place, series.uid)
-    return None
+            if len(series.instances) in sizes:
+                with suppress(InputError):  # not one volume
+                    yield stack_sha256(stack(series)), SeriesPlace(place, series.uid)

@@ -5,7 +5,7 @@ import pytest
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import write
-from hagan_clinic.runtime.page import find_results, read_result
+from hagan_clinic.runtime.page import find_results, read_result, results
 from hagan_clinic.runtime.provenance import file_sha256
 
 
@@ -86,3 +86,33 @@ def test_a_folder_without_results_and_a_missing_one_are_told(cohort):
         find_results([cohort / "scans"])
     with pytest.raises(InputError, match=r"none\.nii\.gz: does not exist"):
         find_results([cohort, cohort / "none.nii.gz"])
+
+
+def test_each_scan_is_hashed_and_each_file_of_facts_read_once(tmp_path, images, monkeypatch):
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    volume = images["t1"]
+    for number in range(12):
+        scan = scans / f"{number:02}" / "t1.nii.gz"
+        scan.parent.mkdir(parents=True)
+        write(type(volume)(volume.array[:8, :8, :8] + number, volume.affine), scan)
+        place = out / f"{11 - number:02}"  # the last scan first
+        place.mkdir(parents=True)
+        shutil.copy(scan, place / "x.nii.gz")
+        told = {
+            "synthetic": True,
+            "content": "flair synthesised from t1",
+            "model": {"sha256": "ab"},
+            "sources": {"t1": {"file": scan.name, "sha256": file_sha256(scan)}},
+        }
+        (place / "x.json").write_text(json.dumps(told))
+        (place / "report.json").write_text(json.dumps({**told, "warnings": [str(number)]}))
+    hashed, read_facts = [], []
+    monkeypatch.setattr(
+        results, "file_sha256", lambda path: hashed.append(path) or file_sha256(path)
+    )
+    as_ever = results._json
+    monkeypatch.setattr(results, "_json", lambda path: read_facts.append(path) or as_ever(path))
+    found = find_results([out, scans])
+    assert [result.warnings for result in found] == [[str(n)] for n in range(11, -1, -1)]
+    assert len(hashed) == len(set(hashed)) == 12
+    assert len(read_facts) == len(set(read_facts)) == 12
