@@ -382,9 +382,11 @@ class HAGAN(SynthesisModel):
     def _pyramid(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
         """What G makes of A on the slabs of every level."""
         generator = self.autoencoder.generator
-        if self.config.levels == 1:
+        pyramid = getattr(generator, "pyramid", None)
+        if pyramid is None:  # an autoencoder that is given has slabs of one level
             return [generator.slabs(context, torch.tensor(starts[0]), self.config.slab)]
-        return generator.pyramid(context, starts)
+        images: list[Tensor] = pyramid(context, starts)
+        return images
 
     def _slab_loss(self, batch: SynthesisBatch, real: Targets) -> Tensor:
         """L_recon^H, eq. 6: what G^H makes of E^H's features of the slab.

@@ -183,6 +183,13 @@ def test_512_cubed_with_two_levels_is_counted_to_train_within_12_gib(evaluate, c
     assert "Counted; peak: what is alive" in " ".join(result.stdout.split())
 
 
+def test_one_level_is_counted_as_the_paper_has_it(evaluate, csv_rows, tmp_path):
+    options = ("--counted", "--size", 64, "--slab-fraction", "1/8", "--slab-fraction", "1/2")
+    evaluate("cost", "-o", tmp_path / "cost", *options, *SMALL)
+    thin, thick = (float(row["peak_mib"]) for row in csv_rows(tmp_path / "cost" / "cost.csv"))
+    assert 0 < thin < thick
+
+
 def test_a_counted_step_is_that_of_the_unconditional_model_alone(evaluate, tmp_path):
     result = evaluate("cost", "-o", tmp_path / "c", "--counted", "--mode", "conditional",
                       "--size", 64, code=3)  # fmt: skip
