@@ -38,7 +38,7 @@ def kinds(page):
 
 def test_translate_writes_a_page_with_the_warnings_of_its_run(translated):
     assert kinds(translated / "qc.html") == [["source", "synthetic", "error bar"]]
-    assert facts(translated / "qc.html")[0]["name"] == T1.name
+    assert facts(translated / "qc.html")[0]["name"] == "syn"
 
 
 def test_view_shows_the_same_and_the_real_image(translated, tmp_path):
@@ -50,6 +50,7 @@ def test_view_shows_the_same_and_the_real_image(translated, tmp_path):
     made = facts(translated / "qc.html")[0]
     found = facts(page)[0]
     assert (found["shape"], found["affine"]) == (made["shape"], made["affine"])
+    assert (found["name"], found["key"]) == (made["name"], made["key"])
     assert found["figures"]["mean error bar"] == made["figures"]["mean error bar"]
     again = run("view", translated, T1, "-o", page)
     assert again.exit_code == 6 and "--overwrite" in again.output
@@ -60,14 +61,22 @@ def test_several_translations_make_one_page_with_those_that_failed(
 ):
     (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
     inputs = [T1, tmp_path / "bad.nii.gz", test_data / "dicom" / "brainix" / "t1"]
-    model = ["--model", toy_generator, "--device", "cpu"]
+    model = ["--model", toy_generator, "--device", "cpu", "--burn-in"]
     result = run(
         "translate", *inputs, "-o", tmp_path / "out", "--html", tmp_path / "qc.html", *model
     )
     assert result.exit_code == 3, result.output
     failed, *shown = facts(tmp_path / "qc.html")
     assert failed["name"] == "bad.nii.gz" and "bad.nii.gz: " in failed["problem"]
-    assert {one["name"] for one in shown} == {T1.name, "input 3"}
+    assert {one["name"] for one in shown} == {"open_ms_patient07_t1_flair", "input 3"}
+    result = run("view", tmp_path / "out", "-o", tmp_path / "again.html")
+    assert result.exit_code == 0, result.output
+    # A verdict that was given on one page holds on the other.
+    called = [
+        {(one["name"], one["key"]) for one in facts(tmp_path / page)}
+        for page in ("qc.html", "again.html")
+    ]
+    assert called[0] == called[1] and len(called[0]) == 3
 
 
 def test_a_page_that_exists_stops_translate_before_its_work(translated, tmp_path, toy_generator):

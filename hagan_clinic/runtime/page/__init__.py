@@ -2,8 +2,8 @@
 
 from hagan_clinic.runtime.page.derived import find_derived
 from hagan_clinic.runtime.page.page import LIMIT, ONE_LIMIT, PAGE_SUFFIXES, room_for, write_page
-from hagan_clinic.runtime.page.results import Result, find_results, read_result
-from hagan_clinic.runtime.page.series import SeriesPlace
+from hagan_clinic.runtime.page.results import Result, find_results, names_of, read_result
+from hagan_clinic.runtime.page.series import SeriesPlace, read_made
 from hagan_clinic.runtime.page.subject import Failure, Picture, Subject, make_subject
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "find_derived",
     "find_results",
     "make_subject",
+    "names_of",
+    "read_made",
     "read_result",
     "room_for",
     "write_page",

@@ -82,7 +82,7 @@ def _part(name: str) -> str:
 def _failed(failure: Failure) -> dict[str, Any]:
     return {
         "name": failure.name,
-        "key": hashlib.sha256(failure.name.encode()).hexdigest()[:16],
+        "key": hashlib.sha256(f"{failure.name}\n{failure.reason}".encode()).hexdigest()[:16],
         "problem": failure.reason,
         "shape": [0, 0, 0],
         "warnings": [],

@@ -93,7 +93,9 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
         )
     if absent := [path for path in named if path not in made and not path.exists()]:
         raise InputError(f"{absent[0]}: does not exist")
-    return _told_apart(results, made)
+    return [
+        replace(result, name=name) for result, name in zip(results, names_of(made), strict=True)
+    ]
 
 
 def read_result(result: Result, limit: int, real: Path | SeriesPlace | None = None) -> Subject:
@@ -117,15 +119,14 @@ def _read(place: Path | SeriesPlace) -> Volume:
     return read(place) if isinstance(place, Path) else place.read()
 
 
-def _told_apart(results: list[Result], paths: list[Path]) -> list[Result]:
-    if len({result.name for result in results}) == len(results):
-        return results
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What people call volume files: their names, with their folders where some have one name."""
+    stems = [stem_of(path) for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
     top = os.path.commonpath([path.absolute().parent for path in paths])
-    below = [path.absolute().parent.relative_to(top) for path in paths]
-    return [
-        replace(result, name=str(folder / result.name))
-        for result, folder in zip(results, below, strict=True)
-    ]
+    folders = [path.absolute().parent.relative_to(top) for path in paths]
+    return [str(folder / stem) for folder, stem in zip(folders, stems, strict=True)]
 
 
 def _searched(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hagan_clinic.errors import InputError
+from hagan_clinic.imageio import read
 from hagan_clinic.imageio.dicom.derivation import FULL_SCALE
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.geometry import stack
 from hagan_clinic.imageio.dicom.pixels import read_pixels
 from hagan_clinic.imageio.dicom.scan import read_series, stack_sha256
+from hagan_clinic.imageio.dicom.series import Series
 from hagan_clinic.imageio.dicom.studies import find_studies
 from hagan_clinic.volume import Volume
 
@@ -41,9 +43,26 @@ class SeriesPlace:
             return read_series(self.folder, "source", self.uid, allow_contrast=True).volume
         for series in find_series(self.folder).series:
             if series.uid == self.uid:
-                made = stack(series)
-                return Volume(read_pixels(made) / FULL_SCALE, made.grid.affine)
+                return _derived(series)
         raise InputError("a derived series is not where it was; search again")
+
+
+def read_made(path: Path) -> Volume:
+    """What `translate` wrote: a volume file, or a derived series in a folder of its own.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    if not path.is_dir():
+        return read(path)
+    for series in find_series(path).series:
+        return _derived(series)
+    raise InputError(f"{path}: holds no DICOM series, expected a derived one")
+
+
+def _derived(series: Series) -> Volume:
+    made = stack(series)
+    return Volume(read_pixels(made) / FULL_SCALE, made.grid.affine)
 
 
 def series_by_sha256(

@@ -57,7 +57,7 @@ class Subject:
 
     Attributes:
         name: For people.
-        key: Of the name and the synthesised voxels: a verdict is kept under it.
+        key: Of the synthesised voxels: a verdict is kept under it, whatever they are called.
         grid: Canonical axes (D, H, W), cropped to the head.
         pictures: Sources, then synthetic, real if there is one, and error bar if there is one.
         warnings: As they were shown.
@@ -141,7 +141,7 @@ def make_subject(
     start, shape = _box(head, grid.spacing)
     cut = [replace(one, volume=crop_or_pad(one.volume, start, shape)) for one in shown]
     finest = _likely_spacing(cut, limit)
-    key = hashlib.sha256(name.encode() + synthetic.array.tobytes()).hexdigest()[:16]
+    key = hashlib.sha256(synthetic.array.tobytes()).hexdigest()[:16]
     while True:
         grid = cut[0].volume.grid
         if finest > min(grid.spacing):

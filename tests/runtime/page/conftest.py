@@ -14,7 +14,7 @@ import pytest
 
 from hagan_clinic.imageio import read
 from hagan_clinic.runtime.page import make_subject, write_page
-from hagan_clinic.volume import Volume
+from hagan_clinic.volume import Volume, crop_or_pad
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "open_ms_patient07"
 
@@ -171,7 +171,14 @@ def browser(tmp_path_factory):
 def page(tmp_path_factory, subject_of, posterior_first):
     """Two subjects, of which the second written has a warning and comes first."""
     path = tmp_path_factory.mktemp("page") / "qc.html"
+
+    def other(volume):
+        """With one voxel less of air: a result of its own."""
+        return posterior_first(
+            crop_or_pad(volume, [0, 0, 0], [volume.shape[0] - 1, *volume.shape[1:]])
+        )
+
     first = subject_of("quiet", limit=2**20)
-    second = subject_of("</script><b>odd", warnings=["a & b <i>"], turned=posterior_first)
+    second = subject_of("</script><b>odd", warnings=["a & b <i>"], turned=other)
     write_page([first, second], path, "weights <0>")
     return path

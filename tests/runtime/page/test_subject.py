@@ -87,3 +87,12 @@ def test_a_page_opens_with_the_brain_well_seen_and_the_unknown_beyond_its_scale(
     ).pictures[-1]
     assert masked.window == pytest.approx(bar.window, abs=0.02)
     assert bar.window[1] < 0.31
+
+
+def test_a_verdict_is_of_the_voxels_whatever_they_are_called(images, subject_of):
+    assert subject_of("a", limit=2**18).key == subject_of("b", limit=2**18).key
+    other = images["synthetic"].array.copy()
+    other[60, 60, 60] += 0.001
+    synthetic = images["synthetic"].with_array(other)
+    changed = make_subject("a", [("t1", images["t1"])], ("flair", synthetic), limit=2**18)
+    assert changed.key != subject_of("a", limit=2**18).key
