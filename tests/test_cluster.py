@@ -12,9 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from hagan_clinic import cluster
-from hagan_clinic.cluster import UnfitWorkerError, connected, spread
+from hagan_clinic.cluster import (
+    UnfitWorkerError,
+    WorkerDevices,
+    connected,
+    connecting,
+    in_worker,
+    model_anywhere,
+    own_threads,
+    require,
+    spread,
+    spreading,
+)
 from hagan_clinic.errors import DeviceError, InputError
+from hagan_clinic.runtime.providers import Device
 
 distributed = pytest.importorskip("distributed")
 
@@ -95,14 +106,14 @@ def test_an_error_is_a_result_and_no_name_is_seen_by_dask(workers, caplog):
         told = client.get_worker_logs(), client.get_scheduler_logs()
         held = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
     assert isinstance(error, ValueError) and "Doe^Jane is wrong" in str(error)
-    assert "Doe" not in f"{told}{held}{caplog.text}{cluster._Piece(failing, 'Doe', '', '')!r}"
+    assert "Doe" not in f"{told}{held}{caplog.text}{in_worker.Piece(failing, 'Doe', '', '')!r}"
 
 
 def test_a_worker_does_one_piece_at_a_time_with_its_threads_whoever_asks(workers):
     def alone(number):
         started = time.monotonic()
         time.sleep(0.1)
-        return os.getpid(), cluster.own_threads(), started
+        return os.getpid(), own_threads(), started
 
     with connected(workers.scheduler_address) as client, ThreadPoolExecutor() as pool:
         calls = pool.map(lambda _: list(spread(client, alone, range(9), say=print)), range(2))
@@ -124,7 +135,7 @@ def in_this_process(workers, threads=1):
 
 
 def test_no_piece_begins_on_a_worker_that_has_one_however_many_there_are(monkeypatch):
-    monkeypatch.setattr(cluster, "_one_at_a_time", nullcontext())  # one for all, in one process
+    monkeypatch.setattr(in_worker, "_one_at_a_time", nullcontext())  # one for all, in one process
 
     def times(number):
         began = time.monotonic()
@@ -140,8 +151,8 @@ def test_no_piece_begins_on_a_worker_that_has_one_however_many_there_are(monkeyp
 
 
 def test_a_worker_that_is_told_to_leave_is_no_death_of_its_piece(monkeypatch, tmp_path):
-    monkeypatch.setattr(cluster, "_one_at_a_time", nullcontext())
-    monkeypatch.setattr(cluster, "DEATHS", 1)
+    monkeypatch.setattr(in_worker, "_one_at_a_time", nullcontext())
+    monkeypatch.setattr(spreading, "DEATHS", 1)
 
     def leaving(unfit):
         if distributed.get_worker().address == unfit:
@@ -165,8 +176,8 @@ def test_a_worker_that_is_told_to_leave_is_no_death_of_its_piece(monkeypatch, tm
 @pytest.fixture
 def deserted(monkeypatch):
     """A cluster of this process without workers, and a moment to notice it."""
-    monkeypatch.setattr(cluster, "NOBODY_SECONDS", 0.2)
-    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(spreading, "NOBODY_SECONDS", 0.2)
+    monkeypatch.setattr(spreading, "LOOK_SECONDS", 0.1)
     with in_this_process(0) as empty:
         yield empty
 
@@ -192,7 +203,7 @@ def test_processes_of_this_machine_that_all_ended_end_the_command(deserted):
 
 
 def test_workers_of_another_version_are_named(workers, monkeypatch):
-    monkeypatch.setattr(cluster, "__version__", "9.9")
+    monkeypatch.setattr(connecting, "__version__", "9.9")
     with (
         pytest.raises(
             DeviceError,
@@ -211,7 +222,7 @@ def test_a_number_of_processes_that_cannot_be_is_wrong(address):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense"])
 def test_an_address_without_a_scheduler_is_named(address, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 1)
     with pytest.raises(DeviceError, match="no scheduler answers there"), connected(address):
         pass
 
@@ -245,11 +256,9 @@ def test_ctrl_c_stops_after_what_is_in_work_and_tells_it_to_end(tmp_path):
 
 
 def test_a_worker_that_is_lost_while_it_is_asked_is_not_unfit():
-    cluster.require(
-        "hagan-clinic", "1", {"tcp://a": "1", "tcp://b": distributed.comm.CommClosedError()}
-    )
+    require("hagan-clinic", "1", {"tcp://a": "1", "tcp://b": distributed.comm.CommClosedError()})
     with pytest.raises(DeviceError, match="1 of 2 workers are unfit: tcp://b has No module named"):
-        cluster.require("x", "1", {"tcp://a": "1", "tcp://b": ImportError("No module named x")})
+        require("x", "1", {"tcp://a": "1", "tcp://b": ImportError("No module named x")})
 
 
 def test_a_worker_that_turns_out_unfit_is_refused_by_name_and_another_does_its_piece(workers):
@@ -265,3 +274,23 @@ def test_a_worker_that_turns_out_unfit_is_refused_by_name_and_another_does_its_p
         assert unfit in client.nthreads()  # it may serve others
     assert found == ["done"] * 4
     assert told == [f"worker {unfit} is refused: its model is another"]
+
+
+def test_the_devices_of_workers_are_counted_and_each_fallback_is_told_once():
+    told = []
+    devices = WorkerDevices(told.append)
+    assert not devices
+    for worker in ("tcp://a", "tcp://b", "tcp://a"):
+        devices.saw(worker, Device("auto", "cuda"))
+    for _ in range(2):
+        devices.saw("tcp://c", Device("auto", "cpu", "running on the CPU: no cuDNN"))
+    assert told == ["warning: worker tcp://c: running on the CPU: no cuDNN"]
+    assert str(devices) == "2 workers on cuda, 1 on cpu"
+
+
+def test_a_path_of_a_model_holds_in_every_folder_and_a_name_stays_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t1_to_flair").mkdir()
+    assert model_anywhere("t1_to_flair") == "t1_to_flair"
+    assert model_anywhere("a.onnx") == str(tmp_path / "a.onnx")
+    assert model_anywhere("models/a") == str(tmp_path / "models/a")

@@ -20,6 +20,7 @@ from hagan_clinic.cli.results_printing import (
 )
 from hagan_clinic.cli.results_table import rows
 from hagan_clinic.cli.translated_page import write_results_page
+from hagan_clinic.cluster import WorkerDevices
 from hagan_clinic.imageio.output_guard import check_output
 from hagan_clinic.runtime.page import PAGE_SUFFIXES, room_for
 
@@ -61,18 +62,21 @@ def run_batch(
     if html:
         check_output(html, overwrite=settings.overwrite, suffixes=PAGE_SUFFIXES)
         settings = replace(settings, page_room=room_for(len(jobs)))
+    devices = WorkerDevices(lambda line: say(line, err=True))
     with progress_bar(quiet, total=len(jobs)) as progress:
         if cluster is None:
             done = one_by_one(jobs, translator, settings, progress)
         else:
             where, model = cluster
-            done = where.results(jobs, translator.model, model, settings, progress)
+            done = where.results(jobs, translator.model, model, settings, progress, devices)
         results = collect(done, table, follower(progress, len(jobs), quiet))
     order = {job.output: place for place, job in enumerate(jobs)}
     results.sort(key=lambda result: order[result.job.output])
     has_page = html is not None and write_results_page(results, html, translator)
     if not quiet:
-        where_done = f"the cluster {cluster[0].address}" if cluster else translator.device.name
+        where_done = translator.device.name
+        if cluster:
+            where_done = f"the cluster {cluster[0].address}" + (f": {devices}" if devices else "")
         print_results(translator, results, where_done, listed_in=table)
         if has_page:
             say(f"wrote {html}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hagan_clinic.cli.batch import TranslationTask
@@ -14,7 +13,11 @@ from hagan_clinic.cli.one_translation import Result, Settings, attempt
 from hagan_clinic.cli.printing import say
 from hagan_clinic.cluster import (
     UnfitWorkerError,
+    WorkerDevices,
+    absolute,
     connected,
+    model_anywhere,
+    own_address,
     own_memory,
     own_threads,
     require,
@@ -27,6 +30,7 @@ from hagan_clinic.runtime.library import find_model
 from hagan_clinic.runtime.model_file import ModelFile
 from hagan_clinic.runtime.outputs import Outputs, is_folder
 from hagan_clinic.runtime.provenance import file_sha256
+from hagan_clinic.runtime.providers import Device
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -57,6 +61,7 @@ class Cluster:
         given: str,
         settings: Settings,
         progress: Progress,
+        devices: WorkerDevices,
     ) -> Iterator[Result]:
         """Do the jobs, in no order.
 
@@ -66,13 +71,13 @@ class Cluster:
             given: Its name or path.
             settings: Of the call.
             progress: Moved by each job that is done.
+            devices: Takes in where the workers' networks run.
 
         Raises:
             DeviceError: The cluster cannot be used, or was lost.
         """
-        # Of a bundled model each worker has its own file.
-        path = str(Path(given).absolute()) if Path(given).suffix == ".onnx" else given
-        settings = replace(settings, dicom_like=_absolute(settings.dicom_like))
+        path = model_anywhere(given)
+        settings = replace(settings, dicom_like=absolute(settings.dicom_like))
         orders = [
             _Order(_elsewhere(job), self, path, model.sha256, settings, not _is_begun(job))
             for job in jobs
@@ -84,8 +89,14 @@ class Cluster:
                 progress.advance(progress.task_ids[0])
                 if isinstance(value, Exception):
                     message, code = explained(value)
-                    value = Result(jobs[place], "failed", 0.0, (), message, code)
-                yield replace(value, job=jobs[place])
+                    yield Result(jobs[place], "failed", 0.0, (), message, code)
+                else:
+                    devices.saw(value.worker, value.device)
+                    yield replace(value.result, job=jobs[place])
+
+
+def _tell(line: str) -> None:
+    say(line, err=True)
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,16 @@ class _Order:
     is_new: bool
 
 
-def _done(order: _Order) -> Result:
+@dataclass(frozen=True)
+class _Done:
+    """A job's result, and where it was done."""
+
+    result: Result
+    worker: str
+    device: Device
+
+
+def _done(order: _Order) -> _Done:
     """Do a job in a worker, by the same function as without a cluster."""
     settings = order.settings
     if order.is_new and _is_begun(order.job):
@@ -117,7 +137,8 @@ def _done(order: _Order) -> Result:
         facts = read_sidecar(order.job.output).values
         if is_folder(order.job.output) or facts.get("synthetic") is True:
             settings = replace(settings, overwrite=True)
-    return attempt(order.job, _translator(order.cluster, order.model, order.sha256), settings)
+    translator = _translator(order.cluster, order.model, order.sha256)
+    return _Done(attempt(order.job, translator, settings), own_address(), translator.device)
 
 
 @lru_cache(maxsize=1)  # a worker has one model at a time, and loads it once
@@ -151,26 +172,18 @@ def _is_begun(job: TranslationTask) -> bool:
 def _elsewhere(job: TranslationTask) -> TranslationTask:
     """The job with absolute paths, as a worker runs in a folder of its own."""
     source = (
-        {name: path.absolute() for name, path in job.source.items()}
+        {name: absolute(path) for name, path in job.source.items()}
         if isinstance(job.source, Mapping)
-        else job.source.absolute()
+        else absolute(job.source)
     )
     return replace(
         job,
         source=source,
-        output=job.output.absolute(),
-        uncertainty=_absolute(job.uncertainty),
-        preview=_absolute(job.preview),
-        report=_absolute(job.report),
-        mask=_absolute(job.mask),
+        output=absolute(job.output),
+        uncertainty=absolute(job.uncertainty),
+        preview=absolute(job.preview),
+        report=absolute(job.report),
+        mask=absolute(job.mask),
         # A message and a page name it as it is named here.
         called=job.name,
     )
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return path and path.absolute()
-
-
-def _tell(line: str) -> None:
-    say(line, err=True)

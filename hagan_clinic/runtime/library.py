@@ -31,6 +31,11 @@ def bundled_models() -> dict[str, Path]:
     return {path.parent.name: path for path in (*_models_in(CHECKOUT), *_models_in(INSTALLED))}
 
 
+def is_path(model: str | Path) -> bool:
+    """Whether this is the path of a model, and not the name of a bundled one."""
+    return str(model).endswith(".onnx") or Path(model).name != str(model)
+
+
 def find_model(model: str | Path, part: str = GENERATOR) -> Path:
     """The file of a model.
 
@@ -45,7 +50,7 @@ def find_model(model: str | Path, part: str = GENERATOR) -> Path:
     Raises:
         ModelError: No bundled model has this name.
     """
-    if str(model).endswith(".onnx") or Path(model).name != str(model):
+    if is_path(model):
         return Path(model)
     bundled = {name: _part(path, part) for name, path in bundled_models().items()}
     if isinstance(model, Path):

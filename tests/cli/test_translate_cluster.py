@@ -18,6 +18,7 @@ from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.one_translation import Settings
 from hagan_clinic.errors import DeviceError
 from hagan_clinic.runtime import load_model
+from hagan_clinic.runtime.providers import Device
 
 EXAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patient07_t1.nii.gz"
 
@@ -75,7 +76,8 @@ def test_a_killed_worker_costs_no_scan_and_each_has_one_row(
     killer.join()
     assert result.exit_code == 3, result.output  # of the damaged scan, as without a cluster
     assert "was lost; what it had is done by another" in result.stderr
-    assert f"11 of 12 translated, toy on the cluster {workers.scheduler_address}" in result.stdout
+    assert f"11 of 12 translated, toy on the cluster {workers.scheduler_address}: " in result.stdout
+    assert "workers on cpu" in result.stdout
     rows = _rows(out)
     assert sorted(row["subject"] for row in rows) == [f"p{n:02}" for n in range(12)]
     assert [row["subject"] for row in rows if row["status"] == "failed"] == ["p03"]
@@ -102,22 +104,23 @@ def test_a_scan_whose_worker_died_before_it_told_is_done_again_and_no_other_is_r
 ):
     monkeypatch.setattr(cluster_batch, "own_threads", lambda: 1)
     monkeypatch.setattr(cluster_batch, "own_memory", lambda: None)
+    monkeypatch.setattr(cluster_batch, "own_address", lambda: "")
     job = TranslationTask(cohort / "p00/t1.nii.gz", tmp_path / "flair.nii.gz")
     sha256 = load_model(toy_generator).sha256
     where = cluster_batch.Cluster("", "cpu")
     order = cluster_batch._Order(job, where, str(toy_generator), sha256, Settings(), is_new=True)
-    assert cluster_batch._done(order).status == "translated"
-    assert cluster_batch._done(order).status == "translated"
-    refused = cluster_batch._done(replace(order, is_new=False))
+    assert cluster_batch._done(order).result.status == "translated"
+    assert cluster_batch._done(order).result.status == "translated"
+    refused = cluster_batch._done(replace(order, is_new=False)).result
     assert (refused.status, refused.exit_code) == ("failed", 6)
     (tmp_path / "flair.json").write_text("{}")  # of another tool, which wrote meanwhile
-    assert cluster_batch._done(order).exit_code == 6
+    assert cluster_batch._done(order).result.exit_code == 6
 
 
 def test_a_worker_with_another_model_file_is_named(workers, cohort, toy_generator):
     model = replace(load_model(toy_generator), sha256="0" * 64)
     results = cluster_batch.Cluster(workers.scheduler_address).results(
-        [], model, str(toy_generator), Settings(), None
+        [], model, str(toy_generator), Settings(), None, None
     )
     with pytest.raises(DeviceError, match=rf"tcp://\S+ has {load_model(toy_generator).sha256}"):
         list(results)
@@ -131,6 +134,25 @@ def test_a_device_that_no_worker_has_ends_the_command(workers, cohort, toy_gener
     assert result.exit_code == 5
     assert "is refused: " in result.stderr and "no worker is fit: " in result.stderr
     assert not (tmp_path / "out/p00").exists()
+
+
+def test_a_worker_that_falls_back_to_the_cpu_is_named_once(
+    cohort, toy_generator, tmp_path, monkeypatch
+):
+    distributed = pytest.importorskip("distributed")
+    fallen = Device("auto", "cpu", "running on the CPU, as CUDA cannot be used: no cuDNN")
+    monkeypatch.setattr("hagan_clinic.runtime.translation.choose_device", lambda *_, **__: fallen)
+    with distributed.LocalCluster(
+        n_workers=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as one:
+        result = _translate(
+            *(cohort / name / "t1.nii.gz" for name in ("p00", "p01")), "-o", tmp_path / "out",
+            "--model", toy_generator, "--cluster", one.scheduler_address,
+        )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stderr.splitlines() if fallen.note in line]
+    assert len(told) == 1 and told[0].startswith(f"warning: worker {one.scheduler_address[:9]}")
+    assert f"toy on the cluster {one.scheduler_address}: 1 worker on cpu" in result.stdout
 
 
 def test_a_cluster_for_one_scan_is_wrong_usage(cohort, tmp_path):

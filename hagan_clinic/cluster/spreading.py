@@ -1,13 +1,11 @@
 """Work spread over the workers of a Dask cluster: every piece is done, whatever worker dies.
 
-Dask keeps the workers. Each is given one piece at a time, which may use all of its threads; what a
-dead one had is given to another. Dask's logs and its dashboard show names of tasks, functions
-and arguments, so a task's name here is random, and its argument tells nothing of itself.
+Each worker is given one piece at a time, which may use all of its threads; what a dead one had is
+given to another. Dask's logs and its dashboard show names of tasks, so those here are random.
 """
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import time
@@ -15,21 +13,16 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hagan_clinic import __version__
-from hagan_clinic.errors import DeviceError, HaganClinicError, InputError
-from hagan_clinic.runtime.memory import available
-from hagan_clinic.runtime.session import usable_cpus
+from hagan_clinic.cluster.connecting import LOCAL
+from hagan_clinic.cluster.in_worker import Answer, Piece, ask_to_stop, do
+from hagan_clinic.errors import DeviceError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+    from distributed import Client, Future
 
-LOCAL = "local"
-MEMORY_OF_ONE = 3 * 2**30
-CONNECT_SECONDS = 20
 LOOK_SECONDS = 1
 """How often new workers and an interruption are looked for while all are at work."""
 NOBODY_SECONDS = 60
@@ -39,106 +32,7 @@ RESULT_SECONDS = 60
 DEATHS = 4
 """Workers that a piece of work may end before it is given up."""
 
-_SHARE_OF_LIMIT = 0.7  # Dask pauses a worker at 0.8 of its memory, and ends it at 0.95
 _NO_SCHEDULER = "the cluster's scheduler was lost; start it and its workers, and repeat the command"
-_one_at_a_time = threading.Lock()
-_asked_to_stop: set[str] = set()
-"""Calls of `spread` that were interrupted; of this process, which is a worker."""
-_call = threading.local()
-
-
-class UnfitWorkerError(HaganClinicError):
-    """A worker has not what a piece of work needs; another may."""
-
-    exit_code = DeviceError.exit_code
-
-
-@contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """A client of a cluster whose workers have this version of hagan-clinic.
-
-    Args:
-        address: `local` or `local:3` for as many processes of this machine, which end with the
-            block, by default one a core that has 3 GiB of memory; else a scheduler's address or
-            its file.
-
-    Raises:
-        InputError: It is no address.
-        DeviceError: No scheduler answers there, or a worker has another version.
-    """
-    from distributed import Client
-
-    kind, _, count = address.partition(":")
-    if kind == LOCAL:
-        with _local_cluster(_count(address, count)) as cluster, Client(cluster) as client:
-            yield client
-        return
-    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-    try:
-        client = Client(**where, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError) as error:  # the last of tls:// without keys
-        raise DeviceError(
-            f"--cluster {address}: no scheduler answers there ({_in_short(error)}); expected "
-            "local, local:3, the address that `dask scheduler` shows, as tcp://10.0.0.5:8786, or "
-            "the file of its --scheduler-file"
-        ) from error
-    with client:
-        require("hagan-clinic", __version__, client.run(_version, on_error="return"))
-        yield client
-
-
-@contextmanager
-def _local_cluster(workers: int) -> Iterator[LocalCluster]:
-    """Processes of this machine, which no other user can reach and Ctrl-C does not end."""
-    import dask
-    from distributed import LocalCluster
-
-    # What a process ignores, those that it starts ignore: they finish the piece they have.
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        with dask.config.set({"distributed.scheduler.http.routes": []}):
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=max(usable_cpus() // workers, 1),
-                memory_limit=available() // workers,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                security=True,  # TLS, with keys that live as long as the cluster
-                silence_logs=logging.CRITICAL,
-            )
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
-    with cluster:
-        yield cluster
-
-
-def require(what: str, expected: str, found: dict[str, Any]) -> None:
-    """Refuse workers, by name, that have not what is expected.
-
-    Args:
-        what: It is about.
-        expected: What every worker must have.
-        found: What each worker has, by its address, or an exception.
-
-    Raises:
-        DeviceError: One has something else.
-    """
-    unfit = {
-        worker: has
-        for worker, has in found.items()
-        if has != expected and not isinstance(has, OSError)  # one that was lost meanwhile
-    }
-    if unfit:
-        reasons = "; ".join(
-            f"{worker} has {_in_short(has) if isinstance(has, Exception) else has or 'none'}"
-            for worker, has in sorted(unfit.items())
-        )
-        raise DeviceError(
-            f"{len(unfit)} of {len(found)} workers are unfit: {reasons}; expected {what} "
-            f"{expected}, as here: install the same on every machine, and restart its worker"
-        )
 
 
 def spread(
@@ -183,7 +77,7 @@ def spread(
                 if interrupted.is_set() and work.waiting:
                     work.waiting.clear()
                     say("stopping; what is in work is finished first (Ctrl-C again: at once)")
-                    client.run(_ask_to_stop, work.call, on_error="ignore")
+                    client.run(ask_to_stop, work.call, on_error="ignore")
                 yield from work.take()
         finally:
             with suppress(Exception):  # the cluster may be gone
@@ -241,8 +135,8 @@ class _Work:
         for worker in [one for one in free if one not in busy][: len(self.waiting)]:
             place = self.waiting.popleft()
             future = self._client.submit(
-                _do,
-                _Piece(self._function, self._items[place], self.call, __version__),
+                do,
+                Piece(self._function, self._items[place], self.call, __version__),
                 key=f"hagan-clinic-{uuid.uuid4().hex}",
                 pure=False,
                 workers=[worker],
@@ -321,64 +215,6 @@ def _interruption() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def asked_to_stop() -> bool:
-    """Whether who asked for the piece of work that runs here was interrupted."""
-    return getattr(_call, "name", "") in _asked_to_stop
-
-
-def own_threads() -> int:
-    """The threads of the worker that this runs in: `dask worker --nthreads`."""
-    from distributed import get_worker
-
-    return int(get_worker().state.nthreads)
-
-
-def own_memory() -> int | None:
-    """Bytes that a piece of work may take in this worker; None where it has no limit."""
-    from distributed import get_worker
-
-    limit = get_worker().memory_manager.memory_limit
-    return int(limit * _SHARE_OF_LIMIT) if limit else None
-
-
-@dataclass(frozen=True, repr=False)
-class _Piece:
-    """A call to make; what Dask shows of it names neither function nor item."""
-
-    function: Callable[[Any], Any]
-    item: Any
-    call: str
-    version: str
-
-
-@dataclass(frozen=True)
-class _Answer:
-    worker: str
-    value: Any = None
-    refusal: str = ""
-
-
-def _do(piece: _Piece) -> _Answer:
-    from distributed import get_worker
-
-    worker = get_worker().address
-    if piece.version != __version__:  # a worker that came later than the others
-        found = f"it has hagan-clinic {__version__}, expected {piece.version}"
-        return _Answer(worker, refusal=found)
-    with _one_at_a_time:
-        _call.name = piece.call
-        try:
-            return _Answer(worker, piece.function(piece.item))
-        except UnfitWorkerError as error:
-            return _Answer(worker, refusal=str(error))
-        except Exception as error:  # raised here, Dask would log the arguments
-            return _Answer(worker, error)
-
-
-def _ask_to_stop(call: str) -> None:
-    _asked_to_stop.add(call)
-
-
 def _workers(client: Client) -> dict[str, str]:
     """The status of every worker, by its address."""
     try:
@@ -394,7 +230,7 @@ def _died(client: Client, worker: str) -> bool:
     return not (left and left[-1].get("expected"))
 
 
-def _answer(future: Future[Any]) -> _Answer | None:
+def _answer(future: Future[Any]) -> Answer | None:
     """What came of a piece; None if it was lost with its worker."""
     from distributed import KilledWorker
 
@@ -403,25 +239,9 @@ def _answer(future: Future[Any]) -> _Answer | None:
     if future.status == "lost":
         return None
     try:
-        answer: _Answer = future.result(timeout=RESULT_SECONDS)
+        answer: Answer = future.result(timeout=RESULT_SECONDS)
     except (KilledWorker, TimeoutError):
         return None
     except Exception as error:  # it could not travel
-        return _Answer("", error)
+        return Answer("", error)
     return answer
-
-
-def _version() -> str:
-    return __version__
-
-
-def _count(address: str, text: str) -> int:
-    if not text and ":" not in address:
-        return max(min(usable_cpus(), available() // MEMORY_OF_ONE), 1)
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"--cluster {address}: expected local, or local:3 for three processes")
-    return int(text)
-
-
-def _in_short(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
