@@ -48,7 +48,7 @@ def run_batch(
         translator: The model on its device.
         settings: Of the call.
         table: CSV file of a row for each job.
-        html: Page of what is translated.
+        html: Page of what is translated, kept or failed.
         quiet: Tell failures alone.
         cluster: Whose workers do them, and what they call the model; else they are done here.
 
@@ -115,12 +115,11 @@ def collect(
         OutputError: The table cannot be written, or its place has a file that is none.
     """
     taken = []
-    with rows(table) if table is not None else nullcontext(lambda _: None) as tell:
+    with rows(table) if table is not None else nullcontext(lambda result: result) as tell:
         for result in results:
             if result.exit_code:
                 name, message = result.job.name, result.message
                 say(f"error: {message if name in message else f'{name}: {message}'}", err=True)
-            tell(result)
+            taken.append(tell(result))
             follow(result)
-            taken.append(result)
     return taken

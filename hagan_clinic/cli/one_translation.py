@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hagan_clinic.cli.batch import TranslationTask
 from hagan_clinic.cli.failures import explained
 from hagan_clinic.cli.kept import is_done
-from hagan_clinic.cli.translated_page import page_subject
+from hagan_clinic.cli.translated_page import kept_subject, page_subject
 from hagan_clinic.errors import OutputError
 from hagan_clinic.imageio.sidecar import read_sidecar
 from hagan_clinic.runtime.outputs import is_folder
+from hagan_clinic.runtime.page import read_report
 
 if TYPE_CHECKING:
     from hagan_clinic.imageio.dicom.options import SeriesOptions
@@ -56,7 +57,7 @@ class Result:
         job: What was to be done.
         status: In a word.
         seconds: What it took.
-        warnings: Of the run.
+        warnings: Of the run that made it.
         message: Why it failed, in one line.
         exit_code: 0, or that of the failure.
         shown: What a page shows of it, where one is wanted.
@@ -69,6 +70,11 @@ class Result:
     message: str = ""
     exit_code: int = 0
     shown: Subject | None = None
+
+    def with_warnings(self, warnings: tuple[str, ...]) -> Result:
+        """The same with other warnings, on the page too."""
+        shown = self.shown and replace(self.shown, warnings=warnings)
+        return replace(self, warnings=warnings, shown=shown)
 
 
 def attempt(
@@ -102,7 +108,13 @@ def perform(
     """
     start = time.perf_counter()
     if settings.skip_existing and is_done(job, translator, settings):
-        return Result(job, "kept", time.perf_counter() - start)
+        warnings = (
+            tuple(map(str, read_report(job.report).get("warnings", ()))) if job.report else ()
+        )
+        shown = None
+        if settings.page_room:
+            shown = kept_subject(job, warnings, translator.model.recipe, settings)
+        return Result(job, "kept", time.perf_counter() - start, warnings, shown=shown)
     # A sidecar without its volume is what a killed run leaves, as the volume is placed last.
     left = settings.skip_existing and read_sidecar(job.output).values.get("synthetic") is True
     translation = translator.translate(

@@ -114,7 +114,8 @@ def print_results(
         rows.append(cells)
     show_table(("scan", "result", "seconds", "warnings"), rows)
     for result in results:
-        for warning in result.warnings:
+        # Those of what is kept were shown when it was made.
+        for warning in result.warnings if result.status != "kept" else ():
             say(f"warning: {result.job.name}: {warning}", err=True)
     counts = Counter(result.status for result in results)
     kept_too = f", {counts['kept']} kept" if counts["kept"] else ""
@@ -131,6 +132,8 @@ def print_one(translator: Translator, result: Result, html: Path | None) -> None
     job = result.job
     if result.status == "kept":
         say(f"kept {job.output}")
+        if html:
+            say(f"wrote {html}")
         return
     for path in (job.output, job.uncertainty, job.preview, job.report, html):
         if path is not None:

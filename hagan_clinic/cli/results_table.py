@@ -16,6 +16,7 @@ from hagan_clinic.imageio.lock import alone_at
 
 NAME = "results.csv"
 COLUMNS = ("subject", "source", "output", "status", "reason", "warnings", "seconds")
+_BETWEEN = " | "  # warnings, which have semicolons of their own
 
 Row = Mapping[str, str]
 
@@ -26,12 +27,20 @@ def read_rows(folder: Path) -> list[Row]:
     return list(_read(table).values()) if _is_ours(table) else []
 
 
+def warnings_of(row: Row) -> list[str]:
+    """The warnings of a row's result."""
+    return [one for one in row["warnings"].split(_BETWEEN) if one]
+
+
 @contextmanager
-def rows(table: Path) -> Iterator[Callable[[Result], None]]:
+def rows(table: Path) -> Iterator[Callable[[Result], Result]]:
     """A table on disk that always lists what has been done, also after a crash.
 
     Rows of earlier calls and of other processes stay, but for those of the same outputs. A result
     that is kept keeps its warnings and seconds; one that a call could not replace keeps its row.
+
+    Yields:
+        A function that takes a result, and gives it with the warnings of its row if it is kept.
 
     Raises:
         OutputError: It cannot be written, or its place has a file that is none.
@@ -41,7 +50,7 @@ def rows(table: Path) -> Iterator[Callable[[Result], None]]:
     earlier = _read(table)
     kept: list[Row] = []
 
-    def tell(result: Result) -> None:
+    def tell(result: Result) -> Result:
         row = _row(result, table.parent)
         before = earlier.get(row["output"])
         if before is None or before["status"] == "failed":
@@ -49,8 +58,10 @@ def rows(table: Path) -> Iterator[Callable[[Result], None]]:
         elif result.status == "kept":
             # Its earlier row stands meanwhile, and thousands are kept in a minute.
             kept.append({**row, **{name: before[name] for name in ("warnings", "seconds")}})
+            return result.with_warnings(tuple(warnings_of(before)))
         elif result.exit_code != OutputError.exit_code or not result.job.output.exists():
             _add([row], table, replacing=True)
+        return result
 
     try:
         yield tell
@@ -68,7 +79,7 @@ def _row(result: Result, folder: Path) -> Row:
         "output": job.output.relative_to(folder).as_posix(),
         "status": result.status,
         "reason": result.message,
-        "warnings": "; ".join(result.warnings),
+        "warnings": _BETWEEN.join(result.warnings),
         "seconds": f"{result.seconds:.2f}",
     }
 

@@ -45,6 +45,14 @@ def page_subject(
     )
 
 
+def kept_subject(
+    job: TranslationTask, warnings: Sequence[str], recipe: Recipe, settings: Settings
+) -> Subject:
+    """What a page shows of a result that was there already."""
+    uncertainty = None if job.uncertainty is None else read_made(job.uncertainty)
+    return _subject(job, read_made(job.output), uncertainty, warnings, recipe, settings)
+
+
 def _subject(
     job: TranslationTask,
     image: Volume,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hagan_clinic.cli.results_table import read_rows
+from hagan_clinic.cli.results_table import read_rows, warnings_of
 from hagan_clinic.runtime.page import Failure, Result, SeriesPlace, find_derived, find_results
 
 
@@ -44,5 +44,5 @@ def _told(result: Result, rows: Mapping[Path, Mapping[str, str]]) -> Result:
     return replace(
         result,
         name=row["subject"] if is_series else result.name,
-        warnings=result.warnings or [one for one in row["warnings"].split("; ") if one],
+        warnings=result.warnings or warnings_of(row),
     )

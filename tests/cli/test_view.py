@@ -153,3 +153,33 @@ def test_a_volume_that_was_made_of_a_series_is_viewed_with_it(tmp_path, toy_gene
     result = run("view", tmp_path / "flair.nii.gz", series, *page)
     assert result.exit_code == 0, result.output
     assert kinds(tmp_path / "page.html") == [["source", "synthetic"]]
+
+
+def test_results_that_are_kept_are_on_the_page_with_their_warnings(
+    tmp_path, toy_generator, test_data
+):
+    wanted = [test_data / "dicom" / "brainix" / "t1", T1, "-o", tmp_path / "out"]
+    wanted += ["--uncertainty", tmp_path / "bars", "--model", toy_generator, "--device", "cpu"]
+    wanted += ["--html", tmp_path / "page.html"]
+    assert run("translate", *wanted).exit_code == 0
+    before = facts(tmp_path / "page.html")
+    result = run("translate", *wanted, "--skip-existing", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert "0 of 2 translated, 2 kept" in result.stdout and "wrote" in result.stdout
+    assert facts(tmp_path / "page.html") == before
+    assert any(one["warnings"] for one in before)
+    assert "warning: " not in result.stderr
+
+
+def test_one_result_that_is_kept_is_on_its_page_with_the_warnings_of_its_report(
+    tmp_path, toy_generator, test_data
+):
+    series = test_data / "dicom" / "brainix" / "t1"
+    wanted = [series, "-o", tmp_path / "flair.nii.gz", "--report", tmp_path / "facts.json"]
+    wanted += ["--model", toy_generator, "--device", "cpu", "--skip-existing"]
+    assert run("translate", *wanted).exit_code == 0
+    result = run("translate", *wanted, "--html", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("kept ") and f"wrote {tmp_path / 'page.html'}" in result.stdout
+    (shown,) = facts(tmp_path / "page.html")
+    assert "6.0 mm apart" in shown["warnings"][0]

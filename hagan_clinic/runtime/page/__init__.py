@@ -2,7 +2,13 @@
 
 from hagan_clinic.runtime.page.derived import find_derived
 from hagan_clinic.runtime.page.page import LIMIT, ONE_LIMIT, PAGE_SUFFIXES, room_for, write_page
-from hagan_clinic.runtime.page.results import Result, find_results, names_of, read_result
+from hagan_clinic.runtime.page.results import (
+    Result,
+    find_results,
+    names_of,
+    read_report,
+    read_result,
+)
 from hagan_clinic.runtime.page.series import SeriesPlace, read_made
 from hagan_clinic.runtime.page.subject import Failure, Picture, Subject, make_subject
 
@@ -20,6 +26,7 @@ __all__ = [
     "make_subject",
     "names_of",
     "read_made",
+    "read_report",
     "read_result",
     "room_for",
     "write_page",

@@ -160,12 +160,12 @@ def _warnings(reports: Iterable[Path]) -> dict[_Origin, list[str]]:
     """Those of the first report of each origin."""
     found: dict[_Origin, list[str]] = {}
     for path in reports:
-        if report := _json(path):
+        if report := read_report(path):
             found.setdefault(_origin(report), [str(one) for one in report["warnings"]])
     return found
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def read_report(path: Path) -> Mapping[str, Any]:
     """A report; of a JSON file that is none, nothing."""
     try:
         if path.stat().st_size > _MOST_REPORT:

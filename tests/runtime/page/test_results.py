@@ -110,8 +110,10 @@ def test_each_scan_is_hashed_and_each_file_of_facts_read_once(tmp_path, images, 
     monkeypatch.setattr(
         results, "file_sha256", lambda path: hashed.append(path) or file_sha256(path)
     )
-    as_ever = results._json
-    monkeypatch.setattr(results, "_json", lambda path: read_facts.append(path) or as_ever(path))
+    as_ever = results.read_report
+    monkeypatch.setattr(
+        results, "read_report", lambda path: read_facts.append(path) or as_ever(path)
+    )
     found = find_results([out, scans])
     assert [result.warnings for result in found] == [[str(n)] for n in range(11, -1, -1)]
     assert len(hashed) == len(set(hashed)) == 12
