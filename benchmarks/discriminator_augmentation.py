@@ -69,8 +69,8 @@ def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list
         position = batch["slab_start"] / (config.size[0] - config.slab)
         with torch.no_grad():
             fake = model._generate(SynthesisBatch.of(batch), None, draw=0)
-        real = model._logits(batch["source_window"], batch["source_low"], position)
-        faked = model._logits(*fake, position)
+        real = model.logits_of(batch["source_window"], batch["source_low"], position)
+        faked = model.logits_of(*fake, position)
         terms = [real_loss(r) + fake_loss(f) for (r, _), (f, _) in zip(real, faked, strict=True)]
         optimizer.zero_grad()
         torch.stack(terms).sum().backward()

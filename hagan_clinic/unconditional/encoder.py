@@ -13,7 +13,8 @@ from hagan_clinic.backbone.chain import chained
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
 from hagan_clinic.backbone.synthesising import AutoencodingNetwork, EncodingNetwork
 from hagan_clinic.unconditional.components import Cells, ComponentScores
-from hagan_clinic.unconditional.generator import HAGANConfig, UnconditionalGenerator
+from hagan_clinic.unconditional.generator import UnconditionalGenerator
+from hagan_clinic.unconditional.sizes import HAGANConfig
 
 
 class EncodingBlock(nn.Module):

@@ -9,31 +9,27 @@ turn by its own part of the sum.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hagan_clinic.backbone.batch import SynthesisBatch
-from hagan_clinic.backbone.diffaugment import DiffAugment
-from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, SlabDiscriminator
-from hagan_clinic.backbone.losses import fake_loss, real_loss, structure_loss
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
 from hagan_clinic.backbone.parts import Part
-from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.errors import InputError
 from hagan_clinic.training.trainable import Validation
+from hagan_clinic.unconditional.adversary import AdversarialModel
 from hagan_clinic.unconditional.components import fit_components
 from hagan_clinic.unconditional.encoder import Autoencoder
+from hagan_clinic.unconditional.end_to_end import train_end_to_end, whole_of
 from hagan_clinic.unconditional.measurements import MeasurementHead
 from hagan_clinic.unconditional.parts import parts_of
 from hagan_clinic.unconditional.prior import prior_discrepancy
 from hagan_clinic.unconditional.settings import UnconditionalConfig
 from hagan_clinic.unconditional.targets import Targets
-from hagan_clinic.unconditional.validation import SynthesisModel
 
 BETAS = (0.0, 0.999)
 """The paper's, for every Adam."""
@@ -41,11 +37,8 @@ BETAS = (0.0, 0.999)
 MUON_BETAS = (0.9, 0.99)
 """Of the Adam that updates what Muon does not: first and last layers and norms."""
 
-SIGNAL = -0.98
-"""What lies below it in a volume without skull is air."""
 
-
-class HAGAN(SynthesisModel):
+class HAGAN(AdversarialModel):
     """Generator (G^A, G^L, G^H), encoder (E^H, E^G) and discriminators (D^H, D^L).
 
     Args:
@@ -65,29 +58,12 @@ class HAGAN(SynthesisModel):
         settings = settings or UnconditionalConfig()
         self.settings: UnconditionalConfig = settings
         self.config = config = settings.sizes() if autoencoder is None else autoencoder.config
-        self.augment = (
-            DiffAugment(shift=settings.diffaugment_shift) if settings.diffaugment else None
-        )
         self.autoencoder = (
             Autoencoder(config, checkpointing=settings.gradient_checkpointing)
             if autoencoder is None
             else autoencoder
         )
-        shared: dict[str, Any] = {
-            "width": config.discriminator_width,
-            "classes": config.classes,
-            "compares": settings.batch_deviation,
-        }
-        *middle, finest = (
-            SlabDiscriminator(1, strides, **shared) for strides in config.slab_strides
-        )
-        self.slab_discriminator = finest
-        self.middle_discriminators = nn.ModuleList(middle)
-        self.low_discriminator = (
-            LowResolutionDiscriminator(1, config.upsamples, **shared)
-            if settings.low_res_branch
-            else None
-        )
+        self.make_discriminators(settings, config)
         count = len(settings.measurements)
         self.measurement_head = MeasurementHead(config.latent, count) if count else None
 
@@ -128,7 +104,7 @@ class HAGAN(SynthesisModel):
         quick = settings.discriminator_optimizer == "muon"
         groups = {
             "discriminator": ParameterGroup(
-                list(self._discriminators().parameters()),
+                list(self.all_discriminators().parameters()),
                 settings.discriminator_lr,
                 betas=MUON_BETAS if quick else BETAS,
                 decays=quick,
@@ -155,7 +131,7 @@ class HAGAN(SynthesisModel):
         if (label is None) == bool(config.classes):
             expected = "a label for each z" if config.classes else "no labels"
             raise InputError(f"the model has {config.classes} classes: expected {expected}")
-        return self.autoencoder.generator.context(latent, self._one_hot(label))
+        return self.autoencoder.generator.context(latent, self.one_hot(label))
 
     def slabs(self, context: Tensor, starts: Tensor, thickness: int | None = None) -> Tensor:
         """One slab a sample: of ``context``, r (B,) and slices -> X_r^H (B, 1, thickness, H, W).
@@ -224,23 +200,23 @@ class HAGAN(SynthesisModel):
         if label is not None:
             label = label.to(real.low.device, non_blocking=True)
         if settings.end_to_end:
-            return self._end_to_end(batch, real, label, step, update)
+            return train_end_to_end(self, batch, real, label, step, update)
         terms: dict[str, Tensor] = {}
 
         # 1. D^H and D^L.
         with torch.no_grad():
             fakes = self._generate(batch, real, label, draw=0)
-        terms |= self._update_discriminators(real, fakes, label, update)
+        terms |= self.update_discriminators(real, fakes, label, update)
         del fakes
 
         # 2. G^A, G^L and G^H, on fresh noise.
-        with frozen(self._discriminators()), frozen(encoder):
+        with frozen(self.all_discriminators()), frozen(encoder):
             fake, fake_low = self._generate(batch, real, label, draw=1)
-            fake_logits = self._logits(fake, fake_low, real.positions)
-            terms["generator"] = self._adversarial(fake_logits, real=True)
+            fake_logits = self.logits_of(fake, fake_low, real.positions)
+            terms["generator"] = self.adversarial_loss(fake_logits, real=True)
             loss = terms["generator"]
             if label is not None:
-                terms["class_fake"] = self._class_loss(fake_logits, label)
+                terms["class_fake"] = self.class_loss(fake_logits, label)
                 loss = loss + settings.weight_class * terms["class_fake"]
             if settings.encoder and settings.encoder_loss_to_generator:
                 with torch.no_grad():
@@ -263,7 +239,7 @@ class HAGAN(SynthesisModel):
                     terms["prior"] = prior_discrepancy(latent)
                     loss = loss + settings.weight_prior * terms["prior"]
                 if self.measurement_head is not None:
-                    loss = loss + self._told(batch, latent, terms)
+                    loss = loss + self.measurement_loss(batch, latent, terms)
                 update("latent_encoder", loss)
         return {name: term.detach() for name, term in terms.items()}
 
@@ -281,90 +257,6 @@ class HAGAN(SynthesisModel):
         image.start(found)
         scores.start(found, factor)
 
-    def _end_to_end(
-        self,
-        batch: SynthesisBatch,
-        real: Targets,
-        label: Tensor | None,
-        step: int,
-        update: Update,
-    ) -> dict[str, Tensor]:
-        """G and E at once, and D before them, on what they bring back and on samples alike.
-
-        G makes both in one pass, which D is then updated by and after that deceived with.
-        """
-        settings = self.settings
-        terms: dict[str, Tensor] = {}
-        generator, encoder = self.autoencoder.generator, self.autoencoder.encoder
-        adversarial = step >= round(settings.adversarial_start * settings.steps)
-        encoded = encoder.encode(_whole(batch))
-        latents, starts, count = encoded, real.starts, len(encoded)
-        if adversarial:
-            drawn = noise(settings.seed, batch.index, 0, self.config.latent).to(encoded)
-            latents, starts = torch.cat([encoded, drawn]), [2 * of_level for of_level in starts]
-            label = None if label is None else label.repeat(2)
-        context = generator.context(latents, self._one_hot(label))
-        slabs = self._pyramid(context, starts)
-        low = generator.low(context) if settings.low_res_branch else None
-        if adversarial:
-            fakes = [slab.detach() for slab in slabs], None if low is None else low.detach()
-            terms |= self._update_discriminators(real, fakes, label, update)
-
-        terms["reconstruction"] = real.error(
-            [slab[:count] for slab in slabs], None if low is None else low[:count]
-        )
-        loss = settings.weight_reconstruction * terms["reconstruction"]
-        if settings.weight_structure:
-            brain = (real.slabs[-1] > SIGNAL).float()
-            terms["structure"] = structure_loss(slabs[-1][:count], real.slabs[-1], brain)
-            loss = loss + settings.weight_structure * terms["structure"]
-        if settings.weight_prior:
-            terms["prior"] = prior_discrepancy(encoded)
-            loss = loss + settings.weight_prior * terms["prior"]
-        if self.measurement_head is not None:
-            loss = loss + self._told(batch, encoded, terms)
-        if adversarial:
-            with frozen(self._discriminators()):
-                logits = self._logits(slabs, low, real.positions)
-                terms["generator"] = self._adversarial(logits, real=True)
-                loss = loss + settings.weight_adversarial * terms["generator"]
-                if label is not None:
-                    terms["class_fake"] = self._class_loss(logits, label)
-                    loss = loss + settings.weight_class * terms["class_fake"]
-                update("autoencoder", loss)
-        else:
-            update("autoencoder", loss)
-        return {name: term.detach() for name, term in terms.items()}
-
-    def _update_discriminators(
-        self,
-        real: Targets,
-        fakes: tuple[list[Tensor], Tensor | None],
-        label: Tensor | None,
-        update: Update,
-    ) -> dict[str, Tensor]:
-        """D^H and D^L separate real from synthetic; labels are those of the synthetic ones."""
-        terms: dict[str, Tensor] = {}
-        slabs, low, count = real.slabs, real.low, len(real.low)
-        if self.settings.r1:
-            slabs = [slab.detach().requires_grad_() for slab in slabs]
-            low = low.detach().requires_grad_()
-        real_logits = self._logits(slabs, low, real.positions)
-        fake_logits = self._logits(*fakes, real.positions)
-        terms["discriminator"] = self._adversarial(real_logits, real=True) + self._adversarial(
-            fake_logits, real=False
-        )
-        loss = terms["discriminator"]
-        if label is not None:
-            terms["class_real"] = self._class_loss(real_logits, label[:count])
-            loss = loss + terms["class_real"]
-        if self.settings.r1:
-            images = slabs if self.low_discriminator is None else [*slabs, low]
-            terms["r1"] = _squared_gradient([logit for logit, _ in real_logits], images)
-            loss = loss + self.settings.r1 / 2 * terms["r1"]
-        update("discriminator", loss)
-        return {name: term.detach() for name, term in terms.items()}
-
     def _generate(
         self, batch: SynthesisBatch, real: Targets, label: Tensor | None, draw: int
     ) -> tuple[list[Tensor], Tensor | None]:
@@ -372,14 +264,14 @@ class HAGAN(SynthesisModel):
         generator = self.autoencoder.generator
         latent = noise(self.settings.seed, batch.index, draw, self.config.latent)
         place = batch.source_low.device
-        context = generator.context(latent.to(place, non_blocking=True), self._one_hot(label))
-        slabs = self._pyramid(context, real.starts)
+        context = generator.context(latent.to(place, non_blocking=True), self.one_hot(label))
+        slabs = self.pyramid(context, real.starts)
         # After the slabs: G^L's backward pass then comes first, and its activations are gone when
         # G^H's, the largest, need their gradients.
         low = generator.low(context) if self.settings.low_res_branch else None
         return slabs, low
 
-    def _pyramid(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
+    def pyramid(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
         """What G makes of A on the slabs of every level."""
         generator = self.autoencoder.generator
         pyramid = getattr(generator, "pyramid", None)
@@ -397,15 +289,17 @@ class HAGAN(SynthesisModel):
         losses = [real.error([generator.high(encoder.slab(real.slabs[-1]))])]
         for times in range(1, self.config.levels):
             with torch.no_grad():
-                finer = encoder.coarsened(_whole(batch), real.starts[-1 - times], times)
+                finer = encoder.coarsened(whole_of(batch), real.starts[-1 - times], times)
             features = encoder.coarser[times - 1](finer)
             losses.append(real.error(generator.without_halo(features, real.starts[-1 - times :])))
         return torch.stack(losses).sum()
 
-    def _told(self, batch: SynthesisBatch, latent: Tensor, terms: dict[str, Tensor]) -> Tensor:
+    def measurement_loss(
+        self, batch: SynthesisBatch, latent: Tensor, terms: dict[str, Tensor]
+    ) -> Tensor:
         """How surprising measurements are given z, and how much their directions overlap."""
         if self.measurement_head is None or batch.measurements is None:
-            raise InputError("the batch lacks measurements, which z is to tell")
+            raise InputError("the batch lacks measurements, which z is trained to predict")
         measurements = batch.measurements.to(latent, non_blocking=True)
         terms["measurements"] = self.measurement_head.surprise(latent, measurements)
         terms["overlap"] = self.measurement_head.overlap()
@@ -418,63 +312,20 @@ class HAGAN(SynthesisModel):
         """The z (B, latent) of the whole volumes; no gradient reaches E^H."""
         encoder = self.autoencoder.encoder
         with torch.no_grad():
-            features = encoder.context(_whole(batch))
+            features = encoder.context(whole_of(batch))
         latent: Tensor = encoder.latent(features)
         return latent
 
     def _volume_loss(self, real: Targets, latent: Tensor, label: Tensor | None) -> Tensor:
         """L_recon^G, eq. 7: what G makes of E^G's z, on the slabs and on X^L."""
         generator = self.autoencoder.generator
-        context = generator.context(latent, self._one_hot(label))
-        slabs = self._pyramid(context, real.starts)
+        context = generator.context(latent, self.one_hot(label))
+        slabs = self.pyramid(context, real.starts)
         return real.error(slabs, generator.low(context) if self.settings.low_res_branch else None)
 
-    def _logits(
-        self, slabs: Sequence[Tensor], low: Tensor | None, positions: Sequence[Tensor]
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Logits and class logits of D^H and, with the low-resolution branch, of D^L."""
-        augment = self.augment
-        drawn = None if augment is None else augment.draw(len(slabs[0]), slabs[0].device)
-        outputs = []
-        discriminators = [*self.middle_discriminators, self.slab_discriminator]
-        for level, (one, slab) in enumerate(zip(discriminators, slabs, strict=True), start=1):
-            seen = slab
-            if augment is not None and drawn is not None:
-                seen = augment(slab, drawn, cell=LOW_RES_FACTOR**level)
-            position = positions[level - 1]
-            position = position.repeat(len(slab) // len(position))  # of two volumes a sample
-            outputs.append(cast(SlabDiscriminator, one).logits(seen, position))
-        if self.low_discriminator is not None and low is not None:
-            if augment is not None and drawn is not None:
-                low = augment(low, drawn)
-            outputs.append(self.low_discriminator.logits(low))
-        return outputs
-
-    def _adversarial(self, outputs: list[tuple[Tensor, Tensor]], *, real: bool) -> Tensor:
-        """Cross-entropy against one label: of each discriminator, or of their mean."""
-        logits = [logit for logit, _ in outputs]
-        if self.settings.variant == "released":
-            logits = [torch.stack(logits).mean(0)]
-        loss = real_loss if real else fake_loss
-        return torch.stack([loss(logit) for logit in logits]).sum()
-
-    def _class_loss(self, outputs: list[tuple[Tensor, Tensor]], label: Tensor) -> Tensor:
-        """Cross-entropy of the auxiliary class heads."""
-        logits = [labels for _, labels in outputs]
-        if self.settings.variant == "released":
-            logits = [torch.stack(logits).mean(0)]
-        return torch.stack([functional.cross_entropy(each, label) for each in logits]).sum()
-
-    def _one_hot(self, label: Tensor | None) -> Tensor | None:
+    def one_hot(self, label: Tensor | None) -> Tensor | None:
+        """Class labels (B,) as (B, classes); None of a model without classes."""
         return None if label is None else functional.one_hot(label, self.config.classes)
-
-    def _discriminators(self) -> nn.Module:
-        parts = [
-            self.slab_discriminator,
-            *self.middle_discriminators,
-            *([] if self.low_discriminator is None else [self.low_discriminator]),
-        ]
-        return nn.ModuleList(parts)
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """Every part, for volumes of the settings' size."""
@@ -486,20 +337,3 @@ class HAGAN(SynthesisModel):
                 encoder=self.settings.encoder,
             )
         )
-
-
-def _whole(batch: SynthesisBatch) -> Tensor:
-    if batch.source_whole is None:
-        raise InputError(
-            "the batch lacks source_whole, which the encoder is trained on: give it, or "
-            "UnconditionalConfig(encoder=False)"
-        )
-    return batch.source_whole
-
-
-def _squared_gradient(logits: list[Tensor], images: list[Tensor]) -> Tensor:
-    """The squared length of the gradient of each sample's logits, averaged over samples."""
-    gradients = torch.autograd.grad(
-        [logit.sum() for logit in logits], images, create_graph=True, retain_graph=True
-    )
-    return torch.stack([one.square().flatten(1).sum(1).mean() for one in gradients]).sum()

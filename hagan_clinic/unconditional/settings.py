@@ -11,7 +11,7 @@ from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
 from hagan_clinic.training.config import TrainingConfig, check_choice, check_range, check_window
-from hagan_clinic.unconditional.generator import HAGANConfig
+from hagan_clinic.unconditional.sizes import HAGANConfig
 
 
 @dataclass(frozen=True)

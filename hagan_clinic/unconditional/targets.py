@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR, take_slabs
-from hagan_clinic.unconditional.generator import HAGANConfig
 from hagan_clinic.unconditional.levels import nested_starts
 from hagan_clinic.unconditional.regions import attended_error, attention_of
+from hagan_clinic.unconditional.sizes import HAGANConfig
 
 
 @dataclass(frozen=True, eq=False)
