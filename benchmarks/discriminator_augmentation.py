@@ -27,6 +27,7 @@ from hagan_clinic.training.checkpoint import load_tensors
 from hagan_clinic.training.registry import build_model, read_config
 from hagan_clinic.training.run_folder import LAST
 from hagan_clinic.unconditional.hagan import BETAS
+from hagan_clinic.unconditional.targets import Targets
 
 OFF = DiffAugment(brightness=0, contrast=0, shift=0, cutout=-1)
 KINDS = {
@@ -65,13 +66,13 @@ def losses(run: Path, cache: Path, kind: DiffAugment | None, steps: int) -> list
     optimizer = torch.optim.AdamW(parameters, lr=config.discriminator_lr, betas=BETAS)
     values = []
     for _ in range(steps):
-        batch = next(batches)
-        position = batch["slab_start"] / (config.size[0] - config.slab)
+        batch = SynthesisBatch.of(next(batches))
+        real = Targets.of(batch, model.config, seed=config.seed, weight_region=0.0, squared=False)
         with torch.no_grad():
-            fake = model._generate(SynthesisBatch.of(batch), None, draw=0)
-        real = model.logits_of(batch["source_window"], batch["source_low"], position)
-        faked = model.logits_of(*fake, position)
-        terms = [real_loss(r) + fake_loss(f) for (r, _), (f, _) in zip(real, faked, strict=True)]
+            fakes = model._generate(batch, real, None, draw=0)
+        logits = model.logits_of(real.slabs, real.low, real.positions)
+        faked = model.logits_of(*fakes, real.positions)
+        terms = [real_loss(r) + fake_loss(f) for (r, _), (f, _) in zip(logits, faked, strict=True)]
         optimizer.zero_grad()
         torch.stack(terms).sum().backward()
         optimizer.step()
