@@ -3,7 +3,7 @@ import torch
 
 from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional import HAGANConfig, UnconditionalGenerator
-from hagan_clinic.unconditional import generator as module
+from hagan_clinic.unconditional import sizes as module
 
 SMALL = {"slab": 8, "latent": 6, "width": 64, "discriminator_width": 64}
 

@@ -225,7 +225,7 @@ def test_a_constant_volume_is_named(settings, small_cohort, tmp_path):
 
 
 def test_curves_need_a_run(tmp_path):
-    with pytest.raises(InputError, match=r"no metrics\.csv of a run"):
+    with pytest.raises(InputError, match=r"is not a metrics\.csv of a run"):
         draw_curves(tmp_path)
 
 
