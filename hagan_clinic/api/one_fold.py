@@ -35,7 +35,7 @@ LOG = "log.txt"
 PARTS, SEED = 2, 0
 """Of `evaluate synthesis`, of few patients: the smallest folds that a distance is defined on."""
 
-_STOPPED = 130
+_STOPPED, _KILLED = 130, -9
 _LOOK_SECONDS = 0.5
 _ERRORS = {error.exit_code: error for error in (InputError, ModelError, DeviceError, OutputError)}
 
@@ -136,17 +136,38 @@ def do_in_own_process(fold: Fold) -> bool:
         asked = False
         while process.poll() is None:
             if asked_to_stop() and not asked:
-                process.send_signal(signal.SIGINT)  # a checkpoint is saved
+                _stop(process)
                 asked = True
             try:
                 process.wait(_LOOK_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
     if process.returncode and not asked:
-        lines = path.read_text("utf-8").splitlines()
-        error = _ERRORS.get(process.returncode, DeviceError)
-        raise error(f"{lines[-1] if lines else 'no word'} (more in {path})")
+        raise _failure(process.returncode, path)
     return not process.returncode
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Have a checkpoint saved; on Windows, which has no such signal, the last one has to do."""
+    try:
+        process.send_signal(signal.SIGINT)
+    except ValueError:
+        process.terminate()
+
+
+def _failure(code: int, log: Path) -> HaganClinicError:
+    """What a fold's process ended by, given its exit code, which is -9 for SIGKILL."""
+    lines = log.read_text("utf-8").splitlines()
+    last = f"{lines[-1] if lines else 'no output'} (more in {log})"
+    if code in _ERRORS:
+        return _ERRORS[code](last)
+    if code == _KILLED:
+        return DeviceError(
+            "its process was killed by signal 9, as the system does where memory runs out; give "
+            f"fewer --workers or a smaller --batch-size. Its last line: {last}"
+        )
+    how = f"ended by signal {-code}" if code < 0 else f"crashed with exit code {code}"
+    return HaganClinicError(f"its process {how}. Its last line: {last}")
 
 
 def _from_json(order: dict[str, Any]) -> Fold:
