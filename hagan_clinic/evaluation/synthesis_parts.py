@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ReportPart:
     """Tables, files by name, entries of the JSON file and warnings of a report."""
 
     tables: Sequence[Table] = ()
@@ -37,7 +37,7 @@ def structure_part(
     sets: Sequence[VolumeSet],
     measure: Measure,
     seed: int,
-) -> Part:
+) -> ReportPart:
     """Volumes of structures of real and synthetic brains.
 
     Args:
@@ -52,7 +52,7 @@ def structure_part(
     patients = [subject.patient for subject in real.subjects]
     halves = Halves.of(patients, min(map(len, sets)), seed)
     found = measure_sets(real, sets, measure, halves)
-    return Part(
+    return ReportPart(
         (found.table(),),
         {"structures.csv": as_csv(structure_sets.COLUMNS, found.rows())},
         {"structures": found.facts()},
@@ -68,7 +68,7 @@ def nearest_part(
     *,
     shown: int,
     seed: int,
-) -> Part:
+) -> ReportPart:
     """How near samples lie to the volumes that a model was trained on.
 
     Args:
@@ -97,7 +97,7 @@ def nearest_part(
         }
         for one in found
     }  # fmt: skip
-    return Part(
+    return ReportPart(
         (nearest.nearness_table(found, size),),
         {
             "nearest.csv": as_csv(nearest.COLUMNS, nearest.nearest_rows(found, names)),

@@ -25,7 +25,7 @@ from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing looked at.
 
     Attributes:
@@ -43,38 +43,38 @@ class Finding:
     exit_code: int = 5
 
 
-def diagnose() -> Iterator[Finding]:
+def diagnose() -> Iterator[Diagnosis]:
     """Everything that decides what can run, one finding at a time."""
-    yield Finding(TOOL, None, __version__)
-    yield Finding("Python", None, f"{platform.python_version()} on {platform.platform()}")
-    yield Finding("CPU cores", None, f"{usable_cpus()} usable")
-    yield Finding("memory", None, f"{memory.size_text(memory.available())} available")
+    yield Diagnosis(TOOL, None, __version__)
+    yield Diagnosis("Python", None, f"{platform.python_version()} on {platform.platform()}")
+    yield Diagnosis("CPU cores", None, f"{usable_cpus()} usable")
+    yield Diagnosis("memory", None, f"{memory.size_text(memory.available())} available")
     try:
         yield from _runtime()
     except HaganClinicError as error:
-        yield Finding("ONNX Runtime", False, str(error), needed=True, exit_code=error.exit_code)
+        yield Diagnosis("ONNX Runtime", False, str(error), needed=True, exit_code=error.exit_code)
         return
     yield from _models()
     yield _training()
 
 
-def _runtime() -> Iterator[Finding]:
+def _runtime() -> Iterator[Diagnosis]:
     found = ", ".join(f"{name} {version}" for name, version in providers.runtime_packages().items())
     clash = providers.two_packages()
     version = found or str(providers.runtime().__version__)
-    yield Finding("ONNX Runtime", clash is None, clash or version, needed=True)
+    yield Diagnosis("ONNX Runtime", clash is None, clash or version, needed=True)
     for name, subject in (("cpu", "CPU"), ("cuda", "CUDA"), ("tensorrt", "TensorRT")):
         reason = providers.obstacle(name)
-        yield Finding(subject, reason is None, reason or "a session starts", needed=name == "cpu")
+        yield Diagnosis(subject, reason is None, reason or "a session starts", needed=name == "cpu")
     size = providers.gpu_memory()
     if size is not None:
-        yield Finding("GPU memory", None, memory.size_text(size))
+        yield Diagnosis("GPU memory", None, memory.size_text(size))
 
 
-def _models() -> Iterator[Finding]:
+def _models() -> Iterator[Diagnosis]:
     bundled = bundled_models()
     if DEFAULT_MODEL not in bundled:
-        yield Finding(
+        yield Diagnosis(
             f"model {DEFAULT_MODEL}",
             False,
             f"not in this installation; run `pip install --force-reinstall {TOOL}`",
@@ -90,9 +90,9 @@ def _models() -> Iterator[Finding]:
             else:
                 _translate(model)
         except HaganClinicError as error:
-            yield Finding(subject, False, str(error), needed, error.exit_code)
+            yield Diagnosis(subject, False, str(error), needed, error.exit_code)
         else:
-            yield Finding(subject, True, "its checksums are right and it runs on the CPU", needed)
+            yield Diagnosis(subject, True, "its checksums are right and it runs on the CPU", needed)
 
 
 def _translate(model: ModelFile) -> None:
@@ -108,9 +108,9 @@ def _make_and_encode(path: Path) -> None:
     onnx_encoder(path.with_name(PARTS[ENCODER]), "cpu").encode(2 * image - 1)
 
 
-def _training() -> Finding:
+def _training() -> Diagnosis:
     missing = [package for module, package in TRAINING.items() if find_spec(module) is None]
     if missing:
         detail = f'{", ".join(missing)} not installed; run `pip install "{TOOL}[train]"` to train'
-        return Finding("training", False, detail)
-    return Finding("training", True, "the packages of [train] are installed")
+        return Diagnosis("training", False, detail)
+    return Diagnosis("training", True, "the packages of [train] are installed")
