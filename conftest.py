@@ -62,7 +62,8 @@ def _in_words(value):
         case str():
             return re.sub(r"\\(?=\W)", "", value)  # expected messages are patterns, with escapes
         case bytes():
-            readable = re.sub(r"[^ -~]+", " ", value.decode("latin-1")).strip()
+            # What is no text may be drawn anew in each process.
+            readable = re.sub(r"[^ -~]+", " ", value.decode()).strip() if value.isascii() else ""
             return f"{len(value)} bytes {readable}"
         case dict():
             return ",".join(f"{key}={_in_words(part)}" for key, part in value.items())
