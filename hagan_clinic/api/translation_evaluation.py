@@ -1,17 +1,17 @@
 """Translations of models beside those of reference baselines, on a cohort."""
 
 import os
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hagan_clinic.api.evaluated import Evaluated, ReportFiles
+from hagan_clinic.cluster import WorkerDevices
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.cases import check_cases
 from hagan_clinic.evaluation.evaluated_patients import find_subsets, is_run, seen_in_training
 from hagan_clinic.evaluation.labels import check_labels, dice_of_cohort
-from hagan_clinic.evaluation.on_workers import Order, evaluate_on, hashes
+from hagan_clinic.evaluation.on_workers import Order, check_no_run, evaluate_on, hashes
 from hagan_clinic.evaluation.page import EvaluationPage
 from hagan_clinic.evaluation.predictors import Models, Predictor, Volumes
 from hagan_clinic.evaluation.translation import Evaluation, evaluate_translation, fit_curves
@@ -40,6 +40,7 @@ def evaluate_translators(
     cluster: str = "",
     overwrite: bool = False,
     quiet: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Evaluated:
     """Evaluate models that translate, beside reference baselines and an oracle.
 
@@ -62,14 +63,19 @@ def evaluate_translators(
             evaluated here.
         overwrite: Replace files that exist.
         quiet: Show no progress.
+        say: Called with each line about the cluster's workers.
 
     Raises:
-        InputError: The cohort, its split or the models' sequences do not fit.
+        InputError: The cohort, its split or the models' sequences do not fit, or a run folder is
+            given to a cluster.
         ModelError: A model is missing or unusable.
         DeviceError: The device cannot be had.
         OutputError: A file exists or cannot be written.
     """
     given = [os.fspath(model) for model in models]
+    if cluster:
+        check_no_run(given)
+    devices = WorkerDevices(say)
     if html is not None:
         if not given:
             raise InputError("a page shows what models predict, and none is given; give a MODEL")
@@ -100,14 +106,15 @@ def evaluate_translators(
             if cluster:
                 started = time.perf_counter()
                 order = Order(
-                    tuple(given), hashes(given, predictors), device, tuple(sources), target,
+                    tuple(given), hashes(predictors), device, tuple(sources), target,
                     fit_curves(subsets.training, sources, target, forms, step),
                     worst, 0 if html is None else count,
                 )  # fmt: skip
                 found = Evaluation([model.name for model in predictors])
                 found.spent("baselines fitted", started)
-                say = _silent if quiet else _tell
-                for part in evaluate_on(cluster, order, subsets.evaluated, step=step, say=say):
+                for part in evaluate_on(
+                    cluster, order, subsets.evaluated, step=step, say=say, devices=devices
+                ):
                     found.add(part.found)
                     pictures.take(part.worst)
                     page.take(part.page)
@@ -116,10 +123,13 @@ def evaluate_translators(
                     predictors, subsets.training, subsets.evaluated, sources, target, forms,
                     step=step, show=shown,
                 )  # fmt: skip
-        where = {"device": f"{device} of the workers of {cluster}"} if cluster else {}
+        where = {"device": f"{devices}, of {cluster}"} if devices else {}
         facts = {
             "side": subset,
-            "models": {model.name: {**model.facts, **where} for model in predictors},
+            "models": {
+                model.name: {**model.facts, **(where if "device" in model.facts else {})}
+                for model in predictors
+            },
         }
     warnings += found.warnings
     report = TranslationReport(
@@ -132,14 +142,6 @@ def evaluate_translators(
     return Evaluated(
         output, tuple(names), tuple(report.tables(brief=True)), tuple(warnings), remark
     )
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _silent(line: str) -> None:
-    """What --quiet says."""
 
 
 def _time(found: Evaluation, count: int) -> str:

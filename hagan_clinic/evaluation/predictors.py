@@ -72,10 +72,11 @@ class Model:
     ) -> None:
         self.name = name
         self._translator = Translator(model, device, threads=threads, max_memory=max_memory)
+        self.device = self._translator.device
         file = self._translator.model
         self.interval = True
         self.sources, self.target = file.recipe.sources, file.recipe.target
-        self.facts = {"sha256": file.sha256, "device": self._translator.device.name}
+        self.facts = {"sha256": file.sha256, "device": self.device.name}
 
     def __call__(self, case: Case) -> Prediction:
         """What the deployed path makes of the scans."""

@@ -95,6 +95,7 @@ def command(
         cluster=cluster or "",
         overwrite=overwrite,
         quiet=quiet,
+        say=lambda line: None if quiet else say(line, err=True),
     )
     report(evaluated, quiet=quiet)
     if html is not None and not quiet:

@@ -1,9 +1,12 @@
 """Patients evaluated by the workers of a cluster, as on one machine."""
 
+import json
+
 import numpy as np
 import pytest
 
 from hagan_clinic.imageio import read, write
+from hagan_clinic.training.run_folder import CONFIG, SPLIT
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,8 @@ def test_workers_find_what_one_process_finds(
     assert all((tmp_path / "there" / name).stat().st_size > 1000 for name in pictures)
     sizes = [(tmp_path / f"{one}.html").stat().st_size for one in ("here", "there")]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
-    assert f"auto of the workers of {address}" in (tmp_path / "there/means.json").read_text()
+    facts = json.loads((tmp_path / "there/means.json").read_text())
+    assert f"2 workers on cpu, of {address}" in json.dumps(facts)
 
 
 def test_a_patient_that_cannot_be_evaluated_ends_it_by_name(
@@ -52,3 +56,14 @@ def test_a_patient_that_cannot_be_evaluated_ends_it_by_name(
         "translation", translator, table, "-o", tmp_path / "o", "--cluster", address, code=3
     )
     assert f"error: {patients.names[-1]}: " in result.stderr
+
+
+def test_a_run_folder_has_to_be_exported_first(evaluate, cohort, tmp_path):
+    run = tmp_path / "hagan"
+    run.mkdir()
+    (run / CONFIG).touch()
+    result = evaluate(
+        "translation", run, cohort, "-o", tmp_path / "o", "--cluster", "local", code=3
+    )
+    assert f"`hagan-clinic export {run} -o hagan.onnx`" in result.stderr
+    assert f"--split {run / SPLIT}" in result.stderr
