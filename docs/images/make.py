@@ -19,7 +19,7 @@ from PIL import Image
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, target_window, to_unit
 from hagan_clinic.runtime import Translator
-from hagan_clinic.runtime.page import Failure, Subject, make_subject, room_for, write_page
+from hagan_clinic.runtime.page import Failure, ShownSubject, make_subject, room_for, write_page
 from hagan_clinic.runtime.preview import draw_preview
 
 IMAGES = Path(__file__).parent
@@ -43,7 +43,7 @@ def draw(translator: Translator, t1: Path, flair: Path, output: Path, whose: str
     ).save(output, optimize=True)
 
 
-def looked_at(translator: Translator, t1: Path, flair: Path, count: int = 1) -> Subject:
+def looked_at(translator: Translator, t1: Path, flair: Path, count: int = 1) -> ShownSubject:
     """One patient of so many on a page."""
     translation = translator.translate(t1)
     return make_subject(
@@ -57,7 +57,9 @@ def looked_at(translator: Translator, t1: Path, flair: Path, count: int = 1) -> 
     )
 
 
-def draw_page(rows: Sequence[Subject | Failure], output: Path, height: int, colours: int) -> None:
+def draw_page(
+    rows: Sequence[ShownSubject | Failure], output: Path, height: int, colours: int
+) -> None:
     """A page, as a browser shows it."""
     with TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"

@@ -21,7 +21,7 @@ from hagan_clinic.runtime.page import read_report
 if TYPE_CHECKING:
     from hagan_clinic.imageio.dicom.options import SeriesOptions
     from hagan_clinic.runtime import Translator
-    from hagan_clinic.runtime.page import Subject
+    from hagan_clinic.runtime.page import ShownSubject
 
 Progress = Callable[[str, float], None]
 
@@ -69,7 +69,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     message: str = ""
     exit_code: int = 0
-    shown: Subject | None = None
+    shown: ShownSubject | None = None
 
     def with_warnings(self, warnings: tuple[str, ...]) -> Result:
         """The same with other warnings, on the page too."""

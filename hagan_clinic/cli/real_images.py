@@ -12,11 +12,11 @@ from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio.dicom.scan import study_series
 from hagan_clinic.imageio.dicom.studies import Study, find_studies
 from hagan_clinic.imageio.sidecar import stem_of
-from hagan_clinic.runtime.page.results import Result
+from hagan_clinic.runtime.page.results import FoundResult
 from hagan_clinic.runtime.page.series import SeriesPlace
 
 
-def real_images(results: Sequence[Result], place: Path) -> list[Path | SeriesPlace | None]:
+def real_images(results: Sequence[FoundResult], place: Path) -> list[Path | SeriesPlace | None]:
     """The real image of each result.
 
     Args:
@@ -51,7 +51,7 @@ def real_images(results: Sequence[Result], place: Path) -> list[Path | SeriesPla
     return found
 
 
-def _of_study(result: Result, studies: Sequence[Study]) -> SeriesPlace | None:
+def _of_study(result: FoundResult, studies: Sequence[Study]) -> SeriesPlace | None:
     for study in studies:
         if (study.patient, study.uid) == result.study:
             with suppress(InputError):  # there is none, or none that is plainly the one
@@ -60,7 +60,7 @@ def _of_study(result: Result, studies: Sequence[Study]) -> SeriesPlace | None:
     return None
 
 
-def _of_one(result: Result, files: Sequence[Path]) -> Path | None:
+def _of_one(result: FoundResult, files: Sequence[Path]) -> Path | None:
     scan = next(iter(result.sources.values()))
     if not isinstance(scan, Path):  # a series, which no file is named as
         return None

@@ -15,7 +15,7 @@ from hagan_clinic.runtime import Translation, Translator
 from hagan_clinic.runtime.outputs import is_folder
 from hagan_clinic.runtime.page import (
     Failure,
-    Subject,
+    ShownSubject,
     make_subject,
     names_of,
     read_made,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def page_subject(
     job: TranslationTask, translation: Translation, recipe: Recipe, settings: Settings
-) -> Subject:
+) -> ShownSubject:
     """What a page shows of a translation and its scans."""
     return _subject(
         job,
@@ -47,7 +47,7 @@ def page_subject(
 
 def kept_subject(
     job: TranslationTask, warnings: Sequence[str], recipe: Recipe, settings: Settings
-) -> Subject:
+) -> ShownSubject:
     """What a page shows of a result that was there already."""
     uncertainty = None if job.uncertainty is None else read_made(job.uncertainty)
     return _subject(job, read_made(job.output), uncertainty, warnings, recipe, settings)
@@ -60,7 +60,7 @@ def _subject(
     warnings: Sequence[str],
     recipe: Recipe,
     settings: Settings,
-) -> Subject:
+) -> ShownSubject:
     paths = {recipe.sources[0]: job.source} if isinstance(job.source, Path) else job.source
     series = job.series or settings.series
 
@@ -90,7 +90,7 @@ def write_results_page(results: Sequence[Result], path: Path, translator: Transl
     volumes = [one.job.output for one in results if one.shown and not is_folder(one.job.output)]
     # As `view` calls them; a series keeps the name of its examination.
     names = dict(zip(volumes, names_of(volumes), strict=True))
-    rows: list[Subject | Failure] = []
+    rows: list[ShownSubject | Failure] = []
     for result in results:
         job = result.job
         if result.exit_code:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hagan_clinic.cli.results_table import read_rows, warnings_of
-from hagan_clinic.runtime.page import Failure, Result, SeriesPlace, find_derived, find_results
+from hagan_clinic.runtime.page import Failure, FoundResult, SeriesPlace, find_derived, find_results
 
 
-def found_results(paths: Sequence[Path]) -> tuple[list[Result], list[Failure]]:
+def found_results(paths: Sequence[Path]) -> tuple[list[FoundResult], list[Failure]]:
     """The results among paths, and what failed by the tables of results there.
 
     A table (`results.csv`) also leads to the scans, and tells warnings and what series are called.
@@ -31,10 +31,10 @@ def found_results(paths: Sequence[Path]) -> tuple[list[Result], list[Failure]]:
         Failure(row["subject"], row["reason"]) for _, row in rows if row["status"] == "failed"
     ]
     by_place = {folder / row["output"]: row for folder, row in rows}
-    return [_told(result, by_place) for result in (*volumes, *series)], failures
+    return [_with_row(result, by_place) for result in (*volumes, *series)], failures
 
 
-def _told(result: Result, rows: Mapping[Path, Mapping[str, str]]) -> Result:
+def _with_row(result: FoundResult, rows: Mapping[Path, Mapping[str, str]]) -> FoundResult:
     """A result with what its row says of it."""
     is_series = isinstance(result.path, SeriesPlace)
     place = result.path.folder if isinstance(result.path, SeriesPlace) else result.path

@@ -6,7 +6,7 @@ from pathlib import Path
 from hagan_clinic.evaluation.cases import Case, Image
 from hagan_clinic.evaluation.predictors import Prediction
 from hagan_clinic.evaluation.translation import TranslationRow
-from hagan_clinic.runtime.page import Subject, make_subject, room_for, write_page
+from hagan_clinic.runtime.page import ShownSubject, make_subject, room_for, write_page
 from hagan_clinic.volume import Volume
 
 _PSNR = "PSNR, dB"
@@ -22,7 +22,7 @@ class EvaluationPage:
 
     def __init__(self, target: str, count: int) -> None:
         self._target, self._room = target, room_for(count)
-        self._subjects: list[Subject] = []
+        self._subjects: list[ShownSubject] = []
 
     def show(self, model: str, case: Case, prediction: Prediction, row: TranslationRow) -> None:
         """Take a prediction, with its in-brain figures."""

@@ -4,11 +4,11 @@ import pytest
 
 from hagan_clinic.cli.real_images import real_images
 from hagan_clinic.errors import InputError
-from hagan_clinic.runtime.page.results import Result
+from hagan_clinic.runtime.page.results import FoundResult
 
 
 def result_of(scan):
-    return Result(Path("out") / scan.name, scan.name, "flair", {"t1": scan})
+    return FoundResult(Path("out") / scan.name, scan.name, "flair", {"t1": scan})
 
 
 def made(folder, *names):

@@ -3,24 +3,24 @@
 from hagan_clinic.runtime.page.derived import find_derived
 from hagan_clinic.runtime.page.page import LIMIT, ONE_LIMIT, PAGE_SUFFIXES, room_for, write_page
 from hagan_clinic.runtime.page.results import (
-    Result,
+    FoundResult,
     find_results,
     names_of,
     read_report,
     read_result,
 )
 from hagan_clinic.runtime.page.series import SeriesPlace, read_made
-from hagan_clinic.runtime.page.subject import Failure, Picture, Subject, make_subject
+from hagan_clinic.runtime.page.subject import Failure, Picture, ShownSubject, make_subject
 
 __all__ = [
     "LIMIT",
     "ONE_LIMIT",
     "PAGE_SUFFIXES",
     "Failure",
+    "FoundResult",
     "Picture",
-    "Result",
     "SeriesPlace",
-    "Subject",
+    "ShownSubject",
     "find_derived",
     "find_results",
     "make_subject",

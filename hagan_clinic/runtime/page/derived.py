@@ -13,14 +13,14 @@ from hagan_clinic.imageio.dicom.attributes import CODING_SCHEME
 from hagan_clinic.imageio.dicom.discovery import find_series
 from hagan_clinic.imageio.dicom.studies import find_studies
 from hagan_clinic.imageio.dicom.values import items, text
-from hagan_clinic.runtime.page.results import Result
+from hagan_clinic.runtime.page.results import FoundResult
 from hagan_clinic.runtime.page.series import SeriesPlace
 
 _TARGET = re.compile(r"(?:\. |of the )([^.]+?) synthesised from an acquired MR series")
 _SETTINGS = re.compile(r"Settings: (.*)\. Licence of the weights: (.*)\.")
 
 
-def find_derived(folders: Sequence[Path]) -> list[Result]:
+def find_derived(folders: Sequence[Path]) -> list[FoundResult]:
     """The derived series among folders, in their order, each with its source and error bar.
 
     Raises:
@@ -51,7 +51,7 @@ def find_derived(folders: Sequence[Path]) -> list[Result]:
                 "scan's folder too, or write the page with translate --html"
             )
         results.append(
-            Result(
+            FoundResult(
                 place,
                 f"series {number}",
                 _target(header),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hagan_clinic.imageio import write_text
-from hagan_clinic.runtime.page.subject import Failure, Subject
+from hagan_clinic.runtime.page.subject import Failure, ShownSubject
 from hagan_clinic.runtime.provenance import NOTICE
 
 ONE_LIMIT = 19 * 2**20
@@ -29,17 +29,17 @@ PAGE_SUFFIXES = (".html", ".htm")
 """Of a page's file."""
 
 
-def most_doubtful_first(subject: Subject) -> tuple[float, ...]:
+def most_doubtful_first(subject: ShownSubject) -> tuple[float, ...]:
     """The order of most warnings, then of the largest figures."""
     return (-len(subject.warnings), *(-figure for figure in subject.figures.values()))
 
 
 def write_page(
-    rows: Sequence[Subject | Failure],
+    rows: Sequence[ShownSubject | Failure],
     path: Path,
     footer: str = "",
     *,
-    order: Callable[[Subject], Any] = most_doubtful_first,
+    order: Callable[[ShownSubject], Any] = most_doubtful_first,
 ) -> None:
     """Write the page, atomically: failures first, then subjects, the worst first.
 
@@ -52,7 +52,7 @@ def write_page(
     Raises:
         OutputError: The file cannot be written.
     """
-    ordered = sorted((row for row in rows if isinstance(row, Subject)), key=order)
+    ordered = sorted((row for row in rows if isinstance(row, ShownSubject)), key=order)
     failures = [row for row in rows if isinstance(row, Failure)]
     # Within a script element "<" could end it, or begin a comment.
     facts = json.dumps([*map(_failed, failures), *map(_facts, ordered)]).replace("<", "\\u003c")
@@ -91,7 +91,7 @@ def _failed(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _facts(subject: Subject) -> dict[str, Any]:
+def _facts(subject: ShownSubject) -> dict[str, Any]:
     return {
         "name": subject.name,
         "key": subject.key,

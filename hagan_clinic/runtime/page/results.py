@@ -13,7 +13,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.imageio import is_volume_name, read
 from hagan_clinic.imageio.sidecar import read_sidecar, sidecar_path, stem_of
 from hagan_clinic.runtime.page.series import SeriesPlace, series_by_sha256
-from hagan_clinic.runtime.page.subject import Subject, make_subject
+from hagan_clinic.runtime.page.subject import ShownSubject, make_subject
 from hagan_clinic.runtime.provenance import file_sha256
 from hagan_clinic.volume import Volume
 
@@ -23,7 +23,7 @@ _MOST_REPORT = 2**20  # bytes; a report has about 2 kB
 
 
 @dataclass(frozen=True)
-class Result:
+class FoundResult:
     """A synthesised volume and what was found of it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Result:
     study: tuple[str, str] | None = None
 
 
-def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Result]:
+def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[FoundResult]:
     """The volume files among files and folders, with their scans, error bars and reports.
 
     A folder is searched to its depth; beside a file, its folder alone. A scan is known by its
@@ -75,7 +75,7 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
             continue
         origin = _origin(values)
         results.append(
-            Result(
+            FoundResult(
                 path,
                 stem_of(path),
                 content.partition(" synthesised from ")[0],
@@ -98,7 +98,9 @@ def find_results(paths: Sequence[Path], *, may_lack: bool = False) -> list[Resul
     ]
 
 
-def read_result(result: Result, limit: int, real: Path | SeriesPlace | None = None) -> Subject:
+def read_result(
+    result: FoundResult, limit: int, real: Path | SeriesPlace | None = None
+) -> ShownSubject:
     """Read a result and what belongs to it, in `limit` bytes of a page.
 
     Raises:

@@ -52,7 +52,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ShownSubject:
     """What the page shows of one subject.
 
     Attributes:
@@ -103,7 +103,7 @@ def make_subject(
     warnings: Sequence[str] = (),
     figures: Mapping[str, float] | None = None,
     limit: int,
-) -> Subject:
+) -> ShownSubject:
     """Bring a subject's images to the synthetic one's grid and into `limit` bytes.
 
     Args:
@@ -147,7 +147,7 @@ def make_subject(
         if finest > min(grid.spacing):
             grid = resampled_grid(grid, [max(finest, own) for own in grid.spacing])
         coded = [_coded(resample(one.volume, grid)) for one in cut]
-        subject = Subject(
+        subject = ShownSubject(
             name,
             key,
             grid,
