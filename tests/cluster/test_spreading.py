@@ -8,24 +8,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from hagan_clinic.cluster import (
     UnfitWorkerError,
-    WorkerDevices,
     connected,
-    connecting,
     in_worker,
-    model_anywhere,
     own_threads,
-    require,
     spread,
     spreading,
 )
-from hagan_clinic.errors import DeviceError, InputError
-from hagan_clinic.runtime.providers import Device
+from hagan_clinic.errors import DeviceError
 
 distributed = pytest.importorskip("distributed")
 
@@ -56,15 +50,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
 """
-
-
-@pytest.fixture(scope="module")
-def workers():
-    """Three workers of another's cluster: its address."""
-    with distributed.LocalCluster(
-        n_workers=3, threads_per_worker=2, dashboard_address=None
-    ) as scheduler:
-        yield scheduler
 
 
 def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(workers, tmp_path):
@@ -202,38 +187,6 @@ def test_processes_of_this_machine_that_all_ended_end_the_command(deserted):
         list(spread(client, abs, [-1], say=print))
 
 
-def test_workers_of_another_version_are_named(workers, monkeypatch):
-    monkeypatch.setattr(connecting, "__version__", "9.9")
-    with (
-        pytest.raises(
-            DeviceError,
-            match=r"\d of \d workers are unfit: tcp://\S+ has \d\S+; .*expected hagan-clinic 9\.9",
-        ),
-        connected(workers.scheduler_address),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("address", ["local:", "local:0", "local:many"])
-def test_a_number_of_processes_that_cannot_be_is_wrong(address):
-    with pytest.raises(InputError, match="expected local, or local:3"), connected(address):
-        pass
-
-
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense"])
-def test_an_address_without_a_scheduler_is_named(address, monkeypatch):
-    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 1)
-    with pytest.raises(DeviceError, match="no scheduler answers there"), connected(address):
-        pass
-
-
-def test_a_file_of_the_scheduler_is_an_address(workers, tmp_path):
-    file = Path(tmp_path / "scheduler.json")
-    file.write_text(f'{{"address": "{workers.scheduler_address}"}}')
-    with connected(str(file)) as client:
-        assert client.nthreads()
-
-
 def test_ctrl_c_stops_after_what_is_in_work_and_tells_it_to_end(tmp_path):
     script = tmp_path / "main.py"
     script.write_text(INTERRUPTED)
@@ -255,12 +208,6 @@ def test_ctrl_c_stops_after_what_is_in_work_and_tells_it_to_end(tmp_path):
     assert err == ""
 
 
-def test_a_worker_that_is_lost_while_it_is_asked_is_not_unfit():
-    require("hagan-clinic", "1", {"tcp://a": "1", "tcp://b": distributed.comm.CommClosedError()})
-    with pytest.raises(DeviceError, match="1 of 2 workers are unfit: tcp://b has No module named"):
-        require("x", "1", {"tcp://a": "1", "tcp://b": ImportError("No module named x")})
-
-
 def test_a_worker_that_turns_out_unfit_is_refused_by_name_and_another_does_its_piece(workers):
     def fussy(unfit):
         if distributed.get_worker().address == unfit:
@@ -274,23 +221,3 @@ def test_a_worker_that_turns_out_unfit_is_refused_by_name_and_another_does_its_p
         assert unfit in client.nthreads()  # it may serve others
     assert found == ["done"] * 4
     assert told == [f"worker {unfit} is refused: its model is another"]
-
-
-def test_the_devices_of_workers_are_counted_and_each_fallback_is_told_once():
-    told = []
-    devices = WorkerDevices(told.append)
-    assert not devices
-    for worker in ("tcp://a", "tcp://b", "tcp://a"):
-        devices.saw(worker, Device("auto", "cuda"))
-    for _ in range(2):
-        devices.saw("tcp://c", Device("auto", "cpu", "running on the CPU: no cuDNN"))
-    assert told == ["warning: worker tcp://c: running on the CPU: no cuDNN"]
-    assert str(devices) == "2 workers on cuda, 1 on cpu"
-
-
-def test_a_path_of_a_model_holds_in_every_folder_and_a_name_stays_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "t1_to_flair").mkdir()
-    assert model_anywhere("t1_to_flair") == "t1_to_flair"
-    assert model_anywhere("a.onnx") == str(tmp_path / "a.onnx")
-    assert model_anywhere("models/a") == str(tmp_path / "models/a")

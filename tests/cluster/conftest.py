@@ -1,0 +1,11 @@
+import pytest
+
+
+@pytest.fixture(scope="package")
+def workers():
+    """Three workers of another's cluster: its address."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=3, threads_per_worker=2, dashboard_address=None
+    ) as scheduler:
+        yield scheduler
