@@ -58,7 +58,7 @@ def spread(
             machine ended.
         KeyboardInterrupt: After the results of what was in work when it came.
     """
-    from distributed import wait
+    from distributed import CancelledError, wait
 
     work = _Work(client, function, items, say)
     with _interruption() as interrupted:
@@ -68,7 +68,7 @@ def spread(
                 if not interrupted.is_set():
                     work.give()
                 if work.running:
-                    with suppress(TimeoutError):
+                    with suppress(TimeoutError, CancelledError):  # see `_answer`
                         wait(
                             list(work.running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED"
                         )

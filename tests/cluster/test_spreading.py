@@ -158,6 +158,20 @@ def test_a_worker_that_is_told_to_leave_is_no_death_of_its_piece(monkeypatch, tm
     assert found == [other] * 2
 
 
+def test_a_scheduler_that_is_lost_ends_the_command_by_name():
+    def slow(number):
+        time.sleep(0.3)
+
+    with (
+        in_this_process(1) as one,
+        distributed.Client(one.scheduler_address) as client,
+        ThreadPoolExecutor() as pool,
+        pytest.raises(DeviceError, match="scheduler was lost; start it"),
+    ):
+        pool.submit(lambda: (time.sleep(0.5), one.close()))
+        list(spread(client, slow, range(30), say=print))
+
+
 @pytest.fixture
 def deserted(monkeypatch):
     """A cluster of this process without workers, and a moment to notice it."""
