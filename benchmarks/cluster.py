@@ -1,10 +1,11 @@
 """A cohort by one process and by a cluster's workers, one of which is killed; and a plan.
 
     python benchmarks/cluster.py --scans 60 --cube 48       # the demonstration
-    python benchmarks/cluster.py --scans 4 --plan 100000    # what so many whole heads would take
+    python benchmarks/cluster.py --scans 6 --plan 100000    # what so many scans would take
+    python benchmarks/cluster.py --scans 6 --plan 100000 --scan SCAN    # of another kind
 
-The scans are the shipped sample (1 mm, the whole head or a cube in its middle, whose side --cube
-says), each brighter than the one before.
+The scans are one scan (by default the shipped sample, a head at 1 mm that is cropped close; whole,
+or a cube in its middle, whose side --cube says), each brighter than the one before.
 
 All runs of the demonstration have the same two cores, one after the other: the plain batch,
 `--cluster local:2`, and `--cluster local:3` with a SIGKILL for one of the three workers when a
@@ -59,9 +60,9 @@ class Measured:
         )
 
 
-def make_cohort(folder: Path, scans: int, side: int | None) -> None:
+def make_cohort(folder: Path, scan: Path, scans: int, side: int | None = None) -> None:
     """Patients' folders with one T1 each, no two alike."""
-    volume = to_canonical(read(SAMPLE))
+    volume = to_canonical(read(scan))
     if side is not None:
         start = [(length - side) // 2 for length in volume.shape]
         volume = crop_or_pad(volume, start, (side, side, side))
@@ -109,22 +110,23 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def plan(count: int, scans: int, folder: Path, cores: int) -> None:
+def plan(count: int, scan: Path, scans: int, folder: Path, cores: int) -> None:
     """What so many examinations would take, by what one more scan of a batch takes."""
-    make_cohort(folder / "one", 1, None)
-    make_cohort(folder / "many", scans, None)
+    make_cohort(folder / "one", scan, 1)
+    make_cohort(folder / "many", scan, scans)
     threads = ("--threads", "1", "--uncertainty")
     first = translate(folder / "one", folder / "a", cores, *threads, str(folder / "a"))
     all_of_them = translate(folder / "many", folder / "b", cores, *threads, str(folder / "b"))
     seconds = (all_of_them.cpu_seconds - first.cpu_seconds) / (scans - 1)
     read_each, written_each = (size(folder / name) / scans / MIB for name in ("many", "b"))
     memory = all_of_them.peak_bytes / 2**30
-    print(f"{count:,} whole heads with their error bars, a worker a core:\n")
+    shape = " x ".join(map(str, read(scan).shape))
+    print(f"{count:,} scans of {shape} voxels with their error bars, a worker a core:\n")
     print(f"- {seconds:.1f} CPU seconds each: {count * seconds / 3600:,.0f} core hours")
     print(f"- {memory:.1f} GiB of memory at most in a worker")
     for what, each in (("read", read_each), ("written", written_each)):
         print(f"- {each:.1f} MiB {what} each: {count * each / 2**20:.2f} TiB")
-    print("\n| cores | memory, GiB | hours | heads an hour | MiB/s read | MiB/s written |")
+    print("\n| cores | memory, GiB | hours | scans an hour | MiB/s read | MiB/s written |")
     print("|---|---|---|---|---|---|")
     for workers in MACHINES:
         rate = workers / seconds
@@ -135,10 +137,10 @@ def plan(count: int, scans: int, folder: Path, cores: int) -> None:
         )
 
 
-def demonstrate(scans: int, side: int | None, folder: Path, cores: int) -> None:
+def demonstrate(scan: Path, scans: int, side: int | None, folder: Path, cores: int) -> None:
     """Three runs over one cohort, a worker killed in the last."""
     cohort = folder / "cohort"
-    make_cohort(cohort, scans, side)
+    make_cohort(cohort, scan, scans, side)
     runs = [Measured("one process", translate(cohort, folder / "plain", cores), scans)]
     cost = translate(cohort, folder / "two", cores, "--cluster", "local:2")
     runs.append(Measured("`--cluster local:2`", cost, scans))
@@ -161,6 +163,7 @@ def demonstrate(scans: int, side: int | None, folder: Path, cores: int) -> None:
 def main() -> None:
     """Print a table and what was checked, or a plan."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scan", type=Path, default=SAMPLE, help="T1 that all are made of")
     parser.add_argument("--scans", type=int, default=60)
     parser.add_argument("--cube", type=int, help="side of each scan, mm; else the whole head")
     parser.add_argument("--cores", type=int, default=2)
@@ -169,9 +172,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if arguments.plan:
-            plan(arguments.plan, arguments.scans, folder, arguments.cores)
+            plan(arguments.plan, arguments.scan, arguments.scans, folder, arguments.cores)
         else:
-            demonstrate(arguments.scans, arguments.cube, folder, arguments.cores)
+            demonstrate(arguments.scan, arguments.scans, arguments.cube, folder, arguments.cores)
 
 
 if __name__ == "__main__":
