@@ -121,16 +121,15 @@ def _pair(path: Path, device: str) -> Pair:
     """Generator and encoder of a run, of its exported parts in a folder, or of a bundled name."""
     if is_run(path):
         return Pair(path.resolve().name, load_generator(path, device), load_encoder(path, device))
-    name = path.resolve().name
-    if not path.exists():
-        path = bundled_models().get(str(path), path).parent
-    if not all((path / part).is_file() for part in PARTS.values()):
+    name, bundled = path.resolve().name, bundled_models().get(str(path))
+    folder = bundled.parent if bundled is not None and not path.exists() else path
+    if not all((folder / part).is_file() for part in PARTS.values()):
         raise ModelError(
-            f"{path}: neither a run folder nor a folder of {' and '.join(PARTS)}; export both "
-            "parts into one folder"
+            f"{path}: neither a run folder nor a folder of {' and '.join(PARTS.values())}; export "
+            "both parts into one folder"
         )
-    generator = load_generator(path / PARTS[GENERATOR], device)
-    encoder = load_encoder(path / PARTS[ENCODER], device)
+    generator = load_generator(folder / PARTS[GENERATOR], device)
+    encoder = load_encoder(folder / PARTS[ENCODER], device)
     if generator.identity != encoder.identity:
         raise ModelError(f"{path}: generator and encoder are of two trainings; export both again")
     return Pair(name, generator, encoder)

@@ -29,7 +29,7 @@ from hagan_clinic.training.run_folder import SPLIT
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedSubject:
     """What was found on one subject, and what is shown of it."""
 
     found: Evaluation
@@ -72,7 +72,7 @@ def evaluate_on(
     step: Callable[[], None],
     say: Callable[[str], None],
     devices: WorkerDevices,
-) -> list[Evaluated]:
+) -> list[EvaluatedSubject]:
     """Have every subject evaluated; the results in the order of the subjects.
 
     Args:
@@ -87,7 +87,7 @@ def evaluate_on(
         InputError: A subject cannot be read or evaluated.
         DeviceError: The cluster cannot be used, or was lost.
     """
-    results: dict[int, Evaluated] = {}
+    results: dict[int, EvaluatedSubject] = {}
     order = replace(order, models=tuple(map(_model_anywhere, order.models)))
     asked = [(order, _anywhere(subject)) for subject in subjects]
     with connected(cluster) as client:
@@ -134,7 +134,7 @@ def _anywhere(subject: Subject) -> Subject:
     )
 
 
-def _evaluate(asked: tuple[Order, Subject]) -> Evaluated:
+def _evaluate(asked: tuple[Order, Subject]) -> EvaluatedSubject:
     order, subject = asked
     models = _models(order.models, order.sha256, order.device)
     worst, page = Worst(order.worst, order.target), EvaluationPage(order.target, order.page_count)
@@ -144,7 +144,7 @@ def _evaluate(asked: tuple[Order, Subject]) -> Evaluated:
         show=shown, threads=own_threads(),
     )  # fmt: skip
     device = next((model.device for model in models if isinstance(model, Model)), None)
-    return Evaluated(found, worst, page, own_address(), device)
+    return EvaluatedSubject(found, worst, page, own_address(), device)
 
 
 @lru_cache(maxsize=1)  # a worker loads them once
