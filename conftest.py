@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 # One worker a core runs the tests: a second thread in each would only wait for the other's.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The workers are told how wide the terminal of pytest is; the tables of tests go to pipes.
+os.environ.pop("COLUMNS", None)
+
 # Tests press Ctrl-C, which a shell has ignored in all that it starts in the background.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
