@@ -53,6 +53,22 @@ def test_each_examination_gives_a_series_and_one_that_cannot_be_used_a_row(run, 
     assert len(set(studies)) == 3
 
 
+def test_a_series_of_two_patients_is_refused_and_not_translated_by_halves(run, tree, tmp_path):
+    halves = sorted((tree / "site/smith/t1").iterdir())
+    for number, file in enumerate(halves):
+        place = tree / ("first" if number < len(halves) // 2 else "second")
+        place.mkdir(exist_ok=True)
+        header = pydicom.dcmread(file)
+        header.PatientID = place.name
+        header.save_as(place / file.name)
+    for folder in ("site", "jones", "flat"):
+        shutil.rmtree(tree / folder)
+    result = run(tree)
+    assert result.exit_code == 3
+    assert "is of another patient" in result.stderr
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_a_second_run_keeps_the_series_that_the_same_scans_and_settings_gave(run, tree, tmp_path):
     shutil.rmtree(tree / "flat")
     run(tree)

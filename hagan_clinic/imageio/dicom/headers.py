@@ -36,7 +36,7 @@ warnings.filterwarnings("ignore", module="pydicom")
 
 MR_STORAGE = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
-_PATIENT, _STUDY = BaseTag(0x00100020), BaseTag(0x0020000D)
+_PATIENT, _STUDY, _SERIES = map(BaseTag, (0x00100020, 0x0020000D, 0x0020000E))
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
@@ -125,14 +125,14 @@ def read_header(opened: Callable[[], BinaryIO], name: str, budget: Budget | None
         raise DamagedFileError(problem) from None
 
 
-def read_study(opened: Callable[[], BinaryIO]) -> tuple[str, str] | None:
-    """PatientID and StudyInstanceUID of a DICOM file, which is read no further than these.
+def read_study(opened: Callable[[], BinaryIO]) -> tuple[str, str, str] | None:
+    """PatientID, StudyInstanceUID, SeriesInstanceUID of a DICOM file, read no further than these.
 
     Args:
         opened: Opens the file.
 
     Returns:
-        Both, empty where they cannot be read; None of what is no DICOM file, or a DICOMDIR.
+        All three, empty where they cannot be read; None of what is no DICOM file, or a DICOMDIR.
 
     Raises:
         OSError: The file cannot be read.
@@ -148,14 +148,18 @@ def read_study(opened: Callable[[], BinaryIO]) -> tuple[str, str] | None:
                 _binary(body),
                 syntax.is_implicit_VR,
                 syntax.is_little_endian,
-                stop_when=lambda tag, vr, length: tag > _STUDY,
-                specific_tags=[_PATIENT, _STUDY],
+                stop_when=lambda tag, vr, length: tag > _SERIES,
+                specific_tags=[_PATIENT, _STUDY, _SERIES],
             )
-            return text(header, "PatientID"), text(header, "StudyInstanceUID")
+            return (
+                text(header, "PatientID"),
+                text(header, "StudyInstanceUID"),
+                text(header, "SeriesInstanceUID"),
+            )
         except OSError:
             raise
         except Exception:  # as in `read_header`, which says what it is when the file's turn comes
-            return "", ""
+            return "", "", ""
 
 
 def _refuse_damaged_start(head: bytes) -> None:

@@ -32,6 +32,9 @@ class Study:
 def find_studies(root: Path) -> list[Study]:
     """The studies in a folder, nested as deep as they are, in the order of their first files.
 
+    A series whose images name several patients or studies counts to the first of them as a whole,
+    so that whoever reads it refuses it.
+
     Files whose study cannot be read count to the study that their folder belongs to; where there is
     none, they are one of their own, so that whoever reads it says what is wrong.
 
@@ -39,17 +42,22 @@ def find_studies(root: Path) -> list[Study]:
         InputError: A folder in it cannot be read.
     """
     places: dict[tuple[str, str], set[Path]] = defaultdict(set)
+    of_series: dict[str, tuple[str, str]] = {}
     unknown: set[Path] = set()
     for name, opened in files_below(root):
         path = root / name
         if is_volume_name(path):
             continue
         try:
-            study = read_study(opened)
+            ids = read_study(opened)
         except OSError:  # which the reader tells of, when its turn comes
-            study = ("", "")
-        if study is None:
+            ids = ("", "", "")
+        if ids is None:
             continue
+        patient, uid, series = ids
+        study = patient, uid
+        if series:
+            study = of_series.setdefault(series, study)
         (places[study] if study[1] else unknown).add(path.parent)
     folders = {study: Path(os.path.commonpath(found)) for study, found in places.items()}
     known = set(folders.values())
