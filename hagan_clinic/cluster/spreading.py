@@ -180,18 +180,19 @@ class _Work:
             self._given_up.append(place)
 
     def _look_for_anybody(self) -> None:
-        if self._workers.keys() - self._refused:
+        able = {one for one, status in self._workers.items() if status == "running"}
+        if self.running or able - self._refused:
             self._last_seen, self._said_nobody = time.monotonic(), False
         elif time.monotonic() - self._last_seen > NOBODY_SECONDS and not self._said_nobody:
             if self._client.cluster is not None:
                 raise DeviceError(
-                    f"all processes of --cluster {LOCAL} ended and none restarted within "
-                    f"{NOBODY_SECONDS} s, as where memory runs out; give fewer: {LOCAL}:1"
+                    f"all processes of --cluster {LOCAL} ended or were paused for their memory, "
+                    f"and none came back within {NOBODY_SECONDS} s; give fewer: {LOCAL}:1"
                 )
             self._said_nobody = True
             self._say(
-                f"no worker to give work to for {NOBODY_SECONDS} s; waiting until one joins the "
-                "cluster (Ctrl-C ends the command)"
+                f"no worker to give work to for {NOBODY_SECONDS} s: none is there, or all were "
+                "paused for their memory; waiting until one is free (Ctrl-C ends the command)"
             )
 
 

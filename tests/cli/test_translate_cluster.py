@@ -27,7 +27,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/open_ms_patient07/open_ms_patien
 def workers():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=3, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        memory_limit=0, n_workers=3, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as cluster:
         yield cluster
 
@@ -143,7 +143,7 @@ def test_a_worker_that_falls_back_to_the_cpu_is_named_once(
     fallen = Device("auto", "cpu", "running on the CPU, as CUDA cannot be used: no cuDNN")
     monkeypatch.setattr("hagan_clinic.runtime.translation.choose_device", lambda *_, **__: fallen)
     with distributed.LocalCluster(
-        n_workers=1, processes=False, dashboard_address="127.0.0.1:0"
+        memory_limit=0, n_workers=1, processes=False, dashboard_address="127.0.0.1:0"
     ) as one:
         result = _translate(
             *(cohort / name / "t1.nii.gz" for name in ("p00", "p01")), "-o", tmp_path / "out",

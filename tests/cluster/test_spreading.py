@@ -115,6 +115,7 @@ def in_this_process(workers, threads=1):
         n_workers=workers,
         threads_per_worker=threads,
         processes=False,
+        memory_limit=0,  # it would be that of pytest, whose memory pauses workers
         dashboard_address="127.0.0.1:0",
     )
 
@@ -133,6 +134,18 @@ def test_no_piece_begins_on_a_worker_that_has_one_however_many_there_are(monkeyp
     for worker in {worker for worker, _, _ in found}:
         pieces = sorted(value[1:] for value in found if value[0] == worker)
         assert all(end <= begin for (_, end), (begin, _) in pairwise(pieces))
+
+
+def test_workers_that_are_all_paused_for_their_memory_are_told_of(monkeypatch):
+    monkeypatch.setattr(spreading, "NOBODY_SECONDS", 0.2)
+    monkeypatch.setattr(spreading, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(spreading, "_workers", lambda client: {"tcp://a": "paused"})
+    with (
+        in_this_process(1) as one,
+        distributed.Client(one) as client,
+        pytest.raises(DeviceError, match="were paused for their memory"),
+    ):
+        list(spread(client, time.sleep, [0.0], say=print))
 
 
 def test_a_worker_that_is_told_to_leave_is_no_death_of_its_piece(monkeypatch, tmp_path):
@@ -190,13 +203,13 @@ def test_a_cluster_without_workers_is_told_of_and_work_begins_when_one_joins(des
 
     with distributed.Client(deserted.scheduler_address) as client:
         assert list(spread(client, abs, [-1], say=tell)) == [(0, 1)]
-    assert len(told) == 1 and "no worker to give work to for 0.2 s; waiting" in told[0]
+    assert len(told) == 1 and "no worker to give work to for 0.2 s: none is there" in told[0]
 
 
 def test_processes_of_this_machine_that_all_ended_end_the_command(deserted):
     with (
         distributed.Client(deserted) as client,
-        pytest.raises(DeviceError, match=r"ended and none restarted .* give fewer: local:1"),
+        pytest.raises(DeviceError, match=r"and none came back within .* give fewer: local:1"),
     ):
         list(spread(client, abs, [-1], say=print))
 
