@@ -44,7 +44,8 @@ def test_the_wheel_is_for_every_platform_and_holds_what_runs_and_no_more(wheel):
     assert {f"models/t1_to_flair/{name}" for name in ("t1_to_flair.onnx", "SHA256")} <= names
     assert {name.partition("/")[0] for name in names if "/" in name} >= {"runtime", "models"}
     assert not [name for name in names if name.startswith(("tests", "docs", "export"))]
-    assert wheel.stat().st_size < 20 * 2**20
+    assert {f"models/brain/{name}" for name in ("generator.onnx", "encoder.onnx")} <= names
+    assert wheel.stat().st_size < 28 * 2**20
 
 
 def test_its_extras_are_those_of_the_project(wheel):
