@@ -23,6 +23,8 @@ class TranslationTask:
         source: The scan, or the scans by their sequences.
         output: Of the synthesised volume; then of what else is wanted.
         called: For people, where the file's name will not do.
+        unnamed: No table gives the source's path, which may be named after a patient: what it is
+            called says which one of the call it is.
         series: Series Instance UID to take, where the source holds others that could be meant.
         subject: Of a cohort, whom the scans are of.
         mask: Brain mask on the scan's grid.
@@ -36,6 +38,7 @@ class TranslationTask:
     preview: Path | None = None
     report: Path | None = None
     called: str = ""
+    unnamed: bool = False
     series: str | None = None
     subject: str = ""
     mask: Path | None = None
@@ -107,6 +110,7 @@ def many_jobs(
             preview and preview / f"{stem}_{target}.png",
             report and report / f"{stem}_{target}_report.json",
             called,
+            unnamed=bool(place),
         )
     return list(jobs.values())
 

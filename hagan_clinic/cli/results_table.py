@@ -73,9 +73,10 @@ def rows(table: Path) -> Iterator[Callable[[Result], Result]]:
 def _row(result: Result, folder: Path) -> Row:
     job = result.job
     scans = job.source.values() if isinstance(job.source, Mapping) else [job.source]
+    sources = "" if job.unnamed else ";".join(map(str, scans))
     return {
         "subject": job.subject or job.name,
-        "source": ";".join(map(str, scans)),
+        "source": sources,
         "output": job.output.relative_to(folder).as_posix(),
         "status": result.status,
         "reason": result.message,

@@ -54,13 +54,19 @@ def _logarithm(subject: Subject, column: str) -> float:
     text = subject.values[column]
     if not text:
         return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (value > 0 and math.isfinite(value)):
+    value = logarithm(text)
+    if value is None:
         raise InputError(
             f"{subject.name} has {text!r} in {column}: expected a positive number, whose logarithm "
             "is learnt, or an empty cell"
         )
-    return math.log(value)
+    return value
+
+
+def logarithm(text: str) -> float | None:
+    """The logarithm of a measurement; None of what is no positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return math.log(value) if value > 0 and math.isfinite(value) else None

@@ -1,6 +1,5 @@
 """What latents explain of measurements: ridge regression, evaluated on held-out patients."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
+from hagan_clinic.data.measurements import logarithm
 from hagan_clinic.data.tables import read_table
 from hagan_clinic.errors import InputError, some
 
@@ -70,16 +70,13 @@ def read_measurements(
 
 
 def _logarithm(path: Path, subject: str, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (value > 0 and math.isfinite(value)):
+    value = logarithm(text)
+    if value is None:
         raise InputError(
             f"{path}: {subject} has {text!r} in {column}, expected a positive number, whose "
             "logarithm is fitted; choose columns with --measure"
         )
-    return math.log(value)
+    return value
 
 
 def explainable(

@@ -69,7 +69,10 @@ def test_several_translations_make_one_page_with_those_that_failed(
     failed, *shown = facts(tmp_path / "qc.html")
     assert failed["name"] == "bad.nii.gz" and "bad.nii.gz: " in failed["problem"]
     assert {one["name"] for one in shown} == {"open_ms_patient07_t1_flair", "input 3"}
+    # The table does not say where the series lies, whose folder may be named after its patient.
     result = run("view", tmp_path / "out", "-o", tmp_path / "again.html")
+    assert result.exit_code == 3 and "give the scan's folder too" in result.output
+    result = run("view", tmp_path / "out", inputs[2], "-o", tmp_path / "again.html")
     assert result.exit_code == 0, result.output
     # A verdict that was given on one page holds on the other.
     called = [

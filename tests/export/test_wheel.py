@@ -40,12 +40,14 @@ def test_the_wheel_is_for_every_platform_and_holds_what_runs_and_no_more(wheel):
     assert wheel.name == f"hagan_clinic-{__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as content:
         names = {name.removeprefix("hagan_clinic/") for name in content.namelist()}
+        models = [one for one in content.infolist() if one.filename.endswith(".onnx")]
     assert {"py.typed", "cli/translate.py", "runtime/page/page.html"} <= names
     assert {f"models/t1_to_flair/{name}" for name in ("t1_to_flair.onnx", "SHA256")} <= names
     assert {name.partition("/")[0] for name in names if "/" in name} >= {"runtime", "models"}
     assert not [name for name in names if name.startswith(("tests", "docs", "export"))]
     assert {f"models/brain/{name}" for name in ("generator.onnx", "encoder.onnx")} <= names
-    assert wheel.stat().st_size < 28 * 2**20
+    assert all(one.file_size < 16 * 2**20 for one in models)
+    assert wheel.stat().st_size - sum(one.compress_size for one in models) < 2 * 2**20
 
 
 def test_its_extras_are_those_of_the_project(wheel):
