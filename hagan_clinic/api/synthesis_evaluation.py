@@ -41,6 +41,7 @@ from hagan_clinic.evaluation.volume_sets import (
 )
 from hagan_clinic.progress import counted
 from hagan_clinic.recipe import Recipe
+from hagan_clinic.runtime.library import bundled_models
 from hagan_clinic.volume import Grid, Shape
 
 PAPER_COUNT = 1024
@@ -75,8 +76,8 @@ def evaluate_generators(
     compared with the training volumes too, to find copies.
 
     Args:
-        models: Folders of unconditional runs, exported generators, or folders of volumes on 0 to
-            1 that any tool has made; one or more.
+        models: Folders of unconditional runs, exported generators, names of bundled models, or
+            folders of volumes on 0 to 1 that any tool has made; one or more.
         cohort: A folder or a CSV, as of `train`.
         output: Folder for tables and pictures.
         split: CSV of subject and split; without it the cohort's own, or that of the first run.
@@ -108,7 +109,7 @@ def evaluate_generators(
     generators = {
         path: load_generator(path, device)
         for path in models
-        if path in runs or path.suffix == ".onnx"
+        if path in runs or path.suffix == ".onnx" or _is_bundled(path)
     }
     check_comparable({str(path): one.facts for path, one in generators.items()}, one_size=False)
     first = next(iter(generators.values()), None)
@@ -209,6 +210,11 @@ def _extractor(name: str, weights: Path | None, device: torch.device) -> Feature
             "--feature-weights are MedicalNet's: leave them out with --features hd-bet"
         )
     return HDBetEncoder(device)
+
+
+def _is_bundled(path: Path) -> bool:
+    """Whether this is the name of a bundled model, and of nothing that lies here."""
+    return str(path) in bundled_models() and not path.exists()
 
 
 def _name(path: Path) -> str:
