@@ -1,4 +1,4 @@
-"""What a cohort measures: brain and lesions of brain MR, lung and emphysema of chest CT."""
+"""What a cohort measures: brain and lesions of brain MR, lung, fat and bone of chest CT."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError, some
 from hagan_clinic.imageio import read
 from hagan_clinic.intensity import from_unit, source_window, to_unit
-from hagan_clinic.runtime.exploration.emphysema import mark_emphysema
+from hagan_clinic.runtime.exploration.emphysema import LUNG_HU, mark_emphysema
+from hagan_clinic.runtime.exploration.marking import Figure
 from hagan_clinic.runtime.exploration.measures import THRESHOLD, ThresholdVolume
+from hagan_clinic.runtime.exploration.tissues import FAT_HU, mark_tissues
 from hagan_clinic.volume import Volume, to_canonical
 
 
@@ -82,46 +84,51 @@ def measure_cohort(
     return measured, threshold
 
 
-@dataclass(frozen=True)
-class Lungs:
-    """What was measured in one chest CT.
-
-    Attributes:
-        subject: As in the cohort.
-        lung_ml: Volume of both lungs.
-        emphysema_percent: Share of it below -950 HU.
-    """
-
-    subject: Subject
-    lung_ml: float
-    emphysema_percent: float
-
-
-def measure_lungs(
-    subjects: Sequence[Subject], progress: Callable[[], None] = lambda: None
-) -> list[Lungs]:
+def measure_chests(
+    subjects: Sequence[Subject],
+    *,
+    lungs: bool,
+    tissues: bool,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, list[float]]:
     """Measure every subject's chest CT, on its own voxels.
 
     Args:
         subjects: Each with one image in HU.
+        lungs: Measure `lung_ml` and `emphysema_percent`.
+        tissues: Measure `fat_ml` and `bone_ml`.
         progress: Called as each subject is done.
 
+    Returns:
+        Column -> a value of each subject.
+
     Raises:
-        InputError: A file cannot be read, or no lung is found in it.
+        InputError: A file cannot be read, or no lung, or no fat, is found in it.
     """
-    measured = []
+    columns: dict[str, list[float]] = {}
     for subject in subjects:
         file = next(iter(subject.images.values()))
         volume = to_canonical(read(file))
-        lung, emphysema = mark_emphysema(volume.array, volume.spacing).figures
-        if not lung.value:
-            raise InputError(
-                f"{subject.name}: {file.name} shows no lung (no region below -500 HU inside the "
-                "body); expected a chest CT in HU"
-            )
-        measured.append(Lungs(subject, lung.value, emphysema.value))
+        figures: list[Figure] = []
+        if lungs:
+            figures += mark_emphysema(volume.array, volume.spacing).figures
+            if not figures[0].value:
+                raise InputError(
+                    f"{subject.name}: {file.name} shows no lung (no region below {LUNG_HU} HU "
+                    "inside the body); expected a chest CT in HU"
+                )
+        if tissues:
+            fat, bone = mark_tissues(volume.array, volume.spacing).figures
+            if not fat.value:
+                raise InputError(
+                    f"{subject.name}: {file.name} shows no fat (nothing from {FAT_HU[0]} to "
+                    f"{FAT_HU[1]} HU inside the body); expected a CT in HU"
+                )
+            figures += [fat, bone]
+        for figure in figures:
+            columns.setdefault(figure.column, []).append(figure.value)
         progress()
-    return measured
+    return columns
 
 
 def _check_present(subjects: Sequence[Subject], *, lesions: bool, stripped: bool) -> None:

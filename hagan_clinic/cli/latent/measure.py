@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from hagan_clinic.data.subject import Subject
 
 _PATH = click.Path(path_type=Path)
+_RULES = {
+    "emphysema": "emphysema is lung below -950 HU",
+    "tissues": "fat lies from -190 to -30 HU, bone above 200",
+}
 
 
-@click.command(short_help="Measure brains, lesions or lungs of a cohort.")
+@click.command(short_help="Measure brains, lesions, lungs, fat or bone of a cohort.")
 @click.argument("cohort", type=_PATH)
 @click.option("-o", "--output", required=True, type=_PATH, help=".csv file.")
 @click.option("--image", default="t1", show_default=True, help="Sequence of the cohort.")
@@ -33,6 +37,11 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--emphysema", is_flag=True, help="For chest CT in HU: volume of the lungs, % below -950 HU."
 )
+@click.option(
+    "--tissues",
+    is_flag=True,
+    help="For CT in HU: ml of fat, -190 to -30 HU, and bone, > 200.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(
     cohort: Path,
@@ -43,6 +52,7 @@ def command(
     threshold: float | None,
     lesions: bool,
     emphysema: bool,
+    tissues: bool,
     overwrite: bool,
 ) -> None:
     """Write subject, patient, brain_ml and with --lesions lesion_ml of every subject of COHORT.
@@ -51,27 +61,26 @@ def command(
     the same volume, as with one mask for a cohort aligned to a template, it is instead the volume
     brighter than the threshold in the brain, as `walk --measure-by threshold-volume` measures
     synthetic volumes. With --emphysema, for chest CT: lung_ml and emphysema_percent, as `walk
-    --measure-by emphysema` measures them.
+    --measure-by emphysema` measures them; with --tissues fat_ml and bone_ml, as `--measure-by
+    tissues` does.
     """
     from hagan_clinic.data.cohort import check_cohort, find_cohort
     from hagan_clinic.imageio.output_guard import check_output
     from hagan_clinic.progress import counted
-    from hagan_clinic.training.anatomy import measure_cohort, measure_lungs
+    from hagan_clinic.training.anatomy import measure_chests, measure_cohort
 
-    if emphysema and (mask or stripped or threshold is not None or lesions):
-        raise click.UsageError("--emphysema is of chest CT: leave the options of brains out")
+    of_chests = [name for name, given in (("emphysema", emphysema), ("tissues", tissues)) if given]
+    if of_chests and (mask or stripped or threshold is not None or lesions):
+        raise click.UsageError(f"--{of_chests[0]} is of chest CT: leave the options of brains out")
     check_output(output, (cohort,), overwrite=overwrite, suffixes=(".csv",))
     subjects = find_cohort(cohort, (image,), None, mask)
     check_cohort(subjects)
     with counted("measuring", len(subjects)) as progress:
-        if emphysema:
-            lungs = measure_lungs(subjects, progress)
-            columns = {
-                "lung_ml": [one.lung_ml for one in lungs],
-                "emphysema_percent": [one.emphysema_percent for one in lungs],
-            }
+        if of_chests:
+            columns = measure_chests(subjects, lungs=emphysema, tissues=tissues, progress=progress)
             _write(output, subjects, columns)
-            note(f"wrote {output}: {len(subjects)} subjects, emphysema is lung below -950 HU")
+            rules = "; ".join(_RULES[name] for name in of_chests)
+            note(f"wrote {output}: {len(subjects)} subjects; {rules}")
             return
         measured, used = measure_cohort(
             subjects, lesions=lesions, stripped=stripped, threshold=threshold, progress=progress

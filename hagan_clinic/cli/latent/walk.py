@@ -16,7 +16,8 @@ from hagan_clinic.cli.latent.making import class_of, made, making_options, one_l
 from hagan_clinic.cli.printing import say
 
 if TYPE_CHECKING:
-    from hagan_clinic.runtime.exploration import LabelVolumes, Measure
+    from hagan_clinic.runtime.exploration import LabelVolumes, Marking, Measure
+    from hagan_clinic.runtime.synthesis import Generator
     from hagan_clinic.volume import Grid
 
 _PATH = click.Path(path_type=Path)
@@ -37,9 +38,9 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--measure-by",
-    type=click.Choice(["threshold-volume", "mask-mean", "emphysema"]),
-    help="Measure each volume: ml brighter than --threshold, mean in --mask, or, for chest CT, "
-    "% of the lung below -950 HU.",
+    type=click.Choice(["threshold-volume", "mask-mean", "emphysema", "tissues"]),
+    help="Measure each volume: ml brighter than --threshold, mean in --mask, or, for CT, "
+    "% of the lung below -950 HU, or ml of fat and bone.",
 )
 @click.option("--threshold", type=float, help="For threshold-volume, on 0 to 1.  [default: 0.3]")
 @click.option("--mask", type=_PATH, help="For mask-mean: a mask or label map on the model's grid.")
@@ -69,17 +70,18 @@ def command(
 
     It goes from an encoded or random latent the shortest way to the predicted value --to. Writes a
     series of NIfTI files, a montage, an animated GIF and a table with the predicted and the
-    measured value of each step. The labels of --segmenter or emphysema are drawn in the pictures.
+    measured value of each step. The labels of --segmenter, emphysema or tissues are drawn in the
+    pictures.
     """
     if start is not None and seed is not None:
         raise click.UsageError("Give --from or --seed, not both.")
     _check_measure_options(measure_by, threshold, mask, mask_label)
-    if segmenter is not None and measure_by == "emphysema":
+    if segmenter is not None and measure_by in ("emphysema", "tissues"):
         raise click.UsageError(
-            "--segmenter and --measure-by emphysema both draw labels: give one of them."
+            f"--segmenter and --measure-by {measure_by} both draw labels: give one of them."
         )
     from hagan_clinic.api.generators import load_generator
-    from hagan_clinic.runtime.exploration import EmphysemaShare, read_direction, straight_path
+    from hagan_clinic.runtime.exploration import read_direction, straight_path
     from hagan_clinic.runtime.exploration.series import VolumeSeries
     from hagan_clinic.runtime.latents import draw_latents
 
@@ -87,9 +89,7 @@ def command(
     generator = load_generator(model, options["device"])
     along.check_fits(generator.identity, generator.latent)
     measure = _measure(generator.grid, measure_by, threshold, mask, mask_label)
-    share = None
-    if measure_by == "emphysema":
-        share = EmphysemaShare(generator.facts.recipe.window, generator.grid.spacing)
+    by_hu = _marking(measure_by, generator)
     if start is None:
         first, label = draw_latents(1, generator.latent, seed or 0)[0], ""
         origin = f"seed {seed or 0}"
@@ -112,7 +112,7 @@ def command(
         sources={"start": origin, "direction": along.measure, "r2": along.r2},
     )
     with _segmenting(segmenter, generator.grid) as labelling:
-        marking = labelling or share
+        marking = labelling or by_hu
         measured = made(series, generator, measure, marking, **options)
     if along.means_nothing:
         say(f"warning: the direction's held-out R² is {along.r2:.3f}: it means nothing", err=True)
@@ -153,6 +153,16 @@ def _measure(
     if by == "threshold-volume":
         return ThresholdVolume(THRESHOLD if threshold is None else threshold, grid.spacing)
     return None
+
+
+def _marking(by: str | None, generator: Generator) -> Marking | None:
+    """What marks a CT by thresholds in HU."""
+    from hagan_clinic.runtime.exploration import EmphysemaShare, TissueVolumes
+
+    window, spacing = generator.facts.recipe.window, generator.grid.spacing
+    if by == "emphysema":
+        return EmphysemaShare(window, spacing)
+    return TissueVolumes(window, spacing) if by == "tissues" else None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from hagan_clinic.runtime.exploration.marking import Figure, LabelVolumes, Marke
 from hagan_clinic.runtime.exploration.measures import MaskMean, Measure, ThresholdVolume
 from hagan_clinic.runtime.exploration.paths import spherical_path, straight_path
 from hagan_clinic.runtime.exploration.regression import Fit, fit_ridge
+from hagan_clinic.runtime.exploration.tissues import TissueVolumes
 
 __all__ = [
     "Direction",
@@ -18,6 +19,7 @@ __all__ = [
     "MaskMean",
     "Measure",
     "ThresholdVolume",
+    "TissueVolumes",
     "fit_ridge",
     "read_direction",
     "spherical_path",

@@ -1,8 +1,8 @@
-"""Least squares from latents to a measurement, with held-out R² by patient.
+"""Ridge regression from latents to a measurement, with held-out R² by patient.
 
-There are more latent dimensions than subjects, so the squares carry a ridge penalty (Hoerl and
-Kennard 1970). It is chosen inside the training part of each fold, and patients, not examinations,
-are what folds are made of.
+The paper's Section IV-D fits by least squares. With more latent dimensions than subjects these have
+no one solution, so the squares carry a ridge penalty (Hoerl and Kennard 1970). It is chosen inside
+the training part of each fold, and patients, not examinations, are what folds are made of.
 """
 
 from collections.abc import Sequence

@@ -47,6 +47,25 @@ def test_lungs_and_emphysema_of_chest_ct_are_measured_on_its_own_voxels(hagan, t
     assert 50 < float(rows[1]["emphysema_percent"]) < inside
 
 
+def test_fat_and_bone_of_a_ct_are_measured_beside_its_lungs(hagan, test_data, tmp_path):
+    chest = nibabel.load(test_data / "ct" / "LIDC-IDRI-0314_2mm.nii.gz")
+    values = np.asarray(chest.dataobj, np.float32)
+    stony = np.where((values >= -100) & (values <= -90), 400, values)
+    for name, array in {"a": values, "b": stony}.items():
+        nibabel.Nifti1Image(array, chest.affine).to_filename(tmp_path / f"{name}_ct.nii.gz")
+    options = ("-o", tmp_path / "v.csv", "--image", "ct", "--emphysema", "--tissues")
+    assert "bone above 200" in hagan("measure", tmp_path, *options).output
+    first, second = csv.DictReader((tmp_path / "v.csv").open())
+    columns = ["subject", "patient", "lung_ml", "emphysema_percent", "fat_ml", "bone_ml"]
+    assert list(first) == columns
+    # Without the table: with it they would be 5112 and 1173 ml.
+    assert float(first["fat_ml"]) == pytest.approx(4961.8, abs=1)
+    assert float(first["bone_ml"]) == pytest.approx(917.9, abs=1)
+    gained = float(second["bone_ml"]) - float(first["bone_ml"])
+    assert gained == pytest.approx(float(first["fat_ml"]) - float(second["fat_ml"]), abs=0.01)
+    assert 500 < gained < 2000
+
+
 @pytest.mark.parametrize(
     ("arguments", "output", "code", "message"),
     [
@@ -57,6 +76,8 @@ def test_lungs_and_emphysema_of_chest_ct_are_measured_on_its_own_voxels(hagan, t
         (["--stripped", "--threshold", "2"], "v.csv", 3, "threshold is 2"),
         (["--emphysema"], "v.csv", 3, "shows no lung"),
         (["--emphysema", "--stripped"], "v.csv", 2, "leave the options of brains out"),
+        (["--tissues"], "v.csv", 3, "shows no fat"),
+        (["--tissues", "--lesions"], "v.csv", 2, "--tissues is of chest CT"),
         (["--stripped"], "v.txt", 6, "expected .csv"),
         (["--stripped"], "there.csv", 6, "exists already"),
         (["--stripped"], "none/v.csv", 6, "does not exist"),

@@ -15,6 +15,7 @@ from hagan_clinic.errors import InputError
 from hagan_clinic.runtime.exploration import (
     EmphysemaShare,
     LabelVolumes,
+    TissueVolumes,
     pictures,
     read_direction,
     write_direction,
@@ -193,6 +194,60 @@ def test_lungs_are_found_by_their_size_whether_the_airways_join_them_or_not(join
     np.testing.assert_array_equal(marked.labels == 2, expected & (values < -950))
 
 
+def test_fat_and_bone_of_a_phantom_are_what_was_put_into_its_body():
+    values = np.full((20, 24, 30), -1000.0)
+    values[:, 4:-4, 4:-4] = 40
+    values[3:17, 6:8, 6:24] = -100
+    values[3, 10, 10:12] = -190, -30
+    values[3, 10, 12:14] = -191, -29  # just outside of fat
+    values[5:15, 12:14, 6:9] = 700
+    values[4, 12, 6:8] = 201, 200
+    values[:, -2:, :] = 300  # a table, two voxels off the body
+    low = WINDOW[0]
+    marked = TissueVolumes((low, 1000.0), (2, 2, 5))((values - low) / (1000 - low))
+    fat, bone = np.zeros_like(values, bool), np.zeros_like(values, bool)
+    fat[3:17, 6:8, 6:24] = fat[3, 10, 10:12] = True
+    bone[5:15, 12:14, 6:9] = bone[4, 12, 6] = True
+    np.testing.assert_array_equal(marked.labels == 1, fat)
+    np.testing.assert_array_equal(marked.labels == 2, bone)
+    assert [figure.column for figure in marked.figures] == ["fat_ml", "bone_ml"]
+    expected = [(14 * 2 * 18 + 2) * 0.02, (10 * 2 * 3 + 1) * 0.02]
+    assert [figure.value for figure in marked.figures] == pytest.approx(expected)
+
+
+def test_fat_and_bone_of_a_model_of_ct_are_measured_and_drawn(hagan, ct, tmp_path):
+    run, direction = ct
+    walk = ("walk", run, direction, "--seed", 3, "--steps", 3, "-o")
+    hagan(*walk, tmp_path / "bare")
+    result = hagan(*walk, tmp_path / "marked", "--measure-by", "tissues")
+    rows, expected = rows_of(tmp_path / "marked"), {1: 0, 2: 0}
+    assert list(rows[0]) == ["step", "file", "predicted", "fat_ml", "bone_ml"]
+    for row in rows:
+        image = nibabel.load(tmp_path / "marked" / row["file"])
+        values = -1024 + 1624 * image.get_fdata()
+        regions, _ = ndimage.label(values >= -500)
+        body = regions == 1 + np.bincount(regions.ravel())[1:].argmax()
+        fat = body & (values >= -190) & (values <= -30)
+        masks = {"fat_ml": fat, "bone_ml": body & (values > 200)}
+        for label, (column, mask) in enumerate(masks.items(), 1):
+            expected[label] += pixels_over(mask)
+            ml = mask.sum() * np.prod(image.header.get_zooms()) / 1000
+            assert float(row[column]) == pytest.approx(ml, rel=1e-3)
+            assert row[column] in result.stdout
+    assert_drawn(tmp_path / "bare", tmp_path / "marked", expected)
+
+
+def test_a_volume_of_air_has_no_tissues():
+    marked = TissueVolumes(WINDOW, (1, 1, 1))(np.zeros((8, 8, 8), np.float32))
+    assert [str(figure) for figure in marked.figures] == ["fat: 0 ml", "bone: 0 ml"]
+
+
+@pytest.mark.parametrize("window", [(), (0.0, 800.0), (-1024.0, 150.0), (-400.0, 600.0)])
+def test_a_model_that_is_not_of_ct_has_no_tissues(window):
+    with pytest.raises(InputError, match=r"fat and bone are measured in CT, .*this model does"):
+        TissueVolumes(window, (1, 1, 1))
+
+
 def test_a_volume_without_a_lung_has_no_share():
     for value in (0.0, 0.9):
         marked = EmphysemaShare(WINDOW, (1, 1, 1))(np.full((8, 8, 8), value, np.float32))
@@ -309,6 +364,7 @@ def test_what_cannot_be_started_or_measured_is_named_in_one_line(
         (3, "no such program", "--segmenter", "no-such-segmenter --fast"),
         (3, "ended with 1 and wrote no label map", "--segmenter", "false"),
         (2, "both draw labels", *refused),
+        (2, "--measure-by tissues both draw labels", *refused[:3], "tissues"),
     ):
         assert message in hagan(*walk, *options, code=code).stderr
         assert not (tmp_path / "walk").exists()
