@@ -17,12 +17,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from hagan_clinic.backbone.memory import memory_explained
 from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.errors import ModelError
 from hagan_clinic.training.adam import UnaveragedAdam
+from hagan_clinic.training.average import MovingAverage
 from hagan_clinic.training.checkpoint import load_checkpoint, save_checkpoint
 from hagan_clinic.training.config import TrainingConfig
 from hagan_clinic.training.half import precision
@@ -77,7 +77,7 @@ def train(
     module = variant.to(fabric.device)
     if config.channels_last:
         to_channels_last(module)
-    average = AveragedModel(variant.averaged, multi_avg_fn=_ema_with_warm_up(config.ema))
+    average = MovingAverage(variant.averaged, config.ema)
     groups = variant.groups()
     optimizers = {name: optimizer_of(group) for name, group in groups.items()}
     if config.compile:
@@ -231,17 +231,6 @@ def _reduced(tensor: Tensor, operation: str, fabric: Fabric) -> Tensor:
     reduced = fabric.all_reduce(tensor, reduce_op=operation)
     assert isinstance(reduced, Tensor)
     return reduced
-
-
-def _ema_with_warm_up(decay: float) -> Any:
-    """An exponential moving average whose memory grows with the run, up to ``decay``."""
-
-    @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        weight = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averaged, current, 1 - weight)
-
-    return average
 
 
 def _validate(validate: Validate, part: nn.Module, fabric: Fabric) -> Validation:
