@@ -210,6 +210,7 @@ class PatchBatch(_Batch):
     Attributes:
         source_patch: (B, C, side, side, side).
         target_patch: (B, 1, side, side, side).
+        brain_patch: (B, 1, side, side, side), where the loss counts in full, in [0, 1].
         source_whole: (B, C, D, H, W); None where only patches are learnt from.
         target_whole: (B, 1, D, H, W), or None.
         brain_whole: (B, 1, D, H, W), or None.
@@ -220,13 +221,15 @@ class PatchBatch(_Batch):
 
     source_patch: Tensor
     target_patch: Tensor
+    brain_patch: Tensor
     source_whole: Tensor | None = None
     target_whole: Tensor | None = None
     brain_whole: Tensor | None = None
 
     def __post_init__(self) -> None:
         samples, _, *sides = _five(self, "source_patch")
-        self._check({"target_patch": (samples, 1, *sides)})
+        patch = (samples, 1, *sides)
+        self._check({"target_patch": patch, "brain_patch": patch})
 
     def wholes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Source, target and brain of the whole volumes.

@@ -26,6 +26,16 @@ def reconstruction_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> 
     return regional_mean(errors, weights)
 
 
+def absolute_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """L1."""
+    return regional_mean((prediction - target).abs(), weights)
+
+
+def region_weights(brain: Tensor, background: float) -> Tensor:
+    """Weights of a reconstruction: 1 in the brain, ``background`` elsewhere, between in between."""
+    return background + (1 - background) * brain
+
+
 def laplace_nll(scale: Tensor, error: Tensor, weights: Tensor) -> Tensor:
     """Negative log-likelihood of ``error`` under Laplace(0, scale).
 
@@ -38,7 +48,8 @@ def laplace_nll(scale: Tensor, error: Tensor, weights: Tensor) -> Tensor:
 def _box_mean(image: Tensor, side: int) -> Tensor:
     for axis in range(3):
         kernel = [1, 1, 1]
-        kernel[axis] = side
+        length = image.shape[2 + axis]
+        kernel[axis] = min(side, length - (length + 1) % 2)
         padding = [k // 2 for k in kernel]
         image = functional.avg_pool3d(
             image, kernel, stride=1, padding=padding, count_include_pad=False
@@ -49,7 +60,8 @@ def _box_mean(image: Tensor, side: int) -> Tensor:
 def structure_loss(prediction: Tensor, target: Tensor, brain: Tensor, side: int = 5) -> Tensor:
     """1 - SSIM (Wang et al. 2004) over the brain, in a cubic window, images in [-1, 1].
 
-    Both images are zeroed outside the brain, as in evaluation. All are (B, 1, D, H, W).
+    Both images are zeroed outside the brain, as in evaluation. All are (B, 1, D, H, W). Along an
+    axis shorter than ``side`` the window has the longest odd length that fits.
     """
     p, t = (prediction + 1) / 2 * brain, (target + 1) / 2 * brain
     moments = _box_mean(torch.cat([p, t, p * p, t * t, p * t], dim=1), side)

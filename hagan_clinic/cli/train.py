@@ -81,7 +81,7 @@ BASELINES = "; ".join(
     is_flag=True,
     help="Let reconstruction losses train G too; otherwise E cannot influence it (unconditional).",
 )
-@click.option("--variant", help="paper, or released: the authors' code (unconditional).")
+@click.option("--variant", help="paper, released (unconditional) or tuned (baselines).")
 @click.option("--recipe", hidden=True, deprecated="Use --variant.")
 @click.option(
     "--gradient-checkpointing", is_flag=True, help="Less memory, more time (unconditional)."

@@ -105,7 +105,13 @@ class SliceGAN(PairedGAN):
         assert isinstance(self.translator, SliceTranslator)
         cut = TranslationBatch.of(batch)
         source = as_slices(cut.source_window)
-        return Pieces(source, as_slices(cut.target_slab), self.translator.slices(source))
+        return Pieces(
+            source,
+            as_slices(cut.target_slab),
+            self.translator.slices(source),
+            as_slices(cut.brain_slab),
+            depth=cut.target_slab.shape[2],
+        )
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """U-Net and discriminator on a slice."""

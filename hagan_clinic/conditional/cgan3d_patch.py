@@ -133,7 +133,12 @@ class PatchPairGAN(PairedGAN):
         """The batch's patches, which ``data.queue`` draws."""
         cut, side = PatchBatch.of(batch), self.translator.patch
         source = pad_volume(cut.source_patch, side)
-        return Pieces(source, pad_volume(cut.target_patch, side), self.translator.unet(source))
+        return Pieces(
+            source,
+            pad_volume(cut.target_patch, side),
+            self.translator.unet(source),
+            pad_volume(cut.brain_patch, side, 0.0),
+        )
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """U-Net and discriminator on a patch."""

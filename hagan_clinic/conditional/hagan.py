@@ -21,6 +21,7 @@ from hagan_clinic.backbone.losses import (
     laplace_nll,
     real_loss,
     reconstruction_loss,
+    region_weights,
     structure_loss,
 )
 from hagan_clinic.backbone.optimisation import ParameterGroup, Update
@@ -72,14 +73,7 @@ class ConditionalHAGAN(TranslationModel):
         if self.low_discriminator is not None:
             discriminators += self.low_discriminator.parameters()
         return {
-            "generator": ParameterGroup(
-                list(self.generator.parameters()),
-                self.settings.generator_lr,
-                betas=(0.9, 0.99),
-                weight_decay=1e-4,
-                decays=True,
-                muon=self.settings.optimizer == "muon",
-            ),
+            "generator": self.settings.generator_group(self.generator),
             "discriminator": ParameterGroup(
                 discriminators, self.settings.discriminator_lr, betas=(0.0, 0.999)
             ),
@@ -185,7 +179,7 @@ class ConditionalHAGAN(TranslationModel):
         image, scale = take_slabs(image, offsets, thickness), take_slabs(scale, offsets, thickness)
 
         background = settings.weight_background
-        region = background + (1 - background) * batch.brain_slab
+        region = region_weights(batch.brain_slab, background)
         terms = {
             "high": reconstruction_loss(image, target, region),
             "structure": structure_loss(image, target, batch.brain_slab),
@@ -194,14 +188,13 @@ class ConditionalHAGAN(TranslationModel):
         low = None
         if context is not None:
             low = self.generator.low_resolution(context)
-            low_region = background + (1 - background) * batch.brain_low
+            low_region = region_weights(batch.brain_low, background)
             terms["low"] = reconstruction_loss(low, batch.target_low, low_region)
         loss = torch.stack(
             [getattr(settings, f"weight_{name}") * term for name, term in terms.items()]
         ).sum()
 
-        joined = round(settings.adversarial_start * settings.steps)
-        if settings.weight_adversarial > 0 and step >= joined:
+        if settings.joined(step):
             source = take_slabs(window, offsets, thickness)
             depth = batch.source_low.shape[2] * LOW_RES_FACTOR
             position = batch.slab_start / max(depth - thickness, 1)

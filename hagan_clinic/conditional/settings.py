@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from torch import nn
+
+from hagan_clinic.backbone.optimisation import ParameterGroup
 from hagan_clinic.conditional.generator import SIDE_MULTIPLE, GeneratorConfig
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
@@ -72,37 +75,68 @@ def presets(**tiny: Any) -> dict[str, Mapping[str, Any]]:
 
 
 @dataclass(frozen=True)
-class ConditionalConfig(TranslationConfig):
+class AdversarialConfig(TranslationConfig):
+    """How a translating model is trained, whatever its networks: HA-GAN's way by default.
+
+    Attributes:
+        optimizer: the generator's: ``muon`` for its hidden convolutions, or ``adamw`` for all.
+            Its rate warms up to ``generator_lr``, then falls along a cosine to 1/100.
+        adversarial_start: fraction of the steps after which the discriminators join.
+        weight_structure: 1 - SSIM within the brain.
+        weight_adversarial: each adversarial term; 0 trains without them.
+        weight_background: of voxels outside the brain, relative to those inside.
+    """
+
+    optimizer: str = "muon"
+    adversarial_start: float = 0.9
+    weight_structure: float = 0.3
+    weight_adversarial: float = 0.003
+    weight_background: float = 0.05
+
+    optimizers: ClassVar[tuple[str, ...]] = ("muon", "adamw")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self, "optimizer", self.optimizers)
+        check_range(self, ("weight_structure", "weight_adversarial"), zero=True)
+        check_range(self, ("adversarial_start", "weight_background"), zero=True, highest=1)
+
+    def joined(self, step: int) -> bool:
+        """Whether the discriminators take part in a step."""
+        return self.weight_adversarial > 0 and step >= round(self.adversarial_start * self.steps)
+
+    def generator_group(self, generator: nn.Module) -> ParameterGroup:
+        """The generator's parameters and how ``optimizer`` updates them."""
+        return ParameterGroup(
+            list(generator.parameters()),
+            self.generator_lr,
+            betas=(0.9, 0.99),
+            weight_decay=1e-4,
+            decays=True,
+            muon=self.optimizer == "muon",
+        )
+
+
+@dataclass(frozen=True)
+class ConditionalConfig(AdversarialConfig):
     """Settings of ``--mode conditional``.
 
     Attributes:
         halo: real slices on each side of a slab, outside the loss, a multiple of 4.
-        optimizer: the generator's: ``muon`` for its hidden convolutions, or ``adamw`` for all.
-            Its rate warms up to ``generator_lr``, then falls along a cosine to 1/100.
-        adversarial_start: fraction of the steps after which the discriminators join.
         half_width, quarter_width, high_blocks: see ``conditional.GeneratorConfig``.
         weight_high: reconstruction of the slab X_r^H (as L_recon^H, eq. 6, and the slab's part of
             eq. 7).
         weight_low: reconstruction of the low-resolution volume X^L (as in L_recon^G, eq. 7).
-        weight_structure: 1 - SSIM of the slab.
         weight_likelihood: Laplace likelihood of the slab's error (fits the error bar only).
-        weight_adversarial: each of the two adversarial terms, L_GAN^H of D^H (eq. 4) and L_GAN^L
-            of D^L (eq. 5); 0 trains without them.
-        weight_background: of voxels outside the brain, relative to those inside.
     """
 
     halo: int = 8
-    optimizer: str = "muon"
-    adversarial_start: float = 0.9
     half_width: int = GeneratorConfig.half_width
     quarter_width: int = GeneratorConfig.quarter_width
     high_blocks: int = GeneratorConfig.high_blocks
     weight_high: float = 4.0
     weight_low: float = 4.0
-    weight_structure: float = 0.3
     weight_likelihood: float = 0.2
-    weight_adversarial: float = 0.003
-    weight_background: float = 0.05
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
         slab=16, halo=4, half_width=8, quarter_width=16
@@ -111,11 +145,8 @@ class ConditionalConfig(TranslationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(self, "optimizer", ("muon", "adamw"))
         check_range(self, ("half_width", "quarter_width", "high_blocks"))
-        weights = ("high", "low", "structure", "likelihood", "adversarial")
-        check_range(self, [f"weight_{name}" for name in weights], zero=True)
-        check_range(self, ("adversarial_start", "weight_background"), zero=True, highest=1)
+        check_range(self, ("weight_high", "weight_low", "weight_likelihood"), zero=True)
         check_halo(self.halo)
         if self.slab < 8:
             raise InputError(f"--slab is {self.slab}: expected 8 or more, for the structure loss")

@@ -179,7 +179,8 @@ class SlabUNetGAN(PairedGAN):
         offsets = cut.slab_start - cut.window_start
         made = take_slabs(self.translator(window)[0], offsets, thickness)
         position = cut.slab_start / max(depth - thickness, 1)
-        return Pieces(take_slabs(window, offsets, thickness), target, made, (position,))
+        source = take_slabs(window, offsets, thickness)
+        return Pieces(source, target, made, cut.brain_slab, (position,))
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """U-Net and discriminator on a slab."""

@@ -52,6 +52,17 @@ def test_the_likelihood_leaves_the_image_alone():
     assert scale.grad.abs().max() > 0
 
 
+def test_a_thin_slab_has_a_window_as_thin():
+    """Of one slice it is that of a slab in which every slice is the same."""
+    torch.manual_seed(0)
+    prediction, target = torch.rand(2, 1, 1, 1, 16, 16) * 2 - 1
+    brain = torch.ones_like(target)
+    of_slice = structure_loss(prediction, target, brain)
+    for depth in (4, 8):
+        slabs = (image.expand(-1, -1, depth, -1, -1) for image in (prediction, target, brain))
+        assert float(structure_loss(*slabs)) == pytest.approx(float(of_slice), rel=1e-4)
+
+
 def test_the_structure_loss_follows_ssim():
     torch.manual_seed(0)
     brain = ball()

@@ -134,6 +134,13 @@ def test_the_presets_are_those_that_are_stated(title):
     assert stated == json.loads(json.dumps(dict(KINDS[title].presets)))
 
 
+def test_the_tuned_variant_is_the_one_that_is_stated():
+    block = section("training-settings.md", "--variant tuned").split("```toml\n")[1]
+    stated = tomllib.loads(block.split("```")[0])
+    for model in ("slab-unet", "cgan2d", "cgan3d-patch", "cgan3d-laf"):
+        assert model_class("conditional", model).settings_class.variants["tuned"] == stated
+
+
 def test_the_model_file_page_names_every_field_of_the_recipe():
     rows = re.findall(
         r"^\| ((?:`\w+`(?:, )?)+) \|", section("model-file.md", "Metadata"), re.MULTILINE
