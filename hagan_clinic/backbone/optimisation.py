@@ -9,6 +9,9 @@ from torch import Tensor, nn
 Update = Callable[[str, Tensor], None]
 """update(group, loss): backward and one optimiser step on a named parameter group."""
 
+MUON_BETAS = (0.9, 0.99)
+"""Of the Adam that updates what Muon does not: first and last layers and norms."""
+
 
 @dataclass(frozen=True)
 class ParameterGroup:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from hagan_clinic.backbone.optimisation import ParameterGroup
+from hagan_clinic.backbone.optimisation import MUON_BETAS, ParameterGroup
 from hagan_clinic.conditional.generator import SIDE_MULTIPLE, GeneratorConfig
 from hagan_clinic.errors import InputError
 from hagan_clinic.recipe import Recipe
@@ -110,7 +110,7 @@ class AdversarialConfig(TranslationConfig):
         return ParameterGroup(
             list(generator.parameters()),
             self.generator_lr,
-            betas=(0.9, 0.99),
+            betas=MUON_BETAS,
             weight_decay=1e-4,
             decays=True,
             muon=self.optimizer == "muon",

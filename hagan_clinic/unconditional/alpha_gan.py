@@ -21,11 +21,10 @@ from hagan_clinic.backbone.parts import Part
 from hagan_clinic.training.config import check_range
 from hagan_clinic.unconditional.vae_gan import VolumeDiscriminator, discriminator_widths
 from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
-from hagan_clinic.unconditional.volumes import VolumeSizes, gradient_penalty, halvings
+from hagan_clinic.unconditional.volumes import VolumeSizes, critic_loss, halvings
 from hagan_clinic.unconditional.wgan_gp import NoiseLayers
 
 BETAS = (0.9, 0.999)
-WEIGHT_PENALTY = 10.0
 
 
 class CodeCritic(nn.Module):
@@ -126,16 +125,12 @@ class AlphaGAN(VolumeGAN):
             )
         latent, back, sampled = latent.detach(), back.detach(), sampled.detach()
         terms["discriminator"] = torch.stack(
-            [self._critic_loss(self.critic, real, fake) for fake in (back, sampled)]
+            [critic_loss(self.critic, real, fake)[0] for fake in (back, sampled)]
         ).sum()
         update("discriminator", terms["discriminator"])
-        terms["code_discriminator"] = self._critic_loss(self.code_critic, drawn, latent)
+        terms["code_discriminator"] = critic_loss(self.code_critic, drawn, latent)[0]
         update("code_discriminator", terms["code_discriminator"])
         return {name: term.detach() for name, term in terms.items()}
-
-    def _critic_loss(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        distance: Tensor = critic(real).mean() - critic(fake).mean()
-        return WEIGHT_PENALTY * gradient_penalty(critic, real, fake) - distance
 
     def parts(self, size: tuple[int, int, int]) -> list[Part]:
         """Generator, encoder and critics."""

@@ -20,10 +20,9 @@ from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
-from hagan_clinic.unconditional.volumes import VolumeSizes, gradient_penalty
+from hagan_clinic.unconditional.volumes import VolumeSizes, critic_loss
 
 BETAS = (0.0, 0.99)
-WEIGHT_PENALTY = 10.0
 WEIGHT_DRIFT = 1e-3
 BASE = 4
 
@@ -227,18 +226,8 @@ class ProgressiveGAN(VolumeGAN):
 
         with torch.no_grad():
             fake = made(0)
-        real_scores = critic(real)
-        terms = {
-            "wasserstein": real_scores.mean() - critic(fake).mean(),
-            "penalty": gradient_penalty(critic, real, fake),
-            "drift": real_scores.square().mean(),
-        }
-        update(
-            "discriminator",
-            WEIGHT_PENALTY * terms["penalty"]
-            + WEIGHT_DRIFT * terms["drift"]
-            - terms["wasserstein"],
-        )
+        loss, terms = critic_loss(critic, real, fake, drift=WEIGHT_DRIFT)
+        update("discriminator", loss)
         with frozen(self.critic):
             terms["generator"] = -critic(made(1)).mean()
             update("generator", terms["generator"])

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.noise import noise
-from hagan_clinic.backbone.optimisation import ParameterGroup
+from hagan_clinic.backbone.optimisation import MUON_BETAS, ParameterGroup
 from hagan_clinic.errors import InputError
+from hagan_clinic.training.config import check_choice
 from hagan_clinic.unconditional.settings import SynthesisConfig, presets
 from hagan_clinic.unconditional.validation import SynthesisModel
 from hagan_clinic.unconditional.volumes import (
@@ -30,6 +31,9 @@ class VolumeConfig(SynthesisConfig):
         slab: without a meaning.
         latent: length of z.
         width: what every number of channels follows from, a multiple of 4.
+        optimizer: of generator and encoder: ``adam``, the papers', at a constant rate; or ``muon``
+            (``training.muon``), at a rate that warms up, then falls along a cosine.
+        discriminator_optimizer: the same of discriminators and critics.
     """
 
     slab: int = 4
@@ -37,6 +41,8 @@ class VolumeConfig(SynthesisConfig):
     ema: float = 0.0
     latent: int = VolumeSizes.latent
     width: int = VolumeSizes.width
+    optimizer: str = "adam"
+    discriminator_optimizer: str = "adam"
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = presets(
         cpu={"width": 16}, tiny={"width": 4}
@@ -48,6 +54,8 @@ class VolumeConfig(SynthesisConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("optimizer", "discriminator_optimizer"):
+            check_choice(self, name, ("adam", "muon"))
         if self.slab != VolumeConfig.slab:
             raise InputError(
                 f"--slab is {self.slab}: --model {self.model} learns from whole volumes; leave the "
@@ -89,7 +97,7 @@ class VolumeGAN(SynthesisModel):
     """
 
     betas: ClassVar[tuple[float, float]]
-    """Of every Adam."""
+    """Of every Adam, without Muon."""
     autoencoder: VolumeAutoencoder
 
     def __init__(
@@ -126,15 +134,17 @@ class VolumeGAN(SynthesisModel):
     def groups(self) -> dict[str, ParameterGroup]:
         """Parameters by the name of their optimiser."""
         settings = self.settings
-        rated = [
-            (self.discriminators, settings.discriminator_lr),
-            (self.makers, settings.generator_lr),
-        ]
-        return {
-            name: ParameterGroup(list(part.parameters()), rate, self.betas)
-            for parts, rate in rated
-            for name, part in parts.items()
-        }
+        groups = {}
+        for parts, rate, optimizer in (
+            (self.discriminators, settings.discriminator_lr, settings.discriminator_optimizer),
+            (self.makers, settings.generator_lr, settings.optimizer),
+        ):
+            muon = optimizer == "muon"
+            betas = MUON_BETAS if muon else self.betas
+            for name, part in parts.items():
+                parameters = list(part.parameters())
+                groups[name] = ParameterGroup(parameters, rate, betas, decays=muon, muon=muon)
+        return groups
 
     def drawn(self, batch: VolumeBatch, draw: int) -> Tensor:
         """The noise z (B, latent) of a batch."""

@@ -1,4 +1,4 @@
-"""What the unconditional baselines share: sizes, the generator's frame, blocks, the penalty.
+"""What the unconditional baselines share: sizes, the generator's frame, blocks, a critic's loss.
 
 They make volumes whole, of 128 voxels a side at most; larger ones are theirs doubled by nearest
 neighbour, as in the comparison of Sun et al. 2022.
@@ -20,6 +20,9 @@ from hagan_clinic.errors import InputError
 
 LARGEST = 128
 """Voxels a side of the networks' volumes."""
+
+WEIGHT_PENALTY = 10.0
+"""Of the gradient penalty in every critic's loss."""
 
 SIDES = (32, 64, 128, 256)
 
@@ -196,3 +199,26 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     slope: Tensor = gradient.flatten(1).float().norm(dim=1)
     return (slope - 1).square().mean()
+
+
+def critic_loss(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, drift: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a Wasserstein critic under gradient penalty is updated by, and the terms of it.
+
+    Args:
+        critic: volumes, or codes, to a number each.
+        real: (B, ...).
+        fake: (B, ...), detached from what made it.
+        drift: weight of the squared numbers of real ones, which keeps them near 0.
+    """
+    scores = critic(real)
+    terms = {
+        "wasserstein": scores.mean() - critic(fake).mean(),
+        "penalty": gradient_penalty(critic, real, fake),
+    }
+    loss = WEIGHT_PENALTY * terms["penalty"]
+    if drift:
+        terms["drift"] = scores.square().mean()
+        loss = loss + drift * terms["drift"]
+    return loss - terms["wasserstein"], terms

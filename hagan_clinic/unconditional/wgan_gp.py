@@ -16,10 +16,9 @@ from hagan_clinic.backbone.batch import VolumeBatch
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.unconditional.volume_gan import VolumeConfig, VolumeGAN
-from hagan_clinic.unconditional.volumes import VolumeSizes, doubling, gradient_penalty, halvings
+from hagan_clinic.unconditional.volumes import VolumeSizes, critic_loss, doubling, halvings
 
 CRITIC_STEPS = 5
-WEIGHT_PENALTY = 10.0
 BETAS = (0.0, 0.9)
 
 
@@ -108,11 +107,8 @@ class WassersteinGAN(VolumeGAN):
         real = self.config.reduced(given.source_whole)
         with torch.no_grad():
             fake = self.decoder(self.drawn(given, 0))
-        terms = {
-            "wasserstein": self.critic(real).mean() - self.critic(fake).mean(),
-            "penalty": gradient_penalty(self.critic, real, fake),
-        }
-        update("discriminator", WEIGHT_PENALTY * terms["penalty"] - terms["wasserstein"])
+        loss, terms = critic_loss(self.critic, real, fake)
+        update("discriminator", loss)
         if (step + 1) % CRITIC_STEPS == 0:
             with frozen(self.critic):
                 terms["generator"] = -self.critic(self.decoder(self.drawn(given, 1))).mean()

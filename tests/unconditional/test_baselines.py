@@ -16,6 +16,7 @@ from hagan_clinic.onnx_export import export_part
 from hagan_clinic.runtime.latents import draw_latents
 from hagan_clinic.runtime.synthesis import onnx_encoder, onnx_generator
 from hagan_clinic.training import run
+from hagan_clinic.training.loop import optimizer_of
 from hagan_clinic.training.registry import MODELS, build_model, gather_settings, read_config
 from hagan_clinic.training.run import run_training
 from hagan_clinic.unconditional.trained import TorchEncoder, TorchGenerator, load_autoencoder
@@ -170,6 +171,47 @@ def test_the_rates_are_those_of_the_papers():
     assert stated("progressive-gan") == (1e-4, (0.0, 0.99))
 
 
+@pytest.mark.parametrize("model", BASELINES)
+def test_muon_updates_what_it_is_chosen_for(model):
+    def with_muon(**chosen):
+        given = {"mode": "unconditional", "model": model} | chosen
+        network = build_model(gather_settings("tiny", [], given))
+        groups = network.groups()
+        assert all(group.decays == group.muon for group in groups.values())
+        assert groups.keys() == {*network.makers, *network.discriminators}
+        return network, {name for name, group in groups.items() if group.muon}
+
+    network, none = with_muon()
+    assert none == set()
+    assert with_muon(optimizer="muon")[1] == set(network.makers)
+    assert with_muon(discriminator_optimizer="muon")[1] == set(network.discriminators)
+
+
+@pytest.mark.parametrize("model", BASELINES)
+def test_muon_moves_every_part(model):
+    given = {"mode": "unconditional", "model": model, "width": 8, "steps": 10}
+    muon = {"optimizer": "muon", "discriminator_optimizer": "muon"}
+    network = build_model(gather_settings("tiny", [], given | muon))
+    groups = network.groups()
+    optimizers = {name: optimizer_of(group) for name, group in groups.items()}
+    before = {name: [p.clone() for p in group.parameters] for name, group in groups.items()}
+
+    def update(name, loss):
+        optimizers[name].zero_grad()
+        loss.backward()
+        optimizers[name].step()
+        network.zero_grad()
+
+    torch.manual_seed(0)
+    batch = {"source_whole": torch.rand(2, 1, 32, 32, 32) * 2 - 1, "index": torch.arange(2)}
+    # The last step of wgan-gp's five, and of the grown progressive-gan.
+    network.training_step(batch, 9, update)
+    for name, group in groups.items():
+        pairs = list(zip(group.parameters, before[name], strict=True))
+        assert all(torch.isfinite(now).all() for now, _ in pairs), name
+        assert sum(not torch.equal(now, then) for now, then in pairs) > len(pairs) / 2, name
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -184,6 +226,8 @@ def test_the_rates_are_those_of_the_papers():
         ({"weight_reconstruction": -1.0}, "weight_reconstruction is -1.0: expected 0 or more"),
         ({"discriminator_width": 64}, "unknown setting 'discriminator_width'"),
         ({"encoder": False}, "unknown setting 'encoder'"),
+        ({"optimizer": "adamw"}, "optimizer is 'adamw': expected one of adam, muon"),
+        ({"discriminator_optimizer": "sgd"}, "discriminator_optimizer is 'sgd': expected one of"),
     ],
 )
 def test_bad_settings_are_named(changes, message):

@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.unconditional.volumes import VolumeGenerator, VolumeSizes, gradient_penalty
+from hagan_clinic.unconditional.volumes import (
+    VolumeGenerator,
+    VolumeSizes,
+    critic_loss,
+    gradient_penalty,
+)
 
 
 @pytest.mark.parametrize("side", [16, 96, 512])
@@ -45,3 +50,19 @@ def test_the_penalty_looks_between_real_and_fake():
     gradient_penalty(critic, real, fake)
     assert (seen[0][:, 0, 0] == seen[0][:, 0, 1]).all()
     assert 0 <= seen[0].min() < 0.2 and 0.8 < seen[0].max() <= 1
+
+
+def test_a_critic_is_updated_by_distance_penalty_and_drift():
+    def critic(volumes):
+        return 2 * volumes.flatten(1).sum(1)
+
+    # A slope of 2 in each of eight voxels: its norm is sqrt(32).
+    real, fake = torch.full((2, 1, 2, 2, 2), 0.5), torch.zeros(2, 1, 2, 2, 2)
+    penalty = 10 * (32**0.5 - 1) ** 2
+    loss, terms = critic_loss(critic, real, fake)
+    assert float(terms["wasserstein"]) == pytest.approx(8)
+    assert terms.keys() == {"wasserstein", "penalty"}
+    assert float(loss) == pytest.approx(penalty - 8, rel=1e-5)
+    drifting, terms = critic_loss(critic, real, fake, drift=0.5)
+    assert float(terms["drift"]) == pytest.approx(64)
+    assert float(drifting) == pytest.approx(penalty - 8 + 32, rel=1e-5)
