@@ -29,6 +29,8 @@ _MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 class Ellipse:
     """The region that holds 95 % of a normal distribution with the points' mean and covariance.
 
+    It reaches 2.45 standard deviations along each axis, and is no confidence region of the mean.
+
     Attributes:
         centre: (x, y).
         width: Full length of the longer axis.
@@ -122,6 +124,6 @@ def draw_map(plane: Mapping[str, NDArray[np.float64]], path: Path, title: str, f
         )  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(title=title, xlabel="dimension 1", ylabel="dimension 2")
-    axes.legend(title=f"ellipses: {COVERED:.0%} of each")
+    axes.legend(title=f"covariance ellipses, {COVERED:.0%}")
     figure.supxlabel(footer, fontsize=8, color="0.4")
     figure.savefig(path, format="png", metadata={"Title": footer})

@@ -34,16 +34,26 @@ def structure_volumes(volume: Float32, spacing: Sequence[float]) -> dict[str, fl
         volume: A stripped brain (D, H, W) in [0, 1].
         spacing: Voxel size along D, H, W in mm.
     """
+    voxel_ml = math.prod(spacing) / 1000
+    return {
+        name: float(np.count_nonzero(mask)) * voxel_ml
+        for name, mask in structure_masks(volume, spacing).items()
+    }
+
+
+def structure_masks(volume: Float32, spacing: Sequence[float]) -> dict[str, Mask]:
+    """Where each of `STRUCTURES` is; deep fluid is a part of the fluid, and all are of the brain.
+
+    Args:
+        volume: A stripped brain (D, H, W) in [0, 1].
+        spacing: Voxel size along D, H, W in mm.
+    """
     brain = _brain(volume, spacing)
     relative = _evened(volume, brain, spacing)
     depth = ndimage.distance_transform_edt(brain, sampling=spacing)
     fluid, brighter = brain & (relative < FLUID_BELOW), brain & (relative > BRIGHTER_ABOVE)
     masks = (brain, fluid, fluid & (depth > DEEP_MM), brain & ~fluid & ~brighter, brighter)
-    voxel_ml = math.prod(spacing) / 1000
-    return {
-        name: float(np.count_nonzero(mask)) * voxel_ml
-        for name, mask in zip(STRUCTURES, masks, strict=True)
-    }
+    return dict(zip(STRUCTURES, masks, strict=True))
 
 
 def _brain(volume: Float32, spacing: Sequence[float]) -> Mask:

@@ -1,4 +1,4 @@
-"""How similar synthetic volumes are to real ones: FID, MMD and diversity."""
+"""How similar synthetic volumes are to real ones: FID, MMD, diversity and coverage."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,8 @@ from hagan_clinic.evaluation.feature_cache import FeatureCache
 from hagan_clinic.evaluation.halves import Distance, Halves
 from hagan_clinic.evaluation.volume_sets import VolumeSet
 from hagan_clinic.metrics.diversity import (
+    NEAREST,
+    coverage,
     kernel_width,
     maximum_mean_discrepancy,
     pairwise_ms_ssim,
@@ -41,7 +43,9 @@ class SetFigures:
         overall: Metric -> value over all volumes; NaN for `REAL`.
         intervals: Metric -> 95 % bootstrap interval of it; none for `REAL`.
         halves: Metric -> its values at one number of volumes, `half` of either kind, against halves
-            of the real patients; for `REAL` between these halves, which is the floor.
+            of the real patients; for `REAL` between these halves, which is the floor. Here alone
+            is `coverage`, as it depends on the numbers of both; not of so few volumes that it has
+            no value.
         half: Volumes of either kind there.
         folds: Figure -> value of each fold, of `fold_size` volumes of either kind.
         fold_size: Volumes of either kind in a fold.
@@ -124,7 +128,8 @@ def evaluate_synthesis(
         "mmd": partial(maximum_mean_discrepancy, width=kernel_width(scans)),
     }
     halves = Halves.of(patients, min(map(len, sets)), seed)
-    floor = {name: halves.floor(distance, scans) for name, distance in distances.items()}
+    at_halves = distances | ({"coverage": coverage} if halves.size > NEAREST else {})
+    floor = {name: halves.floor(distance, scans) for name, distance in at_halves.items()}
     between = [
         (scans[by_fold[one][:each]], scans[by_fold[(one + 1) % folds][:each]])
         for one in range(folds)
@@ -141,16 +146,17 @@ def evaluate_synthesis(
             (features[fold * each : (fold + 1) * each], scans[by_fold[fold][:each]])
             for fold in range(folds)
         ]
-        overall, intervals, at_half = {}, {}, {}
+        overall, intervals = {}, {}
         for name, distance in distances.items():
             overall[name] = distance(features, scans)
             intervals[name] = bootstrap_interval(
                 distance, features, scans, patients, seed, least=LEAST[name]
             )
-            at_half[name] = halves.against(distance, features, scans)
         found.rows.append(
             SetFigures(
-                one.name, size, len(one), len(real), overall, intervals, at_half, halves.size,
+                one.name, size, len(one), len(real), overall, intervals,
+                {name: halves.against(of, features, scans) for name, of in at_halves.items()},
+                halves.size,
                 _in_folds(distances, between), each, pairwise_ms_ssim(one, pairs, seed),
             )
         )  # fmt: skip

@@ -14,6 +14,7 @@ from hagan_clinic.evaluation.embedding import METHODS, draw_map, embed
 from hagan_clinic.evaluation.synthesis import DISTANCES, SetFigures, Synthesis
 from hagan_clinic.evaluation.tables import Table, as_csv, document, number, p_value
 from hagan_clinic.evaluation.volume_sets import VolumeSet
+from hagan_clinic.metrics.diversity import NEAREST
 from hagan_clinic.runtime.exploration import pictures
 from hagan_clinic.runtime.provenance import NOTICE
 
@@ -22,7 +23,7 @@ MOST_MAPPED = 512
 
 Writer = str | Callable[[Path], object]
 _NAMES = {"fid": "FID", "mmd": "MMD"}
-_DIGITS = {"fid": 3, "mmd": 5}
+_DIGITS = {"fid": 3, "mmd": 5, "coverage": 3}
 _RANGE = (0.025, 0.975)
 _DISTANCE_COLUMNS = ["volumes", "size", "figure", "n", "n_real", "value", "low", "high", "n_half",
                      "of_halves", "of_halves_low", "of_halves_high"]  # fmt: skip
@@ -70,9 +71,12 @@ class SynthesisReport:
             "scatters more: compare values at the same n only. Intervals are 95 % by bootstrap of "
             "volumes and of patients, at the numbers beside them. The floor compares as many real "
             "volumes with other real ones, for random halves of the patients: a model can be below "
-            "it only by chance. Each fold has other volumes, as many synthetic as real ones. "
-            "MS-SSIM is MONAI's with a uniform window of 7 and as many of five scales as fit, over "
-            "pairs within a set: a set with a higher value than the real volumes is less diverse."
+            "it only by chance. Coverage (Naeem et al. 2020, eq. 8) is the share of real volumes "
+            f"that have a synthetic one as near as their {NEAREST}th nearest real one: where it is "
+            "below its floor, kinds of real volumes are missing. Each fold has other volumes, as "
+            "many synthetic as real ones. MS-SSIM is MONAI's with a uniform window of 7 and as many "
+            "of five scales as fit, over pairs within a set: a set with a higher value than the "
+            "real volumes is less diverse."
         )
 
     def tables(self) -> list[Table]:
@@ -155,13 +159,13 @@ class SynthesisReport:
         nothing = float("nan")
         return [
             [
-                row.name, row.size, name, row.n, row.real, row.overall[name],
+                row.name, row.size, name, row.n, row.real, row.overall.get(name, nothing),
                 *row.intervals.get(name, (nothing, nothing)), row.half, fmean(row.halves[name]),
                 *np.quantile(row.halves[name], _RANGE).tolist(),
             ]
             for found in self.found.values()
             for row in found.rows
-            for name in DISTANCES
+            for name in row.halves
         ]  # fmt: skip
 
     def _map(self, plane: Mapping[str, Any], method: str, size: str) -> Writer:
@@ -201,10 +205,11 @@ def _at_one_number(found: Synthesis) -> Table:
         [
             row.name, *(_mean_and_range(row.halves[name], _DIGITS[name]) for name in DISTANCES),
             number(fmean(row.halves["fid"]) / floor_fid if floor_fid else float("nan"), 2),
+            _mean_and_range(row.halves["coverage"], 3) if "coverage" in row.halves else "–",
         ]
         for row in found.rows
     ]  # fmt: skip
-    header = ["volumes", "FID", "MMD", "FID / floor"]
+    header = ["volumes", "FID", "MMD", "FID / floor", "coverage"]
     note = (
         f"Mean (2.5 to 97.5 percentile) of {len(floor.halves['fid'])} random halves of the real "
         "patients; the first row is the floor."

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from hagan_clinic.errors import InputError
 from hagan_clinic.metrics.similarity import UNIFORM, SimilarityTo, scale_weights
 
+NEAREST = 5
+"""Neighbours that set a neighbourhood's size in `coverage`: the choice of Naeem et al. 2020."""
+
 
 def pairwise_ms_ssim(volumes: Sequence[NDArray[np.float32]], pairs: int, seed: int) -> float:
     """Mean multi-scale SSIM over pairs of volumes: the higher, the more alike they are.
@@ -83,7 +86,7 @@ def _squared_distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> 
     return np.asarray(np.maximum(squares, 0))
 
 
-def coverage(made: NDArray[np.float64], real: NDArray[np.float64], nearest: int = 5) -> float:
+def coverage(made: NDArray[np.float64], real: NDArray[np.float64], nearest: int = NEAREST) -> float:
     """How many real rows have a made one in their neighbourhood (Naeem et al. 2020, eq. 8).
 
     A row's neighbourhood reaches to the so-manieth nearest other real row. Of two draws of as many

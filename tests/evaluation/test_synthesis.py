@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hagan_clinic.errors import InputError
-from hagan_clinic.evaluation.synthesis import real_folds
+from hagan_clinic.evaluation.synthesis import REAL, evaluate_synthesis, real_folds
 from hagan_clinic.evaluation.volume_sets import Resized, VolumeSet
 
 
@@ -29,6 +29,44 @@ def test_a_fold_has_all_scans_of_a_patient_and_folds_share_none():
 def test_too_few_real_volumes_for_the_folds_are_named():
     with pytest.raises(InputError, match="4 real volumes of 4 patients make no 3 folds"):
         real_folds(list("abcd"), 3, seed=0)
+
+
+class GivenFeatures:
+    """In place of a network and its cache: the mean of each side of a volume."""
+
+    def all(self, volumes, step):
+        return np.array([[volume[:8].mean(), volume[8:].mean()] for volume in volumes], float)
+
+
+def of_means(rng, means, name):
+    """Volumes of noise with such means of their two sides."""
+    volumes = rng.random((len(means), 16, 16, 16), dtype=np.float32) * 0.01
+    volumes += np.repeat(np.asarray(means, np.float32), 8, axis=1)[:, :, None, None]
+    given = Given(list(volumes))
+    given.name = name
+    return given
+
+
+def test_coverage_shows_a_kind_of_patients_that_is_never_made_at_the_number_of_its_floor():
+    rng = np.random.default_rng(0)
+    common, rare = rng.normal(0.3, 0.02, (64, 2)), rng.normal(0.7, 0.02, (32, 2))
+    real = of_means(rng, [*common[:32], *rare[:16]], "real")
+    both = of_means(rng, [*common[32:], *rare[16:]], "both")
+    only = of_means(rng, common[16:], "only")
+    patients = [f"p{number}" for number in range(48)]
+    found = evaluate_synthesis(
+        real, [both, only], GivenFeatures(), patients=patients, folds=2, pairs=1, seed=0
+    )
+    assert [row.name for row in found.rows] == [REAL, "both", "only"]
+    assert {row.half for row in found.rows} == {24}
+    floor, whole, part = (np.mean(row.halves["coverage"]) for row in found.rows)
+    assert floor == pytest.approx(1 - 2**-5, abs=0.03)
+    assert whole == pytest.approx(floor, abs=0.04)
+    assert part == pytest.approx(floor * 2 / 3, abs=0.05)
+    few = evaluate_synthesis(
+        real, [Given(list(both)[:5])], GivenFeatures(), patients=patients, folds=2, pairs=1, seed=0
+    )
+    assert "coverage" not in few.rows[0].halves  # of five volumes none has five neighbours
 
 
 def test_a_set_is_enlarged_by_nearest_neighbour_and_made_smaller_by_means():

@@ -56,6 +56,7 @@ def test_models_stand_beside_real_volumes_with_folds_maps_and_a_panel(
     for row in (row for row in distances if row["volumes"] != "real, against other real"):
         assert float(row["low"]) < float(row["value"]) < float(row["high"])
         assert (row["n"], row["n_real"], row["n_half"]) == ("4", "5", "2")
+    assert {row["figure"] for row in distances} == {"fid", "mmd"}  # halves of 2 have no coverage
     half = {row["volumes"]: float(row["of_halves"]) for row in distances if row["figure"] == "fid"}
     assert half["real, against other real"] < half["noise"]
     tests = csv_rows(tmp_path / "results" / "tests.csv")
