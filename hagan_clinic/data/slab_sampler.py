@@ -78,7 +78,9 @@ class NumberedSampler(tio.data.sampler.PatchSampler, ABC):
 class NumberedSlabs(NumberedSampler):
     """Slabs of a volume with their halo, and the low-resolution whole.
 
-    The start r of slab i of volume n is uniform over the multiples of 4, drawn from (seed, n, i).
+    The start r of slab i of volume n is uniform over the multiples of 4 of which a slab lies within
+    the volume, as the paper's, drawn from (seed, n, i). So the outermost four slices are in one of
+    these slabs, where a central slice is in thickness / 4 of them.
 
     Args:
         shape: (D, H, W) of the volumes.

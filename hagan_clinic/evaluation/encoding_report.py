@@ -97,11 +97,12 @@ class EncodingReport:
 
     def _dice(self) -> Table:
         labels = sorted({row.label for row in self.found.dice})
+        names = [*self.found.models, *self.found.references]
         cells = []
         for label in labels:
             values = [
                 [row.dice for row in self.found.dice if (row.prediction, row.label) == key]
-                for key in ((model, label) for model in self.found.models)
+                for key in ((name, label) for name in names)
             ]
             cells.append(
                 [str(label), *(number(fmean(many), 3) if many else "–" for many in values)]
@@ -110,7 +111,7 @@ class EncodingReport:
             "Dice of the structures that the segmenter finds in scan and reconstruction, mean over "
             "the subjects that have them in either; a structure in only one of the two counts 0."
         )
-        return Table("Structures", ["label", *self.found.models], cells, note)
+        return Table("Structures", ["label", *names], cells, note)
 
     def _regression(self) -> Table:
         cells = [

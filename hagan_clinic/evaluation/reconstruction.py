@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hagan_clinic.data.subject import Subject
 from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.comparison import Tested, Value, compare_pairs, every_pair
-from hagan_clinic.evaluation.labels import LabelDice, dice_of_labels
+from hagan_clinic.evaluation.labels import LabelDice, Labels, dice_of_labels
 from hagan_clinic.evaluation.linear_reconstruction import PrincipalComponents, component_names
 from hagan_clinic.evaluation.segmenter import Segmenter
 from hagan_clinic.intensity import from_unit
@@ -133,17 +133,22 @@ def evaluate_encoding(
         found.references = list(references)
     for number, subject in enumerate(subjects):
         for model in models:
-            scan = _evaluate(found, model, subject, segmenter, pictured=number < panel)
+            scan, truth = _evaluate(found, model, subject, segmenter, pictured=number < panel)
         if linear is not None:
             for name, count in references.items():
-                _score(found, name, subject, scan, linear.reconstruct(from_unit(scan.array), count))
+                back = linear.reconstruct(from_unit(scan.array), count)
+                _score(found, name, subject, scan, back)
+                if segmenter is not None and truth is not None:
+                    labels = segmenter(back, scan.grid, synthetic=True)
+                    found.dice += _dice(name, subject, labels, truth)
         step()
     return found
 
 
 def _evaluate(
     found: Encoding, model: Pair, subject: Subject, segmenter: Segmenter | None, *, pictured: bool
-) -> Scan:
+) -> tuple[Scan, Labels | None]:
+    """A model's metrics of a subject; the scan as the model takes it, and its structures."""
     name = subject.name
     scan = model.encoder.prepare(_image(model, subject), subject.mask)
     found.warnings += [f"{name}, {model.name}: {warning}" for warning in scan.warnings]
@@ -155,19 +160,25 @@ def _evaluate(
     if float(np.abs(back - real).max()) < SAME:
         found.warnings.append(f"{name}: what {model.name} gives is the scan itself: a leak?")
     scores = _score(found, model.name, subject, scan, back)
+    truth = None
     if segmenter is not None:
         truth = segmenter(real, scan.grid, synthetic=False)
         labels = segmenter(back, scan.grid, synthetic=True)
-        found.dice += [
-            LabelDice(model.name, name, subject.patient, structure, value)
-            for structure, value in dice_of_labels(labels, truth).items()
-        ]
+        found.dice += _dice(model.name, subject, labels, truth)
     if pictured:
         if model.name == found.models[0]:
             found.shown.append(pictures.Step(pictures.middle_planes(real), (name, "scan")))
         caption = f"{scores[BOX if scan.brain is None else BRAIN].psnr:.1f} dB"
         found.shown.append(pictures.Step(pictures.middle_planes(back), (model.name, caption)))
-    return scan
+    return scan, truth
+
+
+def _dice(name: str, subject: Subject, labels: Labels, truth: Labels) -> list[LabelDice]:
+    """A row for each structure of a reconstruction."""
+    return [
+        LabelDice(name, subject.name, subject.patient, structure, value)
+        for structure, value in dice_of_labels(labels, truth).items()
+    ]
 
 
 def _score(

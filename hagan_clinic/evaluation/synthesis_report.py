@@ -74,9 +74,9 @@ class SynthesisReport:
             "it only by chance. Coverage (Naeem et al. 2020, eq. 8) is the share of real volumes "
             f"that have a synthetic one as near as their {NEAREST}th nearest real one: where it is "
             "below its floor, kinds of real volumes are missing. Each fold has other volumes, as "
-            "many synthetic as real ones. MS-SSIM is MONAI's with a uniform window of 7 and as many "
-            "of five scales as fit, over pairs within a set: a set with a higher value than the "
-            "real volumes is less diverse."
+            "many synthetic as real ones. MS-SSIM is MONAI's with a uniform window of 7 and as "
+            "many of five scales as fit, over pairs within a set: a set with a higher value than "
+            "the real volumes is less diverse."
         )
 
     def tables(self) -> list[Table]:
