@@ -1,211 +1,191 @@
-"""HA-GAN and its baselines on one cohort: equal time on one machine, one protocol, one page.
+"""HA-GAN and its baselines on one cohort: one recipe, equal time, cross-validated, one page.
 
-    python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --study translation --minutes 24
-    python benchmarks/study.py $HAGAN_TEST_DATA/lgg_mni OUT --study synthesis -o docs/results.md
+    python benchmarks/study.py COHORT OUT --folds 3 --minutes 1.2 --budget 2.4 -o docs/results.md
 
 Every model is timed first, after its start-up; it is then trained for the steps that fit into the
-minutes at that speed, so that what else the machine does later gives no model an advantage.
-Weights, checkpoints and tables stay in OUT, and a study that was stopped goes on where it was. The
-page is of both studies, each with its own minutes.
+minutes at that speed, so that what else the machine does gives no model an advantage.
+Weights, checkpoints and tables stay in OUT, and the same command goes on where it was stopped.
 """
 
 import csv
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import click
-from study_page import SAMPLE, write_page
+import psutil
+import torch
+from study_cohort import coarse_cohort, write_folds
+from study_models import STUDIES, Entry, Study
+from study_page import write_page
+from study_pictures import SAMPLE
+from study_place import evaluation_of
 
 from hagan_clinic.runtime.session import usable_cpus
+from hagan_clinic.training.folds import SPLIT, place_of
 
 TIMED_STEPS = 40
-"""Logged every ten; the first ten, which hold the start-up, do not count."""
+"""Of a short whole run, as discriminators join late; the first ten hold the start-up."""
 
-TIMED_SECONDS = 120
-"""At most, if fewer steps were done."""
+POLL_SECONDS = 0.1
+FEWEST_STEPS = 20
+
+ENCODERS = ("hagan", "hagan-paper", "vae-gan", "alpha-gan")
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """A model of the study.
+class Training:
+    """One training.
 
     Attributes:
-        name: of it and its run folder.
-        settings: what it is told beside the common settings.
-        whole: its steps cost more later in the run, as a network grows or a discriminator
-            joins, so that it is timed over a short whole one.
+        entry: The model.
+        minutes: For how long, at the speed that was measured.
+        run: Its run folder.
     """
 
-    name: str
-    settings: dict[str, object]
-    whole: bool = False
+    entry: Entry
+    minutes: float
+    run: Path
 
+    @property
+    def split(self) -> Path:
+        """Of the fold."""
+        return self.run.parent / SPLIT
 
-CONDITIONAL = {
-    "mode": "conditional",
-    "spacing": 2.0,
-    "size": [96, 96, 96],
-    "batch_size": 2,
-}
-"""A brain at 2 mm. Widths below are a half to a quarter of each paper's, on every side alike."""
-
-HAGAN = {
-    "slab": 16, "halo": 4, "optimizer": "muon", "ema": 0.99, "adversarial_start": 0.9,
-    "half_width": 24, "quarter_width": 64, "high_blocks": 1, "weight_high": 4.0,
-    "weight_low": 4.0, "weight_structure": 0.3, "weight_likelihood": 0.2,
-    "weight_adversarial": 0.003, "weight_background": 0.05,
-}  # fmt: skip
-"""The settings of the bundled model, its average of weights shorter as the run is."""
-
-PATCHES = {"patch": 64, "levels": 6, "width": 24, "batch_size": 1}
-
-UNCONDITIONAL = {
-    "mode": "unconditional",
-    "spacing": 6.0,
-    "size": [32, 32, 32],
-    "latent": 32,
-    "batch_size": 4,
-}
-
-STUDIES: dict[str, tuple[dict[str, object], list[Entry]]] = {
-    "translation": (
-        CONDITIONAL,
-        [
-            Entry("hagan", HAGAN, whole=True),
-            Entry("hagan-slabs-alone", {**HAGAN, "low_res_branch": False}, whole=True),
-            Entry("slab-unet", {"slab": 16, "width": 32, "discriminator_width": 128}),
-            Entry("cgan2d", {"levels": 5, "width": 32}),
-            Entry("cgan3d-patch", PATCHES),
-            Entry("cgan3d-laf", PATCHES),
-        ],
-    ),
-    "synthesis": (
-        UNCONDITIONAL,
-        [
-            Entry("hagan", {"preset": "cpu", "slab": 4}),
-            Entry("wgan-gp", {"width": 16}),
-            Entry("vae-gan", {"width": 16}),
-            Entry("alpha-gan", {"width": 16}),
-            Entry("progressive-gan", {"width": 16}, whole=True),
-        ],
-    ),
-}
-
-ENCODERS = ("hagan", "vae-gan", "alpha-gan")
-"""Models of the second study that have one."""
-
-EVALUATIONS = {
-    "translation": ("translation", None, ["--form", "stripped"]),
-    "synthesis": ("synthesis", None, ["--side", "all"]),
-    "encoding": ("synthesis", ENCODERS, []),
-}
-"""Kind -> study, models if not all, and options: a FID of the 12 test volumes would say nothing."""
+    @property
+    def plan(self) -> Path:
+        """Its steps, and how long they took in the end."""
+        return self.run.with_name(f"{self.run.name}.json")
 
 
 @click.command()
-@click.argument("cohort", type=click.Path(path_type=Path))
+@click.argument("cohort", type=click.Path(exists=True, path_type=Path))
 @click.argument("work", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(
-    "--study",
-    "chosen",
-    type=click.Choice([*STUDIES]),
-    multiple=True,
-    help="Translation, synthesis, or both by default.",
+    "--study", "chosen", type=click.Choice([*STUDIES]), multiple=True, help="By default each."
 )
-@click.option("--minutes", default=6.0, show_default=True, help="Of training, for every model.")
+@click.option("--folds", default=3, show_default=True, help="Of the patients.")
+@click.option("--minutes", default=2.0, show_default=True, help="Of each training.")
+@click.option(
+    "--budget", "budgets", type=float, multiple=True, metavar="MINUTES",
+    help="Train in the first fold for so long too, for the curve; repeat for several.",
+)  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="As of train and evaluate.")
 @click.option("-o", "--page", type=click.Path(path_type=Path), help="The page to write.")
 def main(
     cohort: Path,
     work: Path,
     chosen: tuple[str, ...],
+    folds: int,
     minutes: float,
+    budgets: tuple[float, ...],
     device: str,
     page: Path | None,
 ) -> None:
-    """Time, train and evaluate every model of the studies on COHORT; keep all in OUT."""
-    runs = {
-        study: {entry.name: work / study / entry.name for entry in entries}
-        for study, (_, entries) in STUDIES.items()
-    }
-    of_study = {study: STUDIES[study][1] for study in chosen or STUDIES}
-    every = [(study, entry) for study, entries in of_study.items() for entry in entries]
-    commands = {run_of: training(*run_of, cohort, work, device) for run_of in every}
-    for (study, entry), command in commands.items():
-        plan = runs[study][entry.name].with_suffix(".json")
-        if not plan.exists():
-            rate = steps_per_second(command, entry.whole, work / "timing")
-            steps = max(50, round(60 * minutes * rate))
-            told = {"minutes": minutes, "cores": usable_cpus(), "commit": commit()}
-            write_json(plan, {"steps": steps, **told})
-    for (study, entry), command in commands.items():
-        train(command, runs[study][entry.name])
-
-    where = [str(cohort), "--split", str(cohort / "split.csv"), "--device", device]
-    made, evaluated = work / "made", work / "evaluation"
-    for kind, (study, models, options) in EVALUATIONS.items():
-        if study in of_study:
-            of = [str(run) for name, run in runs[study].items() if name in (models or runs[study])]
-            make(f"evaluate {kind}", [*of, *where, *options], evaluated / kind)
-    for study, entry in every:
-        run = runs[study][entry.name]
-        if study == "translation":
-            model = run.with_suffix(".onnx")
-            make("export", [str(run)], model)
-            make("translate", [str(SAMPLE), "--model", str(model)], made / f"{run.name}.nii.gz")
-        else:
-            make("sample", [str(run), "-n", "3"], made / run.name)
+    """Time, train and evaluate every model on COHORT, a CSV or folder; keep all in OUT."""
+    table = coarse_cohort(cohort, work / "cohort")
+    command = ["hagan-clinic", "train", "--data", str(table), "--device", device]
+    command += ["--cache", str(work / "cache")]
+    for name in chosen or STUDIES:
+        study, place = STUDIES[name], work / name
+        write_folds(table, place, folds)
+        planned = list(trainings(study, place, folds, minutes, budgets))
+        for one in planned:
+            train(one, [*command, "--split", str(one.split), *options(study, one.entry)], place)
+        for split, spent in dict.fromkeys((one.split, one.minutes) for one in planned):
+            runs = [one.run for one in planned if (one.split, one.minutes) == (split, spent)]
+            out = evaluation_of(split.parent, None if spent == minutes else spent)
+            evaluate(name, runs, [str(table), "--split", str(split), "--device", device], out)
+        picture(name, study, place_of(place, 1), work / "made" / name)
+    if "synthesis" in (chosen or STUDIES):
+        bundled = ["brain", str(cohort), "--features", "hd-bet", "-n", "64", "--device", device]
+        make("evaluate synthesis", bundled, work / "bundled")
     if page is not None:
-        write_page(page, work, {study: list(of.values()) for study, of in runs.items()})
+        write_page(page, work, f"$HAGAN_TEST_DATA/{cohort.name}")
 
 
-def training(study: str, entry: Entry, cohort: Path, work: Path, device: str) -> list[str]:
-    """The command that trains a model, but for its steps and its run folder."""
-    told = {**STUDIES[study][0], **entry.settings}
-    if entry.name not in ("hagan", "hagan-slabs-alone"):
-        told["model"] = entry.name
-    preset = told.pop("preset", None)
-    command = ["hagan-clinic", "train", "--data", str(cohort), "--device", device]
-    command += ["--split", str(cohort / "split.csv"), "--cache", str(work / "cache")]
-    command += ["--preset", str(preset)] if preset else []
-    for name, value in told.items():
-        text = json.dumps(value) if not isinstance(value, str) else value
-        command += ["--set", f"{name}={text}"]
-    return command
+def trainings(
+    study: Study, place: Path, folds: int, minutes: float, budgets: Sequence[float]
+) -> Iterator[Training]:
+    """Every model in its folds, then the crossed ones for the other budgets in the first."""
+    for fold in range(1, folds + 1 if study.crossed else 2):
+        for entry in study.entries:
+            if fold == 1 or entry.in_each_fold:
+                yield Training(entry, minutes, place_of(place, fold) / entry.name)
+    for budget in budgets if study.crossed else ():
+        for entry in study.entries:
+            if entry.in_each_fold:
+                run = place_of(place, 1) / f"{entry.name}-{budget:g}min"
+                yield Training(entry, budget, run)
 
 
-def steps_per_second(command: list[str], whole: bool, folder: Path) -> float:
-    """The speed of training after its start-up."""
-    shutil.rmtree(folder, ignore_errors=True)
-    enough, schedule = (2 * TIMED_STEPS,) * 2 if whole else (TIMED_STEPS, 1_000_000)
-    told = ["--steps", str(schedule), "--validate-every", str(schedule)]
-    process = subprocess.Popen([*command, *told, "-o", str(folder)])
-    began, logged = time.monotonic(), dict[int, float]()
-    while process.poll() is None:
-        time.sleep(1)
-        logged = seconds_of_steps(folder / "metrics.csv")
-        late = time.monotonic() - began > TIMED_SECONDS
-        if max(logged, default=0) >= enough or (late and len(logged) > 1):
-            process.send_signal(signal.SIGINT)
-            process.wait()
-    first = min(logged, default=0)
-    if len(logged) < 2:
-        sys.exit(f"{' '.join(command)}: ended before its twentieth step")
-    return (max(logged) - first) / sum(t for step, t in logged.items() if step > first)
+def options(study: Study, entry: Entry) -> list[str]:
+    """What tells `train` the settings of a model."""
+    given = {**study.shared, **entry.settings}
+    return [part for name, value in given.items() for part in ("--set", f"{name}={toml(value)}")]
+
+
+def toml(value: object) -> str:
+    """A value of a setting; only tables are written unlike in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
+
+
+def train(training: Training, command: Sequence[str], place: Path) -> None:
+    """Train to the steps that fit into the minutes; a run that was stopped goes on."""
+    if not training.plan.exists():
+        rate = steps_per_second(training.entry, command, place / "speed")
+        steps = max(FEWEST_STEPS, round(60 * training.minutes * rate))
+        facts = {"minutes": training.minutes, "cores": usable_cpus(), "commit": commit()}
+        write_json(training.plan, {"steps": steps, **facts})
+    plan = read_json(training.plan)
+    if "seconds" in plan:
+        return
+    steps = plan["steps"]
+    print(f"== {training.run}: {steps} steps", flush=True)
+    every = ["--validate-every", str(steps), "--checkpoint-every", str(max(1, steps // 4))]
+    subprocess.run([*command, "--steps", str(steps), *every, "-o", str(training.run)], check=True)
+    seconds = sum(seconds_of_steps(training.run / "metrics.csv").values())
+    write_json(training.plan, {**plan, "seconds": seconds})
+
+
+def steps_per_second(entry: Entry, command: Sequence[str], folder: Path) -> float:
+    """The speed of a model's training after its start-up, measured once.
+
+    On a CPU by the time that the process got of it, which other work on the machine hardly changes.
+    """
+    measured = folder / f"{entry.name}.json"
+    if not measured.exists():
+        run = folder / entry.name
+        shutil.rmtree(run, ignore_errors=True)
+        every = ["--steps", str(TIMED_STEPS), "--validate-every", str(TIMED_STEPS)]
+        process = psutil.Popen([*command, *every, "-o", str(run)])
+        at: dict[int, float] = {}
+        while process.poll() is None and TIMED_STEPS not in at:
+            used = time.monotonic() if torch.cuda.is_available() else sum(process.cpu_times()[:2])
+            for step in seconds_of_steps(run / "metrics.csv"):
+                at.setdefault(step, used)
+            time.sleep(POLL_SECONDS)
+        if process.wait() or TIMED_STEPS not in at:
+            sys.exit(f"{entry.name}: its training failed")
+        speed = (TIMED_STEPS - min(at)) / (at[TIMED_STEPS] - at[min(at)])
+        write_json(measured, {"steps_per_second": speed})
+        shutil.rmtree(run)
+    return float(read_json(measured)["steps_per_second"])
 
 
 def seconds_of_steps(path: Path) -> dict[int, float]:
     """Step -> seconds since the step before it in a run's metrics, without validations."""
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rates = {
             int(row["step"]): float(row["value"])
             for row in csv.DictReader(file)
@@ -215,30 +195,41 @@ def seconds_of_steps(path: Path) -> dict[int, float]:
     return {step: (step - before) / rates[step] for before, step in pairwise([0, *steps])}
 
 
-def train(command: list[str], run: Path) -> None:
-    """Train to the steps of the plan; a run that was stopped goes on."""
-    plan = read_json(run.with_suffix(".json"))
-    if "seconds" in plan:
-        return
-    steps = plan["steps"]
-    print(f"== {run}: {steps} steps", flush=True)
-    every = ["--validate-every", str(steps), "--checkpoint-every", str(max(1, steps // 5))]
-    subprocess.run([*command, "--steps", str(steps), *every, "-o", str(run)], check=True)
-    seconds = sum(seconds_of_steps(run / "metrics.csv").values())
-    write_json(run.with_suffix(".json"), {**plan, "seconds": seconds})
+def evaluate(name: str, runs: Sequence[Path], where: Sequence[str], out: Path) -> None:
+    """Evaluate models of one fold and budget on the fold's patients."""
+    given = [*map(str, runs), *where]
+    if name == "translation":
+        make("evaluate translation", [*given, "--form", "stripped", "--worst", "0"], out / name)
+    else:
+        more = ["--features", "hd-bet", "--cache", str(out / "features"), "--panel", "0"]
+        make("evaluate synthesis", [*given, *more], out / name)
+        encoders = [str(run) for run in runs if run.name in ENCODERS]
+        make("evaluate encoding", [*encoders, *where, "--panel", "0"], out / "encoding")
 
 
-def commit() -> str:
-    """Of this checkout; marked where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def picture(name: str, study: Study, place: Path, made: Path) -> None:
+    """What the models of the first fold make of the shipped scan, or of noise."""
+    for entry in study.entries:
+        run, out = place / entry.name, made / entry.name
+        if name == "translation":
+            model = made / f"{entry.name}.onnx"
+            make("export", [str(run)], model)
+            make("translate", [str(SAMPLE), "--model", str(model)], Path(f"{out}.nii.gz"))
+        else:
+            make("sample", [str(run), "-n", "3"], out)
 
 
-def make(command: str, arguments: list[str], out: Path) -> None:
+def make(command: str, arguments: Sequence[str], out: Path) -> None:
     """A command that writes a file or folder, if it is not there."""
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["hagan-clinic", *command.split(), *arguments, "-o", str(out)], check=True)
+
+
+def commit() -> str:
+    """The last one of this checkout that changed the package."""
+    command = ["git", "log", "-1", "--format=%h", "--", "hagan_clinic"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def read_json(path: Path) -> dict:
