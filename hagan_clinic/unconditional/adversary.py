@@ -16,6 +16,7 @@ from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, Slab
 from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.optimisation import Update
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
+from hagan_clinic.unconditional.patch_adversary import PatchDiscriminator
 from hagan_clinic.unconditional.settings import UnconditionalConfig
 from hagan_clinic.unconditional.sizes import HAGANConfig
 from hagan_clinic.unconditional.targets import Targets
@@ -27,7 +28,7 @@ class AdversarialModel(SynthesisModel):
 
     settings: UnconditionalConfig
     middle_discriminators: nn.ModuleList
-    slab_discriminator: SlabDiscriminator
+    slab_discriminator: SlabDiscriminator | PatchDiscriminator
     low_discriminator: LowResolutionDiscriminator | None
 
     def make_discriminators(self, settings: UnconditionalConfig, config: HAGANConfig) -> None:
@@ -43,7 +44,10 @@ class AdversarialModel(SynthesisModel):
         *middle, finest = (
             SlabDiscriminator(1, strides, **shared) for strides in config.slab_strides
         )
-        self.slab_discriminator = finest
+        patches = settings.discriminator == "patches"
+        self.slab_discriminator = (
+            PatchDiscriminator(config.discriminator_width) if patches else finest
+        )
         self.middle_discriminators = nn.ModuleList(middle)
         self.low_discriminator = (
             LowResolutionDiscriminator(1, config.upsamples, **shared)

@@ -4,12 +4,19 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.losses import structure_loss
 from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import Update, frozen
+from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.errors import InputError
+from hagan_clinic.unconditional.patch_adversary import (
+    PatchDiscriminator,
+    patch_losses,
+    update_patches,
+)
 from hagan_clinic.unconditional.prior import prior_discrepancy
 from hagan_clinic.unconditional.targets import Targets
 
@@ -45,7 +52,12 @@ def train_end_to_end(
     context = generator.context(latents, model.one_hot(label))
     slabs = model.pyramid(context, starts)
     low = generator.low(context) if settings.low_res_branch else None
-    if adversarial:
+    linear = generator.linear(context, starts[0]) if settings.components else None
+    patches = model.slab_discriminator
+    if adversarial and isinstance(patches, PatchDiscriminator):
+        assert linear is not None
+        terms |= update_patches(patches, real.slabs[-1], slabs[-1].detach(), linear, update)
+    elif adversarial:
         fakes = [slab.detach() for slab in slabs], None if low is None else low.detach()
         terms |= model.update_discriminators(real, fakes, label, update)
 
@@ -57,6 +69,11 @@ def train_end_to_end(
         brain = (real.slabs[-1] > SIGNAL).float()
         terms["structure"] = structure_loss(slabs[-1][:count], real.slabs[-1], brain)
         loss = loss + settings.weight_structure * terms["structure"]
+    if settings.weight_coarse:
+        assert linear is not None
+        wanted = torch.cat([real.slabs[-1], linear[count:]])
+        terms["coarse"] = functional.mse_loss(_coarse(slabs[-1]), _coarse(wanted))
+        loss = loss + settings.weight_coarse * terms["coarse"]
     if settings.weight_prior:
         terms["prior"] = prior_discrepancy(encoded)
         loss = loss + settings.weight_prior * terms["prior"]
@@ -64,8 +81,15 @@ def train_end_to_end(
         loss = loss + model.measurement_loss(batch, encoded, terms)
     if adversarial:
         with frozen(model.all_discriminators()):
-            logits = model.logits_of(slabs, low, real.positions)
-            terms["generator"] = model.adversarial_loss(logits, real=True)
+            if isinstance(patches, PatchDiscriminator):
+                assert linear is not None
+                terms["generator"], terms["features"] = patch_losses(
+                    patches, real.slabs[-1], slabs[-1], linear
+                )
+                loss = loss + settings.weight_features * terms["features"]
+            else:
+                logits = model.logits_of(slabs, low, real.positions)
+                terms["generator"] = model.adversarial_loss(logits, real=True)
             loss = loss + settings.weight_adversarial * terms["generator"]
             if label is not None:
                 terms["class_fake"] = model.class_loss(logits, label)
@@ -74,6 +98,10 @@ def train_end_to_end(
     else:
         update("autoencoder", loss)
     return {name: term.detach() for name, term in terms.items()}
+
+
+def _coarse(slabs: Tensor) -> Tensor:
+    return functional.avg_pool3d(slabs, LOW_RES_FACTOR)
 
 
 def whole_of(batch: SynthesisBatch) -> Tensor:

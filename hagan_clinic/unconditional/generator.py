@@ -22,6 +22,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.backbone.synthesising import GeneratingNetwork
 from hagan_clinic.unconditional.components import CELL, Cells, ComponentImage
 from hagan_clinic.unconditional.levels import MIDDLE_HALO, windows_below
+from hagan_clinic.unconditional.refinement import Refinement, start_at_zero
 from hagan_clinic.unconditional.sizes import LARGEST_UPSAMPLES, HAGANConfig
 
 
@@ -101,20 +102,33 @@ class NoiseTrunk(nn.Module):
 class HighResolutionHead(nn.Module):
     """G^H: A_r (B, 64, d/4, H/4, W/4) -> X_r^H (B, 1, d, H, W) in [-1, 1].
 
-    Channels beyond ``context_channels`` are the linear model's image, which it is added to.
+    Channels beyond ``context_channels`` are the linear model's image, which it is added to, with
+    ``refinements`` blocks that see it.
     """
 
-    def __init__(self, context_channels: int, norm: str, *, checkpointing: bool = False) -> None:
+    def __init__(
+        self, context_channels: int, norm: str, refinements: int = 0, *, checkpointing: bool = False
+    ) -> None:
         super().__init__()
         self.channels = context_channels
         self.cells = Cells(LOW_RES_FACTOR)
         self.checkpointing = checkpointing
         half = context_channels // 2
         self.block = ConvolutionBlock(context_channels, half, norm, double=True)
-        self.last = nn.Conv3d(half, 1, 3, padding=1)
+        self.refinement = Refinement(half, refinements) if refinements else None
+        self.last = None if refinements else nn.Conv3d(half, 1, 3, padding=1)
+
+    def linear(self, context: Tensor) -> Tensor:
+        """The linear model's image, in [-1, 1]."""
+        return bounded(self.cells.together(context[:, self.channels :]))
 
     def forward(self, context: Tensor) -> Tensor:
         """The slab, or the whole volume, that the features show."""
+        if self.refinement is not None:
+            image = self.linear(context)
+            features = self.block.activate(self.block.convolve(context[:, : self.channels]))
+            return bounded(image + self.refinement(features, image))
+        assert self.last is not None
         last = partial(convolve_doubled, convolution=self.last)
         convolutions: list[Step] = [self.block.convolve, last]
         between = [self.block.activate]
@@ -186,12 +200,13 @@ class UnconditionalGenerator(GeneratingNetwork):
         self.middle = nn.ModuleList(
             MiddleLevel(channels, checkpointing=checkpointing) for _ in range(config.levels - 1)
         )
-        self.high = HighResolutionHead(channels, config.norm, checkpointing=checkpointing)
+        self.high = HighResolutionHead(
+            channels, config.norm, config.refinements, checkpointing=checkpointing
+        )
         if config.components:
             for last in (self.low.layers[6], self.high.last):
-                assert isinstance(last, nn.Conv3d) and last.bias is not None
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+                if isinstance(last, nn.Conv3d):
+                    start_at_zero(last)
 
     def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """G^A: z (B, latent) and one-hot labels (B, classes) -> A (B, 64, D/4, H/4, W/4).
@@ -227,7 +242,7 @@ class UnconditionalGenerator(GeneratingNetwork):
         for number, of_level in enumerate(starts):
             slabs = [Slab(start, self.config.slab) for start in of_level]
             last = number == len(self.middle)
-            halo = self.config.halo if last else MIDDLE_HALO
+            halo = self.config.training_halo if last else MIDDLE_HALO
             windows = [slab.window(self.config.depths[number], halo) for slab in slabs]
             taken = made.taken(windows)
             if last:
@@ -238,6 +253,12 @@ class UnconditionalGenerator(GeneratingNetwork):
                 made = Made(features, [window.start for window in windows])
             images.append(_inner(image, windows, slabs))
         return images
+
+    def linear(self, context: Tensor, starts: Sequence[int]) -> Tensor:
+        """The linear model's slabs, as of ``pyramid`` with one level."""
+        cells = [start // LOW_RES_FACTOR for start in starts]
+        taken = take_slabs(context, cells, self.config.slab // LOW_RES_FACTOR)
+        return self.high.linear(taken)
 
     def without_halo(self, context: Tensor, starts: Sequence[Sequence[int]]) -> list[Tensor]:
         """As ``pyramid``, but zeros stand beside every slab, as an encoder knows its slab alone.

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.noise import noise
-from hagan_clinic.backbone.optimisation import ParameterGroup, Update, frozen
+from hagan_clinic.backbone.optimisation import MUON_BETAS, ParameterGroup, Update, frozen
 from hagan_clinic.backbone.parts import Part
 from hagan_clinic.data.prepared import PreparedSubject
 from hagan_clinic.errors import InputError
@@ -33,9 +33,6 @@ from hagan_clinic.unconditional.targets import Targets
 
 BETAS = (0.0, 0.999)
 """The paper's, for every Adam."""
-
-MUON_BETAS = (0.9, 0.99)
-"""Of the Adam that updates what Muon does not: first and last layers and norms."""
 
 
 class HAGAN(AdversarialModel):

@@ -1,6 +1,7 @@
 """The parts of an unconditional HA-GAN as training runs them, for `summary`."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.unconditional.encoder import Autoencoder
 from hagan_clinic.unconditional.generator import MiddleLevel
 from hagan_clinic.unconditional.levels import MIDDLE_HALO
+from hagan_clinic.unconditional.patch_adversary import PatchDiscriminator
 
 
 def parts_of(
@@ -48,7 +50,7 @@ def parts_of(
         given = (channels, window, *sizes[number][1:])
 
     def high(features: Tensor) -> Tensor:
-        window = Slab(0, config.slab).window(config.size[0], config.halo).thickness
+        window = Slab(0, config.slab).window(config.size[0], config.training_halo).thickness
         image: Tensor = generator.high(
             take_slabs(features, [0] * len(features), window // LOW_RES_FACTOR)
         )
@@ -58,7 +60,11 @@ def parts_of(
     for number, discriminator in enumerate(slab_discriminators, start=1):
         slab = (1, config.slab, *sizes[number][1:])
         symbol = "D^H" if number == last else f"D^{number}"
-        yield Part(symbol, discriminator, (slab, ()), cast(SlabDiscriminator, discriminator).logits)
+        if isinstance(discriminator, PatchDiscriminator):
+            yield Part(symbol, discriminator, (slab,), partial(_logits_of_places, discriminator))
+        else:
+            judge = cast(SlabDiscriminator, discriminator)
+            yield Part(symbol, judge, (slab, ()), judge.logits)
     if low_discriminator is not None:
         yield Part("D^L", low_discriminator, ((1, *sizes[0]),), low_discriminator.logits)
     if encoder:
@@ -68,3 +74,7 @@ def parts_of(
         features = (config.encoded_channels, *sizes[0])
         latent = autoencoder.encoder.latent
         yield Part("E^G", latent, (features,), latent)
+
+
+def _logits_of_places(discriminator: PatchDiscriminator, slab: Tensor) -> Tensor:
+    return discriminator(slab).logits[-1]

@@ -113,7 +113,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 NEED_END_TO_END = (
     *("context", "components"),
-    *("adversarial_start", "weight_adversarial", "weight_structure"),
+    *("adversarial_start", "weight_adversarial", "weight_structure", "weight_coarse"),
 )
 
 
@@ -155,6 +155,7 @@ class UnconditionalConfig(SynthesisConfig):
         context: channels of the features A; 0 for the paper's, an eighth of ``width``.
         components: start from the mean and the principal components of the training volumes, which
             G and E then hold and add to (``unconditional.components``).
+        refinements: see ``unconditional.HAGANConfig``.
         component_draws: augmented volumes that these are fitted to.
         end_to_end: train G, E^H and E^G at once by what they bring back together, instead of in
             turn.
@@ -162,6 +163,13 @@ class UnconditionalConfig(SynthesisConfig):
         weight_adversarial: of the adversarial loss in G; end to end alone.
         reconstruction: ``l1``, the paper's, or ``huber``, which squares errors.
         weight_structure: of 1 - SSIM in the brain of what is brought back; end to end alone.
+        weight_coarse: of the squared error at a quarter of the resolution, of what is brought back
+            from the scan and of samples from the linear model's image, so that discriminators
+            change no brightness; needs ``components``.
+        discriminator: of slabs: ``slab``, the paper's D^H; or ``patches``, which judges each place
+            of a slab instead (``unconditional.patch_adversary``); needs ``components``.
+        weight_features: of how unlike a scan what is brought back of it is to the layers of the
+            discriminator of patches.
         r1: weight of the gradient penalty on real images.
         discriminator_optimizer: ``adam``, the paper's, or ``muon``, as of ``optimizer``.
         choose_by: what the best checkpoint is best in: ``mmd`` of the samples, ``reconstruction``
@@ -199,11 +207,15 @@ class UnconditionalConfig(SynthesisConfig):
     context: int = 0
     components: bool = False
     component_draws: int = 1024
+    refinements: int = HAGANConfig.refinements
     end_to_end: bool = False
     adversarial_start: float = 0.0
     weight_adversarial: float = 1.0
     reconstruction: str = "l1"
     weight_structure: float = 0.0
+    weight_coarse: float = 0.0
+    discriminator: str = "slab"
+    weight_features: float = 0.0
     r1: float = 0.0
     discriminator_optimizer: str = "adam"
     choose_by: str = "mmd"
@@ -235,10 +247,11 @@ class UnconditionalConfig(SynthesisConfig):
         check_choice(self, "optimizer", ("adam", "muon"))
         check_choice(self, "discriminator_optimizer", ("adam", "muon"))
         check_choice(self, "reconstruction", ("l1", "huber"))
+        check_choice(self, "discriminator", ("slab", "patches"))
         check_choice(self, "choose_by", ("mmd", "reconstruction", "last"))
         weights = (
             *("reconstruction", "prior", "class", "adversarial", "structure"),
-            *("region", "measurements", "overlap"),
+            *("region", "measurements", "overlap", "coarse", "features"),
         )
         check_range(self, [f"weight_{name}" for name in weights], zero=True)
         check_range(self, ("r1", "component_draws"), zero=True)
@@ -256,6 +269,9 @@ class UnconditionalConfig(SynthesisConfig):
         for name in NEED_END_TO_END:
             if getattr(self, name) != stated[name] and not self.end_to_end:
                 raise InputError(f"{name} needs end_to_end: give --set end_to_end=true")
+        if self.weight_coarse and not self.components:
+            raise InputError("weight_coarse needs components: give --set components=true")
+        self._check_patches()
         if self.choose_by == "reconstruction" and not self.encoder:
             raise InputError("choose_by reconstruction needs the encoder: leave --no-encoder out")
         for name in ("weight_prior", "batch_deviation"):
@@ -268,6 +284,24 @@ class UnconditionalConfig(SynthesisConfig):
             raise InputError(
                 "weight_overlap compares the directions of measurements, of which there are "
                 f"{len(self.measurements)}: expected 2 or more"
+            )
+
+    def _check_patches(self) -> None:
+        """What the discriminator of patches needs, and what it does without."""
+        if self.discriminator == "slab":
+            if self.weight_features:
+                raise InputError(
+                    "weight_features needs the discriminator of patches: give "
+                    "--set discriminator=patches"
+                )
+            return
+        if not self.components:
+            raise InputError("discriminator patches needs components: give --set components=true")
+        without = ("low_res_branch", "diffaugment", "r1", "batch_deviation", "classes")
+        if given := [name for name in without if getattr(self, name)]:
+            raise InputError(
+                f"discriminator patches has no {', '.join(given)}: turn off what is given, or "
+                "leave --set discriminator=patches out"
             )
 
     def sizes(self) -> HAGANConfig:

@@ -15,7 +15,8 @@ SMALLEST_CONTEXT = 4
 """Voxels a side that A has at least; twice as many with one level, as in the paper."""
 
 HALO = 4
-"""Slices beside a slab that its G^H sees with norm ``position``: two convolutions reach three."""
+"""Slices beside a slab that G^H sees in training with norm ``position``; two convolutions reach
+three."""
 
 LARGEST_COARSE = 32
 """Most voxels a side of the grid that components are kept on, while it is finer than A."""
@@ -41,6 +42,8 @@ class HAGANConfig:
         context: channels of A in G; 0 for the paper's, an eighth of ``width``, as E^H has.
         components: G and E hold the mean and the principal components of the training volumes, and
             learn what these leave (``unconditional.components``).
+        refinements: residual blocks in G^H that draw detail into the components' image
+            (``unconditional.refinement``); 0 for none.
 
     Raises:
         InputError: sizes that do not fit together.
@@ -57,6 +60,7 @@ class HAGANConfig:
     levels: int = 1
     context: int = 0
     components: bool = False
+    refinements: int = 0
 
     def __post_init__(self) -> None:
         if self.levels < 1 or (self.levels > 1 and self.norm != "position"):
@@ -91,6 +95,11 @@ class HAGANConfig:
         if self.components and self.levels > 1:
             raise InputError(
                 f"components with {self.levels} levels: expected 1, as their image lies beside A"
+            )
+        if self.refinements < 0 or (self.refinements and not self.components):
+            raise InputError(
+                f"refinements is {self.refinements}: expected 0, or more with components, whose "
+                "image they refine"
             )
         if self.latent < 1 or self.classes < 0 or self.classes == 1:
             raise InputError(
@@ -156,8 +165,16 @@ class HAGANConfig:
 
     @property
     def halo(self) -> int:
-        """Real slices beside a slab that G^H sees, 0 for the paper's norm."""
-        return HALO if self.norm == "position" else 0
+        """Real slices beside a slab that make it what the whole volume is; 0 for the paper's norm.
+
+        A refining block reaches two voxels of half resolution.
+        """
+        return HALO + 4 * self.refinements if self.norm == "position" else 0
+
+    @property
+    def training_halo(self) -> int:
+        """Real slices beside a slab that G^H sees in training, 0 for the paper's norm."""
+        return min(HALO, self.halo)
 
 
 def _times(size: tuple[int, ...]) -> str:

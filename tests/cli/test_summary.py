@@ -57,6 +57,19 @@ def test_two_levels_list_the_parts_of_both_with_the_shapes_of_512_cubed():
     assert last("E^1") == [64, 8, 32, 32]
 
 
+def test_a_refined_generator_and_a_discriminator_of_patches_are_listed():
+    given = ["components=true", "end_to_end=true", "refinements=2", "discriminator=patches"]
+    given += ["low_res_branch=false", "diffaugment=false", "discriminator_width=128"]
+    settings = [word for setting in given for word in ("--set", setting)]
+    found = summary("--mode", "unconditional", "--size", 64, "--slab", 16, *settings)
+    assert list(found["parameters"]) == ["total", "G^A", "G^H", "D^H", "E^H", "E^G"]
+    outputs = [layer["output"] for layer in found["layers"]["D^H"] if "conv" in layer["kind"]]
+    assert outputs[1:4] == [[64, 4, 16, 16], [128, 4, 16, 16], [128, 4, 16, 16]]
+    high = [layer["output"] for layer in found["layers"]["G^H"] if "conv" in layer["kind"]]
+    assert high[-1] == [1, 16 + 2 * 4, 64, 64]  # with the halo of training
+    assert [32, 12, 32, 32] in high
+
+
 def test_the_activations_of_a_slab_grow_with_it_and_halve_in_bf16():
     thin, thick = (
         summary("--mode", "unconditional", "--size", 256, "--slab", slab, "--set", "norm='group'")[

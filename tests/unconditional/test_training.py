@@ -146,8 +146,23 @@ def test_class_labels_train_and_are_part_of_the_generator(settings, labelled, tm
     assert {"train/class_real", "train/class_fake"} <= names
 
 
-def test_a_run_starts_from_the_components_and_is_exported_small(settings, tmp_path):
-    wanted = {"end_to_end": True, "components": True, "component_draws": 12, "context": 8}
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {},
+        {
+            "refinements": 1,
+            "discriminator": "patches",
+            "low_res_branch": False,
+            "diffaugment": False,
+            "weight_coarse": 50.0,
+            "weight_features": 5.0,
+        },
+    ],
+    ids=["linear", "refined"],
+)
+def test_a_run_starts_from_the_components_and_is_exported_small(settings, detail, tmp_path):
+    wanted = {"end_to_end": True, "components": True, "component_draws": 12, "context": 8} | detail
     quick = {"discriminator_optimizer": "muon", "choose_by": "last", "reconstruction": "huber"}
     lines = []
     config = UnconditionalConfig(**settings | wanted | quick | {"steps": 3})
