@@ -16,7 +16,7 @@ from hagan_clinic.backbone.discriminator import LowResolutionDiscriminator, Slab
 from hagan_clinic.backbone.losses import fake_loss, real_loss
 from hagan_clinic.backbone.optimisation import Update
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
-from hagan_clinic.unconditional.patch_adversary import PatchDiscriminator
+from hagan_clinic.unconditional.patch_discriminator import PatchDiscriminator
 from hagan_clinic.unconditional.settings import UnconditionalConfig
 from hagan_clinic.unconditional.sizes import HAGANConfig
 from hagan_clinic.unconditional.targets import Targets
@@ -41,14 +41,15 @@ class AdversarialModel(SynthesisModel):
             "classes": config.classes,
             "compares": settings.batch_deviation,
         }
-        *middle, finest = (
-            SlabDiscriminator(1, strides, **shared) for strides in config.slab_strides
+        *coarser, finest = config.slab_strides
+        self.middle_discriminators = nn.ModuleList(
+            SlabDiscriminator(1, strides, **shared) for strides in coarser
         )
-        patches = settings.discriminator == "patches"
         self.slab_discriminator = (
-            PatchDiscriminator(config.discriminator_width) if patches else finest
+            PatchDiscriminator(config.discriminator_width)
+            if settings.discriminator == "patches"
+            else SlabDiscriminator(1, finest, **shared)
         )
-        self.middle_discriminators = nn.ModuleList(middle)
         self.low_discriminator = (
             LowResolutionDiscriminator(1, config.upsamples, **shared)
             if settings.low_res_branch

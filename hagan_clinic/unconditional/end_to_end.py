@@ -12,10 +12,10 @@ from hagan_clinic.backbone.noise import noise
 from hagan_clinic.backbone.optimisation import Update, frozen
 from hagan_clinic.backbone.slab import LOW_RES_FACTOR
 from hagan_clinic.errors import InputError
-from hagan_clinic.unconditional.patch_adversary import (
+from hagan_clinic.unconditional.patch_discriminator import (
     PatchDiscriminator,
     patch_losses,
-    update_patches,
+    update_patch_discriminator,
 )
 from hagan_clinic.unconditional.prior import prior_discrepancy
 from hagan_clinic.unconditional.targets import Targets
@@ -43,7 +43,9 @@ def train_end_to_end(
     terms: dict[str, Tensor] = {}
     generator, encoder = model.autoencoder.generator, model.autoencoder.encoder
     adversarial = step >= round(settings.adversarial_start * settings.steps)
-    encoded = encoder.encode(whole_of(batch))
+    # What G draws into the linear model's image is no news for z: E stays linear.
+    with torch.set_grad_enabled(not settings.refinements):
+        encoded = encoder.encode(whole_of(batch))
     latents, starts, count = encoded, real.starts, len(encoded)
     if adversarial:
         drawn = noise(settings.seed, batch.index, 0, model.config.latent).to(encoded)
@@ -52,11 +54,14 @@ def train_end_to_end(
     context = generator.context(latents, model.one_hot(label))
     slabs = model.pyramid(context, starts)
     low = generator.low(context) if settings.low_res_branch else None
-    linear = generator.linear(context, starts[0]) if settings.components else None
     patches = model.slab_discriminator
+    compares = settings.weight_coarse or isinstance(patches, PatchDiscriminator)
+    linear = generator.linear(context, starts[0]) if compares else None
     if adversarial and isinstance(patches, PatchDiscriminator):
         assert linear is not None
-        terms |= update_patches(patches, real.slabs[-1], slabs[-1].detach(), linear, update)
+        terms |= update_patch_discriminator(
+            patches, real.slabs[-1], slabs[-1].detach(), linear, update
+        )
     elif adversarial:
         fakes = [slab.detach() for slab in slabs], None if low is None else low.detach()
         terms |= model.update_discriminators(real, fakes, label, update)

@@ -22,7 +22,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.backbone.synthesising import GeneratingNetwork
 from hagan_clinic.unconditional.components import CELL, Cells, ComponentImage
 from hagan_clinic.unconditional.levels import MIDDLE_HALO, windows_below
-from hagan_clinic.unconditional.refinement import Refinement, start_at_zero
+from hagan_clinic.unconditional.refinement import ImageTrunk, Refinement, start_at_zero
 from hagan_clinic.unconditional.sizes import LARGEST_UPSAMPLES, HAGANConfig
 
 
@@ -115,7 +115,9 @@ class HighResolutionHead(nn.Module):
         self.checkpointing = checkpointing
         half = context_channels // 2
         self.block = ConvolutionBlock(context_channels, half, norm, double=True)
-        self.refinement = Refinement(half, refinements) if refinements else None
+        self.refinement = (
+            Refinement(half, refinements, checkpointing=checkpointing) if refinements else None
+        )
         self.last = None if refinements else nn.Conv3d(half, 1, 3, padding=1)
 
     def linear(self, context: Tensor) -> Tensor:
@@ -132,9 +134,9 @@ class HighResolutionHead(nn.Module):
         last = partial(convolve_doubled, convolution=self.last)
         convolutions: list[Step] = [self.block.convolve, last]
         between = [self.block.activate]
-        features, linear = context[:, : self.channels], context[:, self.channels :]
+        features, beside = context[:, : self.channels], context[:, self.channels :]
         image = torch.tanh(chained(features, convolutions, between, recompute=self.checkpointing))
-        return bounded(self.cells.together(linear) + image) if linear.shape[1] else image
+        return bounded(self.cells.together(beside) + image) if beside.shape[1] else image
 
 
 class MiddleLevel(nn.Module):
@@ -194,7 +196,11 @@ class UnconditionalGenerator(GeneratingNetwork):
     def __init__(self, config: HAGANConfig, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.config: HAGANConfig = config
-        self.trunk = NoiseTrunk(config, checkpointing=checkpointing)
+        self.trunk = (
+            ImageTrunk(config)
+            if config.refinements
+            else NoiseTrunk(config, checkpointing=checkpointing)
+        )
         channels = config.context_channels
         self.low = LowResolutionHead(channels, "group", checkpointing=checkpointing)
         self.middle = nn.ModuleList(
@@ -205,7 +211,8 @@ class UnconditionalGenerator(GeneratingNetwork):
         )
         if config.components:
             for last in (self.low.layers[6], self.high.last):
-                if isinstance(last, nn.Conv3d):
+                if last is not None:
+                    assert isinstance(last, nn.Conv3d)
                     start_at_zero(last)
 
     def context(self, latent: Tensor, label: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.unconditional.encoder import Autoencoder
 from hagan_clinic.unconditional.generator import MiddleLevel
 from hagan_clinic.unconditional.levels import MIDDLE_HALO
-from hagan_clinic.unconditional.patch_adversary import PatchDiscriminator
+from hagan_clinic.unconditional.patch_discriminator import PatchDiscriminator
 
 
 def parts_of(

@@ -163,13 +163,11 @@ class UnconditionalConfig(SynthesisConfig):
         weight_adversarial: of the adversarial loss in G; end to end alone.
         reconstruction: ``l1``, the paper's, or ``huber``, which squares errors.
         weight_structure: of 1 - SSIM in the brain of what is brought back; end to end alone.
-        weight_coarse: of the squared error at a quarter of the resolution, of what is brought back
-            from the scan and of samples from the linear model's image, so that discriminators
-            change no brightness; needs ``components``.
-        discriminator: of slabs: ``slab``, the paper's D^H; or ``patches``, which judges each place
-            of a slab instead (``unconditional.patch_adversary``); needs ``components``.
-        weight_features: of how unlike a scan what is brought back of it is to the layers of the
-            discriminator of patches.
+        weight_coarse: of squared errors at a quarter of the resolution: of reconstructions to the
+            scan, of samples to the linear model's image; needs ``components``.
+        discriminator: ``slab``, the paper's D^H, or ``patches`` (``patch_discriminator``), which
+            needs ``components``.
+        weight_features: of the discriminator of patches' feature-matching loss.
         r1: weight of the gradient penalty on real images.
         discriminator_optimizer: ``adam``, the paper's, or ``muon``, as of ``optimizer``.
         choose_by: what the best checkpoint is best in: ``mmd`` of the samples, ``reconstruction``
@@ -269,6 +267,11 @@ class UnconditionalConfig(SynthesisConfig):
         for name in NEED_END_TO_END:
             if getattr(self, name) != stated[name] and not self.end_to_end:
                 raise InputError(f"{name} needs end_to_end: give --set end_to_end=true")
+        if self.weight_prior and self.refinements:
+            raise InputError(
+                f"weight_prior is {self.weight_prior:g} with refinements: expected 0, as E stays "
+                "the linear model, whose z are N(0, I)"
+            )
         if self.weight_coarse and not self.components:
             raise InputError("weight_coarse needs components: give --set components=true")
         self._check_patches()
@@ -287,22 +290,19 @@ class UnconditionalConfig(SynthesisConfig):
             )
 
     def _check_patches(self) -> None:
-        """What the discriminator of patches needs, and what it does without."""
         if self.discriminator == "slab":
             if self.weight_features:
-                raise InputError(
-                    "weight_features needs the discriminator of patches: give "
-                    "--set discriminator=patches"
-                )
+                raise InputError("weight_features needs --set discriminator=patches")
             return
         if not self.components:
             raise InputError("discriminator patches needs components: give --set components=true")
-        without = ("low_res_branch", "diffaugment", "r1", "batch_deviation", "classes")
-        if given := [name for name in without if getattr(self, name)]:
-            raise InputError(
-                f"discriminator patches has no {', '.join(given)}: turn off what is given, or "
-                "leave --set discriminator=patches out"
-            )
+        if self.variant != "paper" or self.adversarial_start == 1:
+            raise InputError("discriminator patches: no variant released, no adversarial_start 1")
+        off = {"low_res_branch": False, "diffaugment": False, "batch_deviation": False, "r1": 0}
+        if given := [f"--set {name}={off[name]}" for name in off if getattr(self, name)]:
+            raise InputError(f"discriminator patches needs {' '.join(given).lower()}")
+        if self.classes:
+            raise InputError("discriminator patches tells no classes: leave label out")
 
     def sizes(self) -> HAGANConfig:
         """The networks' sizes.

@@ -15,8 +15,10 @@ SMALLEST_CONTEXT = 4
 """Voxels a side that A has at least; twice as many with one level, as in the paper."""
 
 HALO = 4
-"""Slices beside a slab that G^H sees in training with norm ``position``; two convolutions reach
-three."""
+"""Slices beside a slab that its G^H sees with norm ``position``: two convolutions reach three."""
+
+TRAINING_HALO = 8
+"""The most of them in training: a refining G^H reaches further, to little effect."""
 
 LARGEST_COARSE = 32
 """Most voxels a side of the grid that components are kept on, while it is finer than A."""
@@ -42,8 +44,8 @@ class HAGANConfig:
         context: channels of A in G; 0 for the paper's, an eighth of ``width``, as E^H has.
         components: G and E hold the mean and the principal components of the training volumes, and
             learn what these leave (``unconditional.components``).
-        refinements: residual blocks in G^H that draw detail into the components' image
-            (``unconditional.refinement``); 0 for none.
+        refinements: residual blocks in G^H that draw detail into the components' image, all that G
+            then sees of z (``unconditional.refinement``); 0 for none.
 
     Raises:
         InputError: sizes that do not fit together.
@@ -100,6 +102,11 @@ class HAGANConfig:
             raise InputError(
                 f"refinements is {self.refinements}: expected 0, or more with components, whose "
                 "image they refine"
+            )
+        if self.refinements and (self.classes or self.attention):
+            raise InputError(
+                "refinements with classes or attention: expected neither, as G^A sees the "
+                "components' image alone"
             )
         if self.latent < 1 or self.classes < 0 or self.classes == 1:
             raise InputError(
@@ -174,7 +181,7 @@ class HAGANConfig:
     @property
     def training_halo(self) -> int:
         """Real slices beside a slab that G^H sees in training, 0 for the paper's norm."""
-        return min(HALO, self.halo)
+        return min(TRAINING_HALO, self.halo)
 
 
 def _times(size: tuple[int, ...]) -> str:

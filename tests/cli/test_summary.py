@@ -66,8 +66,8 @@ def test_a_refined_generator_and_a_discriminator_of_patches_are_listed():
     outputs = [layer["output"] for layer in found["layers"]["D^H"] if "conv" in layer["kind"]]
     assert outputs[1:4] == [[64, 4, 16, 16], [128, 4, 16, 16], [128, 4, 16, 16]]
     high = [layer["output"] for layer in found["layers"]["G^H"] if "conv" in layer["kind"]]
-    assert high[-1] == [1, 16 + 2 * 4, 64, 64]  # with the halo of training
-    assert [32, 12, 32, 32] in high
+    assert high[-1] == [1, 16 + 2 * 8, 64, 64]  # with the halo of training
+    assert [32, 16, 32, 32] in high
 
 
 def test_the_activations_of_a_slab_grow_with_it_and_halve_in_bf16():

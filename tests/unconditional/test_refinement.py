@@ -8,10 +8,10 @@ from hagan_clinic.backbone.batch import SynthesisBatch
 from hagan_clinic.backbone.slab import take_slabs
 from hagan_clinic.errors import InputError
 from hagan_clinic.unconditional import HAGAN, HAGANConfig, UnconditionalConfig
-from hagan_clinic.unconditional.patch_adversary import (
+from hagan_clinic.unconditional.patch_discriminator import (
     PatchDiscriminator,
     patch_losses,
-    update_patches,
+    update_patch_discriminator,
 )
 
 DEEP = (64, 32, 32)
@@ -114,6 +114,37 @@ def test_the_coarse_term_holds_samples_to_the_linear_model():
     assert coarse[1] - coarse[0] == pytest.approx(0.2**2, rel=0.1)
 
 
+def test_samples_of_an_untrained_refinement_are_where_the_coarse_term_holds_them():
+    model, batch = started(weight_coarse=1.0), SynthesisBatch.cut(volumes(2), [4, 24], 8, [0, 1])
+    _, terms = losses_of(model, batch)
+    real = batch.source_window
+    with torch.no_grad():
+        made = model.slabs(model.context(model.encode(volumes(2))), torch.tensor([4, 24]))
+    of_reconstructions = functional.mse_loss(
+        *(functional.avg_pool3d(one, 4) for one in (made, real))
+    )
+    assert terms["coarse"] == pytest.approx(of_reconstructions.item() / 2, rel=1e-3)
+
+
+def test_the_encoder_stays_linear():
+    model = moved(started(weight_coarse=1.0))
+    batch = SynthesisBatch.cut(volumes(2), [4, 24], 8, [0, 1])
+    model.training_step(batch, 0, lambda name, loss: loss.backward())
+    assert not [
+        name for name, p in model.autoencoder.encoder.named_parameters() if p.grad is not None
+    ]
+
+
+def test_checkpointing_changes_no_gradient():
+    gradients = []
+    for checkpointing in (False, True):
+        model = moved(started(gradient_checkpointing=checkpointing))
+        model(torch.ones(1, 5)).square().mean().backward()
+        gradients.append(model.autoencoder.generator.high.refinement.first.weight.grad)
+    assert model.autoencoder.generator.high.refinement.checkpointing
+    assert gradients[0].any() and torch.allclose(*gradients, atol=1e-7)
+
+
 def test_places_without_brain_do_not_count():
     torch.manual_seed(0)
     judge = PatchDiscriminator(32)
@@ -123,8 +154,14 @@ def test_places_without_brain_do_not_count():
     half[..., 16:] = -1  # air of the linear model
     changed = fake.clone()
     changed[..., 30:] *= -1  # beyond what places left of it see
-    adversarial = [patch_losses(judge, real, one, half)[0] for one in (fake, changed)]
-    assert torch.allclose(*adversarial)
+    for of_both in zip(
+        *(patch_losses(judge, real, one, half) for one in (fake, changed)), strict=True
+    ):
+        assert torch.allclose(*of_both)
+    losses = []
+    for one in (fake, changed):
+        update_patch_discriminator(judge, real, one, half, lambda _, loss: losses.append(loss))
+    assert torch.allclose(*losses)
     assert not torch.allclose(
         *(patch_losses(judge, real, one, everywhere)[0] for one in (fake, changed))
     )
@@ -135,7 +172,7 @@ def test_hinges_of_scales_are_summed():
     judge = PatchDiscriminator(32)
     real, fake = torch.randn(1, 1, 8, 32, 32).tanh(), torch.randn(2, 1, 8, 32, 32).tanh()
     losses = []
-    terms = update_patches(
+    terms = update_patch_discriminator(
         judge, real, fake, torch.zeros(2, 1, 8, 32, 32), lambda _, loss: losses.append(loss)
     )
     wanted = sum(
@@ -150,9 +187,9 @@ def test_hinges_of_scales_are_summed():
     ("changes", "message"),
     [
         ({"components": False, "refinements": 0}, "discriminator patches needs components"),
-        ({"low_res_branch": True}, "discriminator patches has no low_res_branch: turn off"),
-        ({"r1": 1.0, "diffaugment": True}, "has no diffaugment, r1"),
-        ({"discriminator": "slab", "weight_features": 1.0}, "weight_features needs the discr"),
+        ({"low_res_branch": True}, "patches needs --set low_res_branch=false$"),
+        ({"r1": 1.0, "diffaugment": True}, "needs --set diffaugment=false --set r1=0$"),
+        ({"discriminator": "slab", "weight_features": 1.0}, "weight_features needs --set discr"),
         (
             {"discriminator": "slab", "components": False},
             "refinements is 2: expected 0, or more with",
@@ -162,6 +199,9 @@ def test_hinges_of_scales_are_summed():
             "weight_coarse needs components",
         ),
         ({"discriminator": "pixels"}, "discriminator is 'pixels': expected one of slab, patches"),
+        ({"variant": "released"}, "no variant released"),
+        ({"weight_prior": 1.0}, "weight_prior is 1 with refinements: expected 0"),
+        ({"attention": True}, "refinements with classes or attention: expected neither"),
         ({"refinements": -1}, "refinements is -1: expected 0, or more"),
     ],
 )

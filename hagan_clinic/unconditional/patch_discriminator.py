@@ -1,9 +1,8 @@
-"""A discriminator of patches: is each place of a slab real, as far as it can be seen from there.
+"""A discriminator of patches: it judges each place of a slab (Isola et al., CVPR 2017).
 
-A few dozen volumes are soon known by heart as wholes, but hold thousands of places (Isola et al.,
-CVPR 2017). Places without brain are the same in all and do not count. The losses are hinges (Lim &
-Ye 2017), and what the discriminator sees in a scan and in what is brought back of it is matched
-(Wang et al., CVPR 2018).
+A few dozen volumes are soon memorised as wholes, but have thousands of places. Places without brain
+are the same in all and do not count. The losses are hinges (Lim & Ye 2017); the features of a scan
+and of its reconstruction are matched (Wang et al., CVPR 2018).
 """
 
 from itertools import pairwise
@@ -21,8 +20,8 @@ BRAIN = -0.9
 """The linear model's image is brighter where there is brain."""
 
 
-class Seen(NamedTuple):
-    """What a discriminator makes of slabs.
+class PatchOutput(NamedTuple):
+    """What a discriminator of patches gives for slabs.
 
     Attributes:
         logits: (B, 1, d, h, w) of each scale.
@@ -56,35 +55,35 @@ class PatchDiscriminator(nn.Module):
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, slab: Tensor) -> Seen:
+    def forward(self, slab: Tensor) -> PatchOutput:
         """Logits and features of slabs in [-1, 1]."""
         features = []
         for layer in self.layers:
             slab = functional.leaky_relu(layer(slab), SLOPE)
             features.append(slab)
         heads = zip(self.heads, features[1:], strict=True)
-        return Seen([head(each) for head, each in heads], features)
+        return PatchOutput([head(each) for head, each in heads], features)
 
 
-def update_patches(
+def update_patch_discriminator(
     discriminator: PatchDiscriminator, real: Tensor, fake: Tensor, linear: Tensor, update: Update
 ) -> dict[str, Tensor]:
-    """Let the discriminator tell real slabs from synthetic ones.
+    """Update D by its hinge loss on real and synthetic slabs.
 
     Args:
         discriminator: of slabs.
         real: (B, 1, d, H, W).
-        fake: (n B, 1, d, H, W), what is brought back of the real ones first.
+        fake: (n B, 1, d, H, W), the reconstructions of the real ones first.
         linear: the linear model's slabs, as of ``fake``.
         update: of the group ``discriminator``.
 
     Returns:
         Its loss.
     """
-    seen_real, seen_fake = discriminator(real).logits, discriminator(fake).logits
+    on_real, on_fake = discriminator(real).logits, discriminator(fake).logits
     loss = torch.stack(
-        [_mean_in_brain(functional.relu(1 - each), linear[: len(real)]) for each in seen_real]
-        + [_mean_in_brain(functional.relu(1 + each), linear) for each in seen_fake]
+        [_mean_in_brain(functional.relu(1 - each), linear[: len(real)]) for each in on_real]
+        + [_mean_in_brain(functional.relu(1 + each), linear) for each in on_fake]
     ).sum()
     update("discriminator", loss)
     return {"discriminator": loss.detach()}
@@ -93,30 +92,30 @@ def update_patches(
 def patch_losses(
     discriminator: PatchDiscriminator, real: Tensor, fake: Tensor, linear: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """How little of ``fake`` passes for real, and how unlike real slabs what is brought back is.
+    """The generator's hinge loss, and the feature-matching loss of the reconstructions.
 
     Args:
         discriminator: frozen.
         real: (B, 1, d, H, W).
-        fake: (n B, 1, d, H, W), what is brought back of the real ones first.
+        fake: (n B, 1, d, H, W), the reconstructions of the real ones first.
         linear: the linear model's slabs, as of ``fake``.
 
     Returns:
-        The adversarial loss, and the L1 distance of features.
+        Both; features are matched by their L1 distance.
     """
-    seen = discriminator(fake)
+    judged, count = discriminator(fake), len(real)
     with torch.no_grad():
         wanted = discriminator(real).features
-    adversarial = -torch.stack([_mean_in_brain(each, linear) for each in seen.logits]).sum()
+    adversarial = -torch.stack([_mean_in_brain(each, linear) for each in judged.logits]).sum()
     distances = [
-        functional.l1_loss(found[: len(real)], each)
-        for found, each in zip(seen.features, wanted, strict=True)
+        _mean_in_brain((found[:count] - each).abs().mean(1, keepdim=True), linear[:count])
+        for found, each in zip(judged.features, wanted, strict=True)
     ]
     return adversarial, torch.stack(distances).sum()
 
 
 def _mean_in_brain(values: Tensor, linear: Tensor) -> Tensor:
-    """The mean over places (B, 1, d, h, w) that see brain in the linear model's slabs."""
+    """The mean over places (B, 1, d, h, w) with brain in their own cell of the linear slabs."""
     brain = (linear > BRAIN).to(values)
-    sees = functional.adaptive_max_pool3d(brain, values.shape[2:])
-    return (values * sees).sum() / sees.sum().clamp_min(1)
+    inside = functional.adaptive_max_pool3d(brain, values.shape[2:])
+    return (values * inside).sum() / inside.sum().clamp_min(1)
