@@ -27,12 +27,12 @@ def reconstruction_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> 
 
 
 def absolute_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """L1."""
+    """The L1 error, a weighted mean."""
     return regional_mean((prediction - target).abs(), weights)
 
 
 def region_weights(brain: Tensor, background: float) -> Tensor:
-    """Weights of a reconstruction: 1 in the brain, ``background`` elsewhere, between in between."""
+    """Weights of voxels: 1 in the brain, ``background`` outside, between them at its edge."""
     return background + (1 - background) * brain
 
 

@@ -89,9 +89,9 @@ def _squared_distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> 
 def coverage(made: NDArray[np.float64], real: NDArray[np.float64], nearest: int = NEAREST) -> float:
     """How many real rows have a made one in their neighbourhood (Naeem et al. 2020, eq. 8).
 
-    A row's neighbourhood reaches to the so-manieth nearest other real row. Of two draws of as many
-    rows from one distribution it is about 1 - 2^-nearest; where a mode of the real ones is never
-    made it falls by that mode's share.
+    A row's neighbourhood reaches to the ``nearest``-th nearest other real row. Of two draws of as
+    many rows from one distribution it is about 1 - 2^-nearest; where a mode of the real ones is
+    never made it falls by that mode's share.
 
     Args:
         made: (m, features).

@@ -77,10 +77,10 @@ def command(
 ) -> None:
     """Compare samples of each MODEL with the real volumes of COHORT.
 
-    A MODEL is the folder of an unconditional run, an exported generator, brain, or a folder of
-    volumes on 0 to 1 made by any tool. Volumes are made and read one at a time. Features are cached
-    by the content of the volume, so a second call computes only what is new. If the split is known,
-    samples are also compared with the training volumes, to find copies.
+    A MODEL is the folder of an unconditional run, an exported generator, the bundled `brain`, or a
+    folder of volumes on 0 to 1 made by any tool. Volumes are made and read one at a time. Features
+    are cached by the content of the volume, so a second call computes only what is new. If the
+    split is known, samples are also compared with the training volumes, to find copies.
     """
     *given, cohort = inputs
     if not given:
