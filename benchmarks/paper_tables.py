@@ -27,6 +27,7 @@ from scipy.stats import ttest_rel
 
 from hagan_clinic.data.cohort import find_cohort
 from hagan_clinic.evaluation.structures import structure_volumes
+from hagan_clinic.evaluation.tables import p_value
 from hagan_clinic.evaluation.volume_sets import Patients
 from hagan_clinic.runtime.exploration.emphysema import find_lung
 from hagan_clinic.runtime.exploration.tissues import find_body
@@ -123,7 +124,7 @@ def table_iv(found: Sequence[Mapping[str, Mapping]]) -> str:
         for name, one in values.items():
             cell = f"{one.mean():.3f} ± {one.std(ddof=1):.3f}"
             if arm not in ("real", "whole"):
-                cell += f" (p {ttest_rel(one, of_arm['whole'][name]).pvalue:.2f})"
+                cell += f" (p {p_value(ttest_rel(one, of_arm['whole'][name]).pvalue)})"
             cells.append(cell)
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The files of `evaluate synthesis`: tables, metrics of every fold, maps and a panel."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -170,7 +171,8 @@ class SynthesisReport:
 
     def _map(self, plane: Mapping[str, Any], method: str, size: str) -> Writer:
         title = f"Features of real and synthetic volumes at {size} ({method})"
-        footer = f"{NOTICE}; features of {self.features_of.split(':')[0][:60]}"
+        network, *_ = re.split(r" \(|, sha256", self.features_of)
+        footer = f"{NOTICE}; features of {network}"
         return lambda path: draw_map(plane, path, title, footer)
 
     def _draw_panel(self, path: Path) -> None:

@@ -41,7 +41,7 @@ def test_an_ablation_stands_over_the_floor_of_its_seed_and_beside_the_whole(stud
     assert real.startswith("| real | 1.000 ± 0.000 |")
     assert whole.startswith("| whole | 2.000 ± 0.000 |")
     # Paired differences 3 and 4: t = 3.5 / (0.707 / sqrt(2)) = 7 with one degree of freedom.
-    assert without.startswith("| without | 5.500 ± 0.707 (p 0.09) |")
+    assert without.startswith("| without | 5.500 ± 0.707 (p 0.0903) |")
 
 
 def test_labels_by_brightness_are_the_structures_and_lie_on_the_image(labelling, tmp_path):
