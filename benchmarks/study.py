@@ -30,13 +30,17 @@ from study_place import evaluation_of
 from hagan_clinic.runtime.session import usable_cpus
 from hagan_clinic.training.folds import SPLIT, place_of
 
-TIMED_STEPS = 40
+TIMED_STEPS = 30
 """Of a short whole run, as discriminators join late; the first ten hold the start-up."""
 
 POLL_SECONDS = 0.1
 FEWEST_STEPS = 20
 
-ENCODERS = ("hagan", "hagan-paper", "vae-gan", "alpha-gan")
+COMPONENTS = "0,1,8,48"
+"""Up to nearly as many as there are numbers in z, and scans to fit them to."""
+
+ENCODERS = ("hagan", "vae-gan", "alpha-gan")
+"""What the names of models with an encoder begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,9 @@ class Training:
     "--study", "chosen", type=click.Choice([*STUDIES]), multiple=True, help="By default each."
 )
 @click.option("--folds", default=3, show_default=True, help="Of the patients.")
+@click.option(
+    "--fold", "only", type=int, multiple=True, metavar="K", help="Only this one, from 1; repeat."
+)
 @click.option("--minutes", default=2.0, show_default=True, help="Of each training.")
 @click.option(
     "--budget", "budgets", type=float, multiple=True, metavar="MINUTES",
@@ -83,6 +90,7 @@ def main(
     work: Path,
     chosen: tuple[str, ...],
     folds: int,
+    only: tuple[int, ...],
     minutes: float,
     budgets: tuple[float, ...],
     device: str,
@@ -95,13 +103,16 @@ def main(
     for name in chosen or STUDIES:
         study, place = STUDIES[name], work / name
         write_folds(table, place, folds)
-        planned = list(trainings(study, place, folds, minutes, budgets))
-        for one in planned:
-            train(one, [*command, "--split", str(one.split), *options(study, one.entry)], place)
-        for split, spent in dict.fromkeys((one.split, one.minutes) for one in planned):
-            runs = [one.run for one in planned if (one.split, one.minutes) == (split, spent)]
-            out = evaluation_of(split.parent, None if spent == minutes else spent)
-            evaluate(name, runs, [str(table), "--split", str(split), "--device", device], out)
+        numbers = (only or range(1, folds + 1)) if study.crossed else (1,)
+        for planned in trainings(study, place, numbers, minutes, budgets):
+            first = planned[0]
+            where = ["--split", str(first.split)]
+            for one in planned:
+                train(one, [*command, *where, *options(study, one.entry)], place)
+            spent = None if first.minutes == minutes else first.minutes
+            out = evaluation_of(first.split.parent, spent)
+            runs = [one.run for one in planned]
+            evaluate(name, runs, [str(table), *where, "--device", device], out)
         picture(name, study, place_of(place, 1), work / "made" / name)
     if "synthesis" in (chosen or STUDIES):
         bundled = ["brain", str(cohort), "--features", "hd-bet", "-n", "64", "--device", device]
@@ -111,18 +122,16 @@ def main(
 
 
 def trainings(
-    study: Study, place: Path, folds: int, minutes: float, budgets: Sequence[float]
-) -> Iterator[Training]:
-    """Every model in its folds, then the crossed ones for the other budgets in the first."""
-    for fold in range(1, folds + 1 if study.crossed else 2):
-        for entry in study.entries:
-            if fold == 1 or entry.in_each_fold:
-                yield Training(entry, minutes, place_of(place, fold) / entry.name)
+    study: Study, place: Path, folds: Sequence[int], minutes: float, budgets: Sequence[float]
+) -> Iterator[list[Training]]:
+    """Every model of each fold, then the crossed ones for each other budget in the first."""
+    crossed = [entry for entry in study.entries if entry.in_each_fold]
+    for fold in folds:
+        entries = study.entries if fold == 1 else crossed
+        yield [Training(entry, minutes, place_of(place, fold) / entry.name) for entry in entries]
     for budget in budgets if study.crossed else ():
-        for entry in study.entries:
-            if entry.in_each_fold:
-                run = place_of(place, 1) / f"{entry.name}-{budget:g}min"
-                yield Training(entry, budget, run)
+        names = {entry: f"{entry.name}-{budget:g}min" for entry in crossed}
+        yield [Training(entry, budget, place_of(place, 1) / names[entry]) for entry in crossed]
 
 
 def options(study: Study, entry: Entry) -> list[str]:
@@ -203,20 +212,21 @@ def evaluate(name: str, runs: Sequence[Path], where: Sequence[str], out: Path) -
     else:
         more = ["--features", "hd-bet", "--cache", str(out / "features"), "--panel", "0"]
         make("evaluate synthesis", [*given, *more], out / name)
-        encoders = [str(run) for run in runs if run.name in ENCODERS]
-        make("evaluate encoding", [*encoders, *where, "--panel", "0"], out / "encoding")
+        encoders = [str(run) for run in runs if run.name.startswith(ENCODERS)]
+        more = ["--components", COMPONENTS, "--panel", "0"]
+        make("evaluate encoding", [*encoders, *where, *more], out / "encoding")
 
 
 def picture(name: str, study: Study, place: Path, made: Path) -> None:
     """What the models of the first fold make of the shipped scan, or of noise."""
-    for entry in study.entries:
+    for entry in (one for one in study.entries if one.in_each_fold):
         run, out = place / entry.name, made / entry.name
         if name == "translation":
             model = made / f"{entry.name}.onnx"
             make("export", [str(run)], model)
             make("translate", [str(SAMPLE), "--model", str(model)], Path(f"{out}.nii.gz"))
         else:
-            make("sample", [str(run), "-n", "3"], out)
+            make("sample", [str(run), "-n", "2"], out)
 
 
 def make(command: str, arguments: Sequence[str], out: Path) -> None:

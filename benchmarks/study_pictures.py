@@ -30,11 +30,11 @@ def draw_translations(models: Sequence[str], made: Path, images: Path) -> None:
 
 
 def draw_samples(models: Sequence[str], made: Path, images: Path) -> None:
-    """The first samples of each model."""
+    """The first two samples of each model."""
     steps = [
         pictured(sample, f"{name} {number}")
         for name in models
-        for number, sample in enumerate(sorted((made / name).glob("*.nii.gz")), 1)
+        for number, sample in enumerate(sorted((made / name).glob("*.nii.gz"))[:2], 1)
     ]
     title = "Samples of every model from the same z"
     picture = pictures.draw_montage(steps, title, "weights CC BY-NC-SA 4.0")

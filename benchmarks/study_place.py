@@ -24,6 +24,17 @@ class Place:
         return len(list(self.folder.glob("fold[0-9]*")))
 
     @property
+    def evaluated(self) -> list[int]:
+        """The folds that are done."""
+        every = range(1, self.folds + 1)
+        return [one for one in every if (self.folder / f"fold{one}" / "evaluation").is_dir()]
+
+    @property
+    def crossed(self) -> bool:
+        """Whether each fold is to be done."""
+        return STUDIES[self.folder.name].crossed
+
+    @property
     def budgets(self) -> list[float]:
         """Minutes of the further trainings in the first fold."""
         names = (path.name for path in self.folder.glob("fold1/evaluation-*min"))
@@ -56,9 +67,10 @@ class Place:
     def time(self) -> str:
         """The training time in words."""
         plan = self.plan(FIRST)
-        cores = plan["cores"]
-        where = "" if torch.cuda.is_available() else f" of {cores} core{'s' * (cores > 1)}"
-        return f"{plan['minutes']:g} minutes{where}"
+        cores, minutes = plan["cores"], plan["minutes"]
+        where = "one core" if cores == 1 else f"{cores} cores"
+        where = "" if torch.cuda.is_available() else f" of {where}"
+        return f"{minutes:g} minute{'s' * (minutes != 1)}{where}"
 
 
 def evaluation_of(place: Path, minutes: float | None) -> Path:

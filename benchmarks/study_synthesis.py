@@ -45,6 +45,11 @@ def synthesis_table(folder: Path, title: str, place: Place | None = None) -> Tab
         "either kind, where real scans against other real ones are the floor; MS-SSIM of pairs, "
         "which is higher than that of real scans where samples are less diverse."
     )
+    if place:
+        note = f"{place.box}, {place.time} for each model. {note}"
+    else:
+        (weights,) = content["models"].values()
+        note += f" Of the weights {weights[:12]}."
     header = ["volumes", "steps", "n", "FID (95 %)", f"FID of {half}", "/ floor", "MS-SSIM"]
     return Table(title, header, rows, note)
 
@@ -57,6 +62,9 @@ def reconstruction_table(place: Place) -> Table:
         for one in content["means"]
         if one["region"] == BRAIN
     ]
-    note = "In the brain of the same test patients; components are of the training patients."
+    note = (
+        "In the brain of the test patients that the samples above were compared with; principal "
+        "components are of the training patients."
+    )
     header = ["model", *(NAMES[name] for name in METRICS)]
     return Table("Scans encoded and brought back", header, rows, note)

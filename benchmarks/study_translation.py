@@ -57,9 +57,9 @@ def translation_table(place: Place) -> Table:
     patients = len({one.value.patient for one in found})
     note = (
         f"{place.box}, {place.time} for each model and fold. In the brain of {patients} patients, "
-        f"each tested once in {folds} folds; mean ± standard deviation over the folds. On the "
-        "tissue scale translation and reference have the same darkest and median voxel, so that "
-        "the brightness of a patient, which a T1 does not show, counts no longer."
+        f"each tested once, in {folds} of {place.folds} folds; mean ± standard deviation over "
+        "folds. On the tissue scale translation and reference have the same darkest and median "
+        "voxel, so that the brightness of a patient, which a T1 does not show, counts no longer."
     )
     header = ["model", "steps", *(NAMES[name] for name in METRICS), "PSNR, tissue scale"]
     return Table("Translation with one recipe", header, rows, note)
