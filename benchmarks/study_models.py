@@ -48,7 +48,7 @@ HAGAN = {
     "weight_high": 4.0, "weight_low": 4.0, "weight_structure": 0.3, "weight_background": 0.05,
     "weight_likelihood": 0.2,
 }  # fmt: skip
-"""The recipe of the bundled model."""
+"""The defaults of ``--mode conditional``, written out, with a halo for slabs at 3 mm."""
 
 SLABS = {"model": "slab-unet", "slab": 16, "halo": 4, "width": 32, "discriminator_width": 128}
 SLICES = {"model": "cgan2d", "slab": 16, "levels": 5, "width": 32}
@@ -80,7 +80,7 @@ LINEAR = {
     "reconstruction": "huber", "weight_reconstruction": 20.0, "optimizer": "muon",
     "generator_lr": 2e-3, "ema": 0.98, "choose_by": "last",
 }  # fmt: skip
-"""The recipe of the bundled brains: no discriminator takes part."""
+"""The start of the bundled brains, from a linear model: no discriminator takes part."""
 
 WHOLE = {"width": 16}
 MUON = {"optimizer": "muon", "generator_lr": 2e-3, "ema": 0.98}

@@ -12,7 +12,7 @@ from hagan_clinic.backbone.slab import LOW_RES_FACTOR, Slab, take_slabs
 from hagan_clinic.unconditional.encoder import Autoencoder
 from hagan_clinic.unconditional.generator import MiddleLevel
 from hagan_clinic.unconditional.levels import MIDDLE_HALO
-from hagan_clinic.unconditional.patch_discriminator import PatchDiscriminator
+from hagan_clinic.unconditional.patch_discriminator import PatchDiscriminator, PatchOutput
 
 
 def parts_of(
@@ -77,4 +77,5 @@ def parts_of(
 
 
 def _logits_of_places(discriminator: PatchDiscriminator, slab: Tensor) -> Tensor:
-    return discriminator(slab).logits[-1]
+    found: PatchOutput = discriminator(slab)
+    return found.logits[-1]
