@@ -36,6 +36,9 @@ TIMED_STEPS = 30
 POLL_SECONDS = 0.1
 FEWEST_STEPS = 20
 
+BUNDLED = 64
+"""Samples of the bundled brains."""
+
 COMPONENTS = "0,1,8,48"
 """Up to nearly as many as there are numbers in z, and scans to fit them to."""
 
@@ -115,8 +118,8 @@ def main(
             evaluate(name, runs, [str(table), *where, "--device", device], out)
         picture(name, study, place_of(place, 1), work / "made" / name)
     if "synthesis" in (chosen or STUDIES):
-        bundled = ["brain", str(cohort), "--features", "hd-bet", "-n", "64", "--device", device]
-        make("evaluate synthesis", bundled, work / "bundled")
+        bundled = ["brain", str(cohort), "--features", "hd-bet", "-n", str(BUNDLED)]
+        make("evaluate synthesis", [*bundled, "--device", device], work / "bundled")
     if page is not None:
         write_page(page, work, f"$HAGAN_TEST_DATA/{cohort.name}")
 

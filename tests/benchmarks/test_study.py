@@ -159,6 +159,7 @@ def test_a_study_runs_whole_and_then_has_nothing_left_to_do(
 ):
     models, script = module("study_models"), module("study")
     monkeypatch.chdir(BENCHMARKS.parent)
+    monkeypatch.setattr(script, "BUNDLED", 10)
     hagan = models.HAGAN | {"half_width": 8, "quarter_width": 16}
     small = {"spacing": 6.0, "size": [32, 32, 32], "batch_size": 1}
     slabs = {**models.SLABS, "width": 8, "discriminator_width": 64}
@@ -178,7 +179,7 @@ def test_a_study_runs_whole_and_then_has_nothing_left_to_do(
     for name, study in (("translation", translation), ("synthesis", synthesis)):
         monkeypatch.setitem(models.STUDIES, name, study)
     table, root = tmp_path / "cohort.csv", test_data / "lgg_mni"
-    names = sorted(path.name for path in root.iterdir() if path.is_dir())[:16]
+    names = sorted(path.name for path in root.iterdir() if path.is_dir())[:24]
     lines = [
         f"{name},{root / name / name}_t1.nii.gz,{root / name / name}_flair.nii.gz,"
         f"{root / 'brain_mask.nii.gz'},test"
