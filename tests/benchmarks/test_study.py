@@ -182,8 +182,8 @@ def test_a_study_runs_whole_and_then_has_nothing_left_to_do(
     names = sorted(path.name for path in root.iterdir() if path.is_dir())[:24]
     lines = [
         f"{name},{root / name / name}_t1.nii.gz,{root / name / name}_flair.nii.gz,"
-        f"{root / 'brain_mask.nii.gz'},test"
-        for name in names
+        f"{root / 'brain_mask.nii.gz'},{'train' if number < 12 else 'test'}"
+        for number, name in enumerate(names)
     ]
     table.write_text("\n".join(["subject,t1,flair,mask,split", *lines]))
     page, out = tmp_path / "page.md", tmp_path / "out"
