@@ -119,6 +119,7 @@ def main(
         picture(name, study, place_of(place, 1), work / "made" / name)
     if "synthesis" in (chosen or STUDIES):
         bundled = ["brain", str(cohort), "--features", "hd-bet", "-n", str(BUNDLED)]
+        bundled += ["--cache", str(work / "cache/features")]
         make("evaluate synthesis", [*bundled, "--device", device], work / "bundled")
     if page is not None:
         write_page(page, work, f"$HAGAN_TEST_DATA/{cohort.name}")

@@ -26,8 +26,9 @@ class Place:
     @property
     def evaluated(self) -> list[int]:
         """The folds that are done."""
+        done = f"evaluation/{self.folder.name}"
         every = range(1, self.folds + 1)
-        return [one for one in every if (self.folder / f"fold{one}" / "evaluation").is_dir()]
+        return [one for one in every if (self.folder / f"fold{one}" / done).is_dir()]
 
     @property
     def crossed(self) -> bool:
@@ -37,7 +38,8 @@ class Place:
     @property
     def budgets(self) -> list[float]:
         """Minutes of the further trainings in the first fold."""
-        names = (path.name for path in self.folder.glob("fold1/evaluation-*min"))
+        done = self.folder.glob(f"fold1/evaluation-*min/{self.folder.name}")
+        names = (path.parent.name for path in done)
         return sorted(float(name.removeprefix("evaluation-")[:-3]) for name in names)
 
     def plan(self, model: str) -> dict[str, Any]:
