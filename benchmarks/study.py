@@ -9,6 +9,7 @@ Weights, checkpoints and tables stay in OUT, and the same command goes on where 
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,12 @@ def main(
     page: Path | None,
 ) -> None:
     """Time, train and evaluate every model on COHORT, a CSV or folder; keep all in OUT."""
+    if minutes in budgets:
+        raise click.UsageError(f"--budget {minutes:g} is --minutes: give another, or leave it out.")
+    missing = {name for name in STUDIES if not (work / name).exists()} - set(chosen or STUDIES)
+    if page is not None and missing:
+        raise click.UsageError(f"A page is of both studies: {' '.join(missing)} is not there.")
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     table = coarse_cohort(cohort, work / "cohort")
     command = ["hagan-clinic", "train", "--data", str(table), "--device", device]
     command += ["--cache", str(work / "cache")]
@@ -111,7 +118,8 @@ def main(
             first = planned[0]
             where = ["--split", str(first.split)]
             for one in planned:
-                train(one, [*command, *where, *options(study, one.entry)], place)
+                given = [*command, *where, *options(study, one.entry)]
+                train(one, given, place, on_cpu=on_cpu)
             spent = None if first.minutes == minutes else first.minutes
             out = evaluation_of(first.split.parent, spent)
             runs = [one.run for one in planned]
@@ -122,7 +130,15 @@ def main(
         bundled += ["--cache", str(work / "cache/features")]
         make("evaluate synthesis", [*bundled, "--device", device], work / "bundled")
     if page is not None:
-        write_page(page, work, f"$HAGAN_TEST_DATA/{cohort.name}")
+        write_page(page, work, named(cohort))
+
+
+def named(cohort: Path) -> str:
+    """What a command on the page calls a cohort: of the test data, or as it was given."""
+    data = os.environ.get("HAGAN_TEST_DATA")
+    if data and cohort.resolve().is_relative_to(Path(data).resolve()):
+        return f"$HAGAN_TEST_DATA/{cohort.resolve().relative_to(Path(data).resolve())}"
+    return str(cohort)
 
 
 def trainings(
@@ -151,14 +167,19 @@ def toml(value: object) -> str:
     return json.dumps(value)
 
 
-def train(training: Training, command: Sequence[str], place: Path) -> None:
+def train(training: Training, command: Sequence[str], place: Path, *, on_cpu: bool) -> None:
     """Train to the steps that fit into the minutes; a run that was stopped goes on."""
     if not training.plan.exists():
-        rate = steps_per_second(training.entry, command, place / "speed")
+        rate = steps_per_second(training.entry, command, place / "speed", on_cpu=on_cpu)
         steps = max(FEWEST_STEPS, round(60 * training.minutes * rate))
         facts = {"minutes": training.minutes, "cores": usable_cpus(), "commit": commit()}
         write_json(training.plan, {"steps": steps, **facts})
     plan = read_json(training.plan)
+    if plan["minutes"] != training.minutes:
+        sys.exit(
+            f"{training.plan} is of {plan['minutes']:g} minutes, not {training.minutes:g}: give "
+            "--minutes as before, or another OUT"
+        )
     if "seconds" in plan:
         return
     steps = plan["steps"]
@@ -169,10 +190,11 @@ def train(training: Training, command: Sequence[str], place: Path) -> None:
     write_json(training.plan, {**plan, "seconds": seconds})
 
 
-def steps_per_second(entry: Entry, command: Sequence[str], folder: Path) -> float:
+def steps_per_second(entry: Entry, command: Sequence[str], folder: Path, *, on_cpu: bool) -> float:
     """The speed of a model's training after its start-up, measured once.
 
-    On a CPU by the time that the process got of it, which other work on the machine hardly changes.
+    On a CPU by the time that the process got of its cores, which other work on the machine hardly
+    changes; on another device by the run's own log.
     """
     measured = folder / f"{entry.name}.json"
     if not measured.exists():
@@ -180,15 +202,19 @@ def steps_per_second(entry: Entry, command: Sequence[str], folder: Path) -> floa
         shutil.rmtree(run, ignore_errors=True)
         every = ["--steps", str(TIMED_STEPS), "--validate-every", str(TIMED_STEPS)]
         process = psutil.Popen([*command, *every, "-o", str(run)])
-        at: dict[int, float] = {}
-        while process.poll() is None and TIMED_STEPS not in at:
-            used = time.monotonic() if torch.cuda.is_available() else sum(process.cpu_times()[:2])
+        used: dict[int, float] = {}
+        while process.poll() is None:
             for step in seconds_of_steps(run / "metrics.csv"):
-                at.setdefault(step, used)
+                used.setdefault(step, sum(process.cpu_times()[:2]) / usable_cpus())
             time.sleep(POLL_SECONDS)
-        if process.wait() or TIMED_STEPS not in at:
+        log = seconds_of_steps(run / "metrics.csv")
+        if process.wait() or TIMED_STEPS not in log:
             sys.exit(f"{entry.name}: its training failed")
-        speed = (TIMED_STEPS - min(at)) / (at[TIMED_STEPS] - at[min(at)])
+        first = min(log)
+        took = sum(seconds for step, seconds in log.items() if step > first)
+        if on_cpu and {first, TIMED_STEPS} <= used.keys():
+            took = used[TIMED_STEPS] - used[first] or took
+        speed = (TIMED_STEPS - first) / took
         write_json(measured, {"steps_per_second": speed})
         shutil.rmtree(run)
     return float(read_json(measured)["steps_per_second"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from hagan_clinic.data.cohort import find_cohort
+from hagan_clinic.errors import InputError
 from hagan_clinic.evaluation.tables import as_csv
 from hagan_clinic.imageio import read, write, write_text
 from hagan_clinic.training.config import TrainingConfig
@@ -32,6 +33,8 @@ def coarse_cohort(cohort: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for subject in find_cohort(cohort, (SOURCE,), TARGET):
+        if subject.mask is None:
+            raise InputError(f"{subject.name} has no brain mask, which the study needs: give masks")
         files = {**subject.images, "mask": subject.mask}
         names = {kind: f"{subject.name}_{kind}.nii.gz" for kind in files}
         for kind, name in names.items():

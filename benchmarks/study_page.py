@@ -63,7 +63,7 @@ def write_page(page: Path, work: Path, cohort: str) -> None:
     draw_curves(budget_curve(translation), images)
     opening = OPENING.format(
         commands="\n".join(
-            [command(translation, cohort), f"{command(synthesis, cohort)} -o docs/results.md"]
+            [command(translation, cohort), f"{command(synthesis, cohort)} -o {page}"]
         ),
         machine=machine(),
         version=__version__,
