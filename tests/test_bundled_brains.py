@@ -18,6 +18,9 @@ from hagan_clinic.metrics.diversity import pairwise_ms_ssim
 from hagan_clinic.metrics.image_quality import psnr
 from hagan_clinic.runtime import find_model, load_model
 from hagan_clinic.runtime.library import verified
+from hagan_clinic.runtime.providers import choose_device
+from hagan_clinic.runtime.slabs import SlabPlan
+from hagan_clinic.runtime.synthesis_network import OnnxGenerator
 from hagan_clinic.training.config import read_settings
 
 FOLDER = Path(__file__).parents[1] / "export" / "brain"
@@ -66,6 +69,16 @@ def test_samples_are_brains_each_another(samples):
         assert image[[0, 1, -2, -1]].max() < 0.05 and image[:, :, [0, 1, -2, -1]].max() < 0.05
         # Long brains touch the front and the back of the box, at single voxels.
         assert (image[:, [0, 1, -2, -1]] > 0.15).mean() < 0.01
+
+
+def test_the_generator_makes_the_same_volume_slab_by_slab():
+    model = load_model(FOLDER / "generator.onnx", "generator")
+    generator = OnnxGenerator(model, choose_device("cpu"))
+    z = np.random.default_rng(5).standard_normal((1, 192)).astype(np.float32)
+    whole, slabs = (generator.image(z, SlabPlan(64, slab, model.recipe.halo)) for slab in (64, 16))
+    assert whole.std() > 0.1 and np.abs(whole - slabs).max() < 1e-4
+    too_near = generator.image(z, SlabPlan(64, 16, 4))
+    assert np.abs(whole - too_near).max() > 1e-3  # the halo is not for nothing
 
 
 def test_the_page_has_the_figures_of_the_card_and_the_file():
