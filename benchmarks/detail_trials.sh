@@ -6,7 +6,7 @@
 set -euo pipefail
 data=$(realpath "$1")
 out=$(realpath -m "$2")
-steps=${3:-200}
+steps=${3:-100}
 cd "$(dirname "$0")/../export/brain"
 run() {
     local name=$1
