@@ -24,6 +24,7 @@ from hagan_clinic.cluster import (
     spread,
 )
 from hagan_clinic.errors import HaganClinicError
+from hagan_clinic.imageio import remove_leftovers
 from hagan_clinic.imageio.sidecar import read_sidecar
 from hagan_clinic.runtime import Translator
 from hagan_clinic.runtime.library import find_model
@@ -132,6 +133,8 @@ class _Done:
 def _done(order: _Order) -> _Done:
     """Do a job in a worker, by the same function as without a cluster."""
     settings = order.settings
+    for path in _outputs(order.job).paths:
+        remove_leftovers(path)  # of a worker that was killed while it wrote
     if order.is_new and _is_begun(order.job):
         # By a worker that died before it could tell. A folder of a series is placed whole.
         facts = read_sidecar(order.job.output).values
@@ -165,8 +168,11 @@ def _sha256(model: str) -> str:
 
 
 def _is_begun(job: TranslationTask) -> bool:
-    outputs = Outputs(job.output, job.uncertainty, job.preview, job.report)
-    return any(path.exists() for path in outputs.paths)
+    return any(path.exists() for path in _outputs(job).paths)
+
+
+def _outputs(job: TranslationTask) -> Outputs:
+    return Outputs(job.output, job.uncertainty, job.preview, job.report)
 
 
 def _elsewhere(job: TranslationTask) -> TranslationTask:

@@ -5,6 +5,7 @@ from hagan_clinic.imageio.atomic import (
     atomic_path,
     flush_folder,
     reason_of,
+    remove_leftovers,
     write_bytes,
     write_text,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "read_file",
     "read_grid",
     "reason_of",
+    "remove_leftovers",
     "suffix_of",
     "write",
     "write_bytes",

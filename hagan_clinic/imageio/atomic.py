@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _REASONS = {
 
 # Of a name, in bytes; file systems take 255.
 _KEPT_OF_NAME = 100
+_RANDOM_BYTES = 6
 
 
 @contextmanager
@@ -131,10 +133,29 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files and folders of `path` that killed processes left beside it.
+
+    Only for a path that no living process writes.
+    """
+    if not path.parent.is_dir():
+        return
+    end = re.compile(rf"\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.{re.escape(_end_of(path))}")
+    for left in path.parent.iterdir():
+        if end.fullmatch(left.name):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
 def _beside(path: Path) -> Path:
     """A hidden name beside a path, no longer than file systems take."""
-    end = os.fsencode(path.name)[-_KEPT_OF_NAME:].decode("utf-8", "ignore")
-    return path.with_name(f".{secrets.token_hex(6)}.{end}")
+    return path.with_name(f".{secrets.token_hex(_RANDOM_BYTES)}.{_end_of(path)}")
+
+
+def _end_of(path: Path) -> str:
+    return os.fsencode(path.name)[-_KEPT_OF_NAME:].decode("utf-8", "ignore")
 
 
 def _place(temporary: Path, path: Path) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from hagan_clinic.errors import OutputError
-from hagan_clinic.imageio import atomic_path, write_bytes, write_text
+from hagan_clinic.imageio import (
+    atomic_folder,
+    atomic_path,
+    remove_leftovers,
+    write_bytes,
+    write_text,
+)
 
 is_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -157,3 +163,21 @@ def test_a_full_disk_is_named_and_left_as_it_was(tiny_disk):
 def test_a_read_only_disk_is_named(read_only_disk):
     with pytest.raises(OutputError, match="the file system is read-only"):
         write_text("x", read_only_disk / "a.txt")
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "é" * 80 + ".nii.gz"], ids=["short", "long"])
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(name, tmp_path):
+    path, kept = tmp_path / name, {name, "other.nii.gz", f".{name}", ".0123456789ab.other.nii.gz"}
+    for one in kept:
+        (tmp_path / one).write_text("kept")
+    with atomic_path(path) as temporary, atomic_folder(tmp_path / "series") as folder:
+        (tmp_path / f"{temporary.name}").write_text("half")
+        (folder / "slice.dcm").write_text("half")
+        remove_leftovers(path)
+        assert not temporary.exists() and folder.exists()
+        remove_leftovers(tmp_path / "series")
+        assert not folder.exists()
+        temporary.write_text("whole")
+        folder.mkdir()
+    assert set(names(tmp_path)) == kept | {"series"} and path.read_text() == "whole"
+    remove_leftovers(tmp_path / "nowhere" / name)
