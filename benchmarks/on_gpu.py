@@ -7,7 +7,8 @@
 In turn: the tests of CUDA; bytes and products of a step, counted; the cost of a step beside that of
 the authors' code; what its time goes into; the cohort's preparation; the speed of training and
 its share of waiting; a translation stage by stage; then, for the rest of the time, a generator's
-training, whose averaged weights are written out every half minute.
+training (or with --trained brain that of brains from noise at 128 cubed and 1.5 mm), whose averaged
+weights are written out every half minute.
 
 Each part runs in a process of its own with a limit to its time (`gpu/NAME.py`), tells its rows as
 it finds them, and ends nobody else when it fails. OUT holds `results.json`, `results.md` and
@@ -32,6 +33,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "gpu"))
 
+from given import TRAINED  # noqa: E402
 from results import Results, restore  # noqa: E402
 
 GRACE_S = 8.0
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--init", default="", help="first weights of the generator")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--small", action="store_true", help="small sizes, for a trial")
+    parser.add_argument("--trained", choices=TRAINED, default=TRAINED[0], help="by the last part")
     parser.add_argument("--parts", default=",".join(part.name for part in PARTS))
     parser.add_argument("--restore", nargs=2, type=Path, metavar=("OUT", "RUN"))
     arguments = parser.parse_args()
@@ -92,6 +95,7 @@ def main() -> None:
         results = Results(arguments.output, arguments.minutes)
         given = ["--device", arguments.device, "--scratch", scratch, "--out", arguments.output]
         given += [f"--data={arguments.data}", f"--init={arguments.init}"]
+        given += ["--trained", arguments.trained]
         given += ["--small"] if arguments.small else []
         ahead = [part for part in PARTS if part.name in chosen]
         while ahead:

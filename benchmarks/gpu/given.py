@@ -47,6 +47,33 @@ SMALL_CUBE = CUBE | {"size": [32] * 3, "width": 64, "discriminator_width": 64, "
 """The unconditional model whose step is set against the authors'."""
 
 
+BRAIN = Path(__file__).resolve().parents[2] / "export" / "brain" / "train.toml"
+FINE_BRAIN: dict[str, Any] = {
+    "mode": "unconditional",
+    "spacing": 1.5,
+    "size": [128, 128, 128],
+    "slab": 32,
+    "batch_size": 8,
+    "precision": "bf16-mixed",
+}
+"""The bundled brains at twice their resolution, over the settings of BRAIN."""
+
+SMALL_BRAIN = FINE_BRAIN | {
+    "spacing": 6.0,
+    "size": [32, 32, 32],
+    "slab": 8,
+    "batch_size": 2,
+    "latent": 8,
+    "width": 32,
+    "context": 16,
+    "discriminator_width": 32,
+    "component_draws": 16,
+    "precision": "32-true",
+}
+
+TRAINED = ("t1_to_flair", "brain")
+
+
 class Given(argparse.Namespace):
     """The arguments of a part."""
 
@@ -58,6 +85,19 @@ class Given(argparse.Namespace):
     data: str
     init: str
     rate: float
+    trained: str
+
+    @property
+    def config(self) -> Path | None:
+        """What the settings of the training for the time left are over; None for the defaults."""
+        return BRAIN if self.trained == "brain" else None
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Settings of the training for the time left."""
+        if self.trained == "brain":
+            return SMALL_BRAIN if self.small else FINE_BRAIN
+        return self.generator
 
     @property
     def cube(self) -> dict[str, Any]:
@@ -83,7 +123,8 @@ class Given(argparse.Namespace):
         folder = self.scratch / "cohort"
         if not folder.exists():
             shape = (48, 48, 48) if self.small else (160, 192, 160)
-            write_cohort(folder, 6, shape, spacing=self.generator["spacing"])
+            patients = 14 if self.trained == "brain" else 6  # samples are validated against pairs
+            write_cohort(folder, patients, shape, spacing=self.generator["spacing"])
         return str(folder)
 
 
@@ -98,6 +139,7 @@ def given(arguments: Sequence[str] | None = None) -> Given:
     parser.add_argument("--data", default="")
     parser.add_argument("--init", default="")
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--trained", choices=TRAINED, default=TRAINED[0])
     return parser.parse_args(arguments, namespace=Given())
 
 

@@ -1,4 +1,4 @@
-"""The generator's training for the time left, its averaged weights written out as it goes."""
+"""A model's training for the time left, its averaged weights written out as it goes."""
 
 from pathlib import Path
 
@@ -11,22 +11,24 @@ START_S = 25.0
 """What libraries, cohort and the first steps take."""
 
 VALIDATION_S = 30.0
-GUESSED_RATE = 5.0
+GUESSED_RATES = {"t1_to_flair": 5.0, "brain": 4.0}
 
 
 def main() -> None:
     """A row for each checkpoint that is written out."""
     arguments = given()
     run = arguments.scratch / "run"
-    rate = arguments.rate or GUESSED_RATE
+    of_speed = arguments.rate if arguments.trained == "t1_to_flair" else 0.0
+    rate = of_speed or GUESSED_RATES[arguments.trained]
     # The learning rate falls to its end with the last step, so these must fit.
     seconds = max(arguments.left - START_S - VALIDATION_S, 1.0)
     steps = 12 if arguments.small else max(20, int(0.92 * rate * seconds))
     often = max(4 if arguments.small else 10, int(rate * EVERY_S))
     settings = {"steps": steps, "validate_every": steps, "checkpoint_every": often}
     copied = Copied(arguments, run)
-    code = train(arguments, run, settings, until=6.0, watch=copied.newest)
-    for name in ("psnr", "ssim"):
+    settings = arguments.training | settings
+    code = train(arguments, run, settings, 6.0, copied.newest, arguments.config)
+    for name in ("psnr", "ssim", "reconstruction_psnr", "ms_ssim_samples"):
         for step, value in figures(run, f"calibration/{name}")[-1:]:
             tell(step=step, **{name: value})
     if not copied.step:
@@ -60,7 +62,7 @@ class Copied:
         tell(run=files, weights=weights)
         losses = {
             name: value
-            for name in ("high", "structure")
+            for name in ("high", "structure", "reconstruction", "discriminator")
             for _, value in figures(self.run, f"train/{name}")[-1:]
         }
         seconds = round(self.arguments.seconds - self.arguments.left)

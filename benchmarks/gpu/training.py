@@ -15,19 +15,25 @@ COMMAND = "from hagan_clinic.cli import main; main()"
 
 
 def train(
-    arguments: Given, run: Path, settings: dict[str, Any], until: float, watch: Callable[[], None]
+    arguments: Given,
+    run: Path,
+    settings: dict[str, Any],
+    until: float,
+    watch: Callable[[], None],
+    config: Path | None = None,
 ) -> int:
     """Train until so many seconds are left, or to the end; returns the exit status.
 
     Args:
         arguments: the arguments of the part.
         run: the run folder.
-        settings: over those of the generator.
+        settings: over those of the generator, or of ``config``.
         until: seconds that must be left when it has stopped.
         watch: called twice a second.
+        config: a file of settings instead of the generator's.
     """
     values = {
-        **arguments.generator,
+        **({} if config else arguments.generator),
         "data": arguments.cohort(),
         "device": arguments.device,
         **settings,
@@ -41,6 +47,8 @@ def train(
         str(arguments.scratch / "cache"),
     ]
     options += ["--data", str(values.pop("data"))]
+    if config:
+        options += ["--config", str(config)]
     if arguments.init:
         options += ["--init", arguments.init]
     for name, value in values.items():

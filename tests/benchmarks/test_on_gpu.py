@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hagan_clinic.training.registry import gather_settings
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPT = BENCHMARKS / "on_gpu.py"
 RUN = {"config.json": "{}", "facts.json": "{}", "split.csv": "a", "last/state.json": '{"step": 7}'}
@@ -75,6 +77,15 @@ def test_a_part_that_fails_or_takes_too_long_ends_no_other(results, on_gpu, tmp_
     assert parts["breaks"]["rows"] == [{"a": 1}]
     assert "ZeroDivisionError" in parts["breaks"]["failed"]
     assert "ended with -" in parts["sleeps"]["failed"]
+
+
+def test_brains_are_trained_by_their_file_of_settings_at_twice_the_resolution(results):
+    told = importlib.import_module("given").given(["--trained=brain"])
+    assert told.config == BENCHMARKS.parent / "export" / "brain" / "train.toml"
+    config = gather_settings(None, [told.config], told.training | {"steps": 9})
+    assert (config.size, config.spacing, config.refinements) == ((128, 128, 128), 1.5, 3)
+    small = importlib.import_module("given").given(["--trained=brain", "--small"])
+    assert gather_settings(None, [small.config], small.training).size == (32, 32, 32)
 
 
 @pytest.mark.slow
