@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.errors import InputError
-from hagan_clinic.runtime.exploration.marking import Figure, Float32, Labels, Marked
+from hagan_clinic.runtime.exploration.hounsfield import HounsfieldMeasure
+from hagan_clinic.runtime.exploration.marking import Figure, Labels, Marked
 
 LUNG_HU = -500
 """Lung and air lie below."""
@@ -25,40 +24,21 @@ _OTHER_LUNG = 0.25
 """A second region is the other lung, not gas in the stomach, if it has this part of the first."""
 
 
-@dataclass(frozen=True)
-class EmphysemaShare:
+class EmphysemaShare(HounsfieldMeasure):
     """Volume of the lung in ml, and the percentage of it below -950 HU.
 
     The lung is the largest region below -500 HU, of voxels that share faces, that does not reach
     a side of the volume: the air around the body does. Where the airways do not join the two lungs,
     the second is the next region in size. Top and bottom do not count as sides, as the trachea
     leaves the volume through its top.
-
-    Attributes:
-        window: The values in HU of 0 and 1.
-        spacing: Voxel size in mm along D, H, W.
-
-    Raises:
-        InputError: The window is empty, or does not hold both thresholds: no model of chest CT.
     """
 
-    window: Sequence[float]
-    spacing: Sequence[float]
+    thresholds = (EMPHYSEMA_HU, LUNG_HU)
+    subject = "emphysema is measured in chest CT"
 
-    def __post_init__(self) -> None:
-        low, high = self.window or (0, 0)
-        if not low < EMPHYSEMA_HU < LUNG_HU < high:
-            found = f"0 and 1 are {low:g} and {high:g}" if self.window else "it has no window"
-            raise InputError(
-                f"emphysema is measured in chest CT, in HU from below {EMPHYSEMA_HU} to above "
-                f"{LUNG_HU}, and this model does not make that ({found}): give a model that was "
-                "trained with --window=-1024,600"
-            )
-
-    def __call__(self, volume: Float32) -> Marked:
-        """Lung and emphysema of a volume (D, H, W) in [0, 1]; NaN % where there is no lung."""
-        low, high = self.window
-        return mark_emphysema(low + (high - low) * volume, self.spacing)
+    def mark(self, values: NDArray[np.floating]) -> Marked:
+        """Lung and emphysema; NaN % where there is no lung."""
+        return mark_emphysema(values, self.spacing)
 
 
 def mark_emphysema(values: NDArray[np.floating], spacing: Sequence[float]) -> Marked:

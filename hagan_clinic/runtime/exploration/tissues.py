@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hagan_clinic.errors import InputError
 from hagan_clinic.runtime.exploration.emphysema import LUNG_HU
-from hagan_clinic.runtime.exploration.marking import Figure, Float32, Labels, Marked
+from hagan_clinic.runtime.exploration.hounsfield import HounsfieldMeasure
+from hagan_clinic.runtime.exploration.marking import Figure, Labels, Marked
 
 FAT_HU = (-190, -30)
 """Fat lies between, both included: the range of body composition studies, where muscle begins at
@@ -24,39 +23,20 @@ FAT, BONE = 1, 2
 """Labels."""
 
 
-@dataclass(frozen=True)
-class TissueVolumes:
+class TissueVolumes(HounsfieldMeasure):
     """Volumes of fat and bone in the body, in ml.
 
     The body is the largest region of -500 HU or more, of voxels that share faces: a table that
     stands off it is not measured. Where air and soft tissue share a voxel it looks like fat, so
     that the skin and the vessels of the lung have some.
-
-    Attributes:
-        window: The values in HU of 0 and 1.
-        spacing: Voxel size in mm along D, H, W.
-
-    Raises:
-        InputError: The window is empty, or does not hold air and bone: no model of CT.
     """
 
-    window: Sequence[float]
-    spacing: Sequence[float]
+    thresholds = (LUNG_HU, BONE_HU)
+    subject = "fat and bone are measured in CT"
 
-    def __post_init__(self) -> None:
-        low, high = self.window or (0, 0)
-        if not low < LUNG_HU < BONE_HU < high:
-            found = f"0 and 1 are {low:g} and {high:g}" if self.window else "it has no window"
-            raise InputError(
-                f"fat and bone are measured in CT, in HU from below {LUNG_HU} to above {BONE_HU}, "
-                f"and this model does not make that ({found}): give a model that was trained with "
-                "--window=-1024,600"
-            )
-
-    def __call__(self, volume: Float32) -> Marked:
-        """Fat and bone of a volume (D, H, W) in [0, 1]."""
-        low, high = self.window
-        return mark_tissues(low + (high - low) * volume, self.spacing)
+    def mark(self, values: NDArray[np.floating]) -> Marked:
+        """Fat and bone."""
+        return mark_tissues(values, self.spacing)
 
 
 def mark_tissues(values: NDArray[np.floating], spacing: Sequence[float]) -> Marked:
